@@ -1,0 +1,517 @@
+//! The ABI between the probes in the kernel and the reader in user space: one `#[repr(C)]` record
+//! per kind, without padding, and the read-only globals that tell the probes about this kernel.
+//!
+//! Both sides are compiled from this file. It holds layouts and constants only: no logic, no
+//! dependencies, no `bool`, no pointers. User space parses the bytes with a cursor and never casts
+//! them, so nothing here may be a Rust enum.
+#![no_std]
+
+/// Length of a task's `comm` in the kernel (`TASK_COMM_LEN`), the last byte being NUL.
+pub const COMM_LEN: usize = 16;
+/// Room for the command line of a process that a container runtime put into a container.
+pub const ARGV_LEN: usize = 256;
+/// Room for a cgroup's path relative to the root of its hierarchy.
+pub const PATH_LEN: usize = 512;
+
+/// What a record tells; the first field of its [`Header`].
+pub mod kind {
+    /// [`SignalGenerated`](super::SignalGenerated): `signal_generate`.
+    pub const SIGNAL_GENERATED: u16 = 0;
+    /// [`SignalDelivered`](super::SignalDelivered): `signal_deliver`.
+    pub const SIGNAL_DELIVERED: u16 = 1;
+    /// [`ProcessForked`](super::ProcessForked): `sched_process_fork`, processes only.
+    pub const PROCESS_FORKED: u16 = 2;
+    /// [`ProcessExecuted`](super::ProcessExecuted): `sched_process_exec`.
+    pub const PROCESS_EXECUTED: u16 = 3;
+    /// [`ProcessExited`](super::ProcessExited): `sched_process_exit` of the last thread.
+    pub const PROCESS_EXITED: u16 = 4;
+    /// [`OomVictim`](super::OomVictim): `mark_victim`.
+    pub const OOM_VICTIM: u16 = 5;
+    /// [`SocketState`](super::SocketState): `inet_sock_set_state`.
+    pub const SOCKET_STATE: u16 = 6;
+    /// [`SocketReset`](super::SocketReset): `tcp_send_reset`.
+    pub const SOCKET_RESET: u16 = 7;
+    /// [`Cgroup`](super::Cgroup): `cgroup_mkdir`, `cgroup_rmdir`, `cgroup_notify_populated`.
+    pub const CGROUP: u16 = 8;
+    /// How many kinds there are; sizes the loss counters.
+    pub const COUNT: usize = 9;
+    /// The names of the kinds, in order, as reports and metrics write them.
+    pub const NAMES: [&str; COUNT] = [
+        "signal_generate",
+        "signal_deliver",
+        "process_fork",
+        "process_exec",
+        "process_exit",
+        "oom_victim",
+        "socket_state",
+        "socket_reset",
+        "cgroup",
+    ];
+}
+
+/// Opens every record.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Header {
+    /// One of [`kind`].
+    pub kind: u16,
+    /// Size of the whole record in bytes.
+    pub size: u16,
+    /// CPU it was written on.
+    pub cpu: u32,
+    /// `bpf_ktime_get_boot_ns()`: nanoseconds since boot, suspend included.
+    pub at_ns: u64,
+    /// Id (inode number) of the cgroup the record is about: the target's, the dying task's, the socket's; 0 if unknown.
+    pub cgroup: u64,
+}
+
+/// A process, seen from the initial PID namespace.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Process {
+    /// Thread group id.
+    pub tgid: u32,
+    /// The thread the event happened to.
+    pub tid: u32,
+    /// `group_leader->start_boottime`: with `tgid`, unique since boot.
+    pub start_ns: u64,
+    /// Thread group id as the innermost PID namespace numbers it; 1 for a container's init.
+    pub ns_tgid: u32,
+    /// `real_parent`'s thread group id.
+    pub parent_tgid: u32,
+    /// `comm` of the thread group's leader.
+    pub comm: [u8; COMM_LEN],
+}
+
+/// The task that was running when the event happened (`current`), and who its parent is.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Actor {
+    /// Thread group id.
+    pub tgid: u32,
+    /// Thread group id of `real_parent`.
+    pub parent_tgid: u32,
+    /// Its cgroup's id.
+    pub cgroup: u64,
+    /// `group_leader->comm`.
+    pub comm: [u8; COMM_LEN],
+    /// `real_parent->group_leader->comm`.
+    pub parent_comm: [u8; COMM_LEN],
+    /// `task_struct.flags`, of which [`PF_EXITING`] and [`PF_KTHREAD`] are of use.
+    pub task_flags: u32,
+    /// Thread group id in its innermost PID namespace.
+    pub ns_tgid: u32,
+}
+
+/// `PF_EXITING`: the task is in `do_exit`.
+pub const PF_EXITING: u32 = 0x0000_0004;
+/// `PF_KTHREAD`: a kernel thread.
+pub const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// What a process does with a signal.
+pub mod handler {
+    /// `SIG_DFL`.
+    pub const DEFAULT: u32 = 0;
+    /// `SIG_IGN`.
+    pub const IGNORE: u32 = 1;
+    /// A handler of its own.
+    pub const FUNCTION: u32 = 2;
+}
+
+/// A signal was sent to a process of a traced pod.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct SignalGenerated {
+    /// Common part; `cgroup` is the target's.
+    pub header: Header,
+    /// Who the signal is for.
+    pub target: Process,
+    /// `current`: the sender for `kill()` and its kin.
+    pub sender: Actor,
+    /// Signal number.
+    pub signal: u32,
+    /// `si_code`; `SI_USER` (0) when the kernel passed no information, `SI_KERNEL` (0x80) when it was the kernel.
+    pub code: i32,
+    /// 1 if for the whole thread group.
+    pub group: u32,
+    /// `TRACE_SIGNAL_*`: 0 delivered, 1 ignored, 2 already pending, 3 overflow, 4 information lost.
+    pub result: u32,
+    /// One of [`handler`], as it stood then.
+    pub handler: u32,
+    /// 1 if the target thread blocks the signal.
+    pub blocked: u32,
+}
+
+/// A signal that a traced pod was sent from outside has reached a handler, or ends the process.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct SignalDelivered {
+    /// Common part; `cgroup` is the receiver's.
+    pub header: Header,
+    /// The receiver.
+    pub process: Process,
+    /// Signal number.
+    pub signal: u32,
+    /// One of [`handler`].
+    pub handler: u32,
+}
+
+/// A process was made inside a traced pod.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ProcessForked {
+    /// Common part; `cgroup` is the child's.
+    pub header: Header,
+    /// The child.
+    pub child: Process,
+}
+
+/// A process of a traced pod has begun another program.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ProcessExecuted {
+    /// Common part; `cgroup` is the process's.
+    pub header: Header,
+    /// The process, under its new name.
+    pub process: Process,
+    /// Its real parent: outside the pod when a container runtime started it.
+    pub parent: Actor,
+    /// Inode number of its network namespace.
+    pub netns: u32,
+    /// Bytes used of `argv`; 0 unless the parent is outside the pod.
+    pub argv_len: u32,
+    /// NUL-separated arguments, cut at [`ARGV_LEN`].
+    pub argv: [u8; ARGV_LEN],
+}
+
+/// The last thread of a process of a traced pod is leaving.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ProcessExited {
+    /// Common part; `cgroup` is the process's.
+    pub header: Header,
+    /// The process.
+    pub process: Process,
+    /// As `wait()` gives it: low 7 bits the signal, 0x80 core dumped, bits 8–15 the exit value.
+    pub status: u32,
+    /// Inode number of its network namespace.
+    pub netns: u32,
+}
+
+/// The OOM killer chose a process of a traced pod.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct OomVictim {
+    /// Common part; `cgroup` is the victim's.
+    pub header: Header,
+    /// The victim.
+    pub process: Process,
+}
+
+/// The bits of [`Socket::flags`].
+pub mod socket_flag {
+    /// `sk_socket` is set: a process holds (or held until now) the socket. Unset for connections nobody accepted.
+    pub const HAS_FILE: u32 = 1;
+    /// `current` belongs to the socket's pod, so it may be the one who closes.
+    pub const CURRENT_IN_POD: u32 = 2;
+    /// The pod was found by the socket's own cgroup; otherwise by its network namespace.
+    pub const BY_CGROUP: u32 = 4;
+    /// The receive and send counters are meaningful (a full `tcp_sock`).
+    pub const HAS_COUNTERS: u32 = 8;
+}
+
+/// A TCP socket as it stood at the event. Ports in host order, addresses in network order.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Socket {
+    /// Address of `struct sock`: names the socket until it is closed.
+    pub address: u64,
+    /// Id of the traced pod's cgroup that owns it.
+    pub pod: u64,
+    /// `tcp_sock.bytes_received` (counts a received FIN as one).
+    pub bytes_received: u64,
+    /// `tcp_sock.bytes_acked` (counts our SYN as one).
+    pub bytes_acked: u64,
+    /// `tcp_sock.bytes_sent`, retransmissions included.
+    pub bytes_sent: u64,
+    /// `AF_INET` (2) or `AF_INET6` (10).
+    pub family: u16,
+    /// Local port.
+    pub local_port: u16,
+    /// Peer's port.
+    pub peer_port: u16,
+    /// `sk_shutdown`: 3 when closed by this side.
+    pub shutdown: u16,
+    /// Local address; IPv4 in the first four bytes.
+    pub local: [u8; 16],
+    /// Peer's address; IPv4 in the first four bytes.
+    pub peer: [u8; 16],
+    /// `rcv_nxt - copied_seq`: received and not read (a received FIN counts as one).
+    pub unread: u32,
+    /// `write_seq - snd_una`: written and not acknowledged.
+    pub unacked: u32,
+    /// Milliseconds since data last came in; `u32::MAX` if unknown.
+    pub since_received_ms: u32,
+    /// Milliseconds since data last went out; `u32::MAX` if unknown.
+    pub since_sent_ms: u32,
+    /// [`socket_flag`].
+    pub flags: u32,
+    /// Inode number of the network namespace.
+    pub netns: u32,
+    /// `sk_err`.
+    pub error: u32,
+    /// `(s32)(lrcvtime - lsndtime)` in jiffies: above 0 if data came in last.
+    pub received_minus_sent: i32,
+}
+
+/// A TCP socket of a pod that is being stopped, or of a dying process, has changed state.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct SocketState {
+    /// Common part; `cgroup` is the socket's own, 0 if only its network namespace is known.
+    pub header: Header,
+    /// The socket.
+    pub socket: Socket,
+    /// `current`, who need not have to do with it.
+    pub current: Actor,
+    /// `TCP_*` state before.
+    pub old_state: u32,
+    /// `TCP_*` state after.
+    pub new_state: u32,
+}
+
+/// A RST went out from a traced pod's network namespace.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct SocketReset {
+    /// Common part; `cgroup` is the socket's own, 0 if unknown.
+    pub header: Header,
+    /// Address of `struct sock`; 0 when no socket was there to send it.
+    pub address: u64,
+    /// Id of the traced pod's cgroup.
+    pub pod: u64,
+    /// `enum sk_rst_reason`, or `u32::MAX` where the kernel gives none.
+    pub reason: u32,
+    /// `TCP_*` state of the socket; 0 without a socket.
+    pub state: u32,
+}
+
+/// What happened to a cgroup; [`Cgroup::operation`].
+pub mod cgroup_operation {
+    /// Made.
+    pub const MADE: u32 = 0;
+    /// Removed.
+    pub const REMOVED: u32 = 1;
+    /// The last process of it and all below it has left.
+    pub const EMPTIED: u32 = 2;
+}
+
+/// A cgroup of a pod was made, emptied or removed.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Cgroup {
+    /// Common part; `cgroup` is the one it happened to.
+    pub header: Header,
+    /// Its parent's id.
+    pub parent: u64,
+    /// The traced pod's cgroup it belongs to (itself for a pod's own).
+    pub pod: u64,
+    /// One of [`cgroup_operation`].
+    pub operation: u32,
+    /// Bytes used of `path`.
+    pub path_len: u32,
+    /// Path relative to the root of the v2 hierarchy; empty for [`cgroup_operation::EMPTIED`].
+    pub path: [u8; PATH_LEN],
+}
+
+/// Value of the map `TARGETS` (cgroup id → this): which cgroups are traced, and as part of which pod.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// Id of the pod's own cgroup.
+    pub pod: u64,
+}
+
+/// Where things are in this kernel, from its BTF: byte offsets, or [`ABSENT`].
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(not(target_arch = "bpf"), derive(Debug))]
+pub struct Offsets {
+    /// `task_struct.cgroups`
+    pub task_cgroups: u32,
+    /// `task_struct.comm`
+    pub task_comm: u32,
+    /// `task_struct.tgid`
+    pub task_tgid: u32,
+    /// `task_struct.pid`
+    pub task_pid: u32,
+    /// `task_struct.group_leader`
+    pub task_group_leader: u32,
+    /// `task_struct.real_parent`
+    pub task_real_parent: u32,
+    /// `task_struct.start_boottime`
+    pub task_start_boottime: u32,
+    /// `task_struct.thread_pid`
+    pub task_thread_pid: u32,
+    /// `task_struct.nsproxy`
+    pub task_nsproxy: u32,
+    /// `task_struct.signal`
+    pub task_signal: u32,
+    /// `task_struct.sighand`
+    pub task_sighand: u32,
+    /// `task_struct.flags`
+    pub task_flags: u32,
+    /// `task_struct.exit_code`
+    pub task_exit_code: u32,
+    /// `task_struct.mm`
+    pub task_mm: u32,
+    /// `task_struct.blocked`
+    pub task_blocked: u32,
+    /// `css_set.dfl_cgrp`
+    pub css_set_dfl_cgrp: u32,
+    /// `cgroup.kn`
+    pub cgroup_kn: u32,
+    /// `cgroup.root`
+    pub cgroup_root: u32,
+    /// `cgroup.self.parent` (a `cgroup_subsys_state`, at offset 0 of its cgroup)
+    pub cgroup_self_parent: u32,
+    /// `cgroup_root.hierarchy_id`
+    pub cgroup_root_hierarchy_id: u32,
+    /// `kernfs_node.id`
+    pub kernfs_node_id: u32,
+    /// `kernfs_node.name`
+    pub kernfs_node_name: u32,
+    /// `signal_struct.flags`
+    pub signal_flags: u32,
+    /// `signal_struct.group_exit_code`
+    pub signal_group_exit_code: u32,
+    /// `signal_struct.live`
+    pub signal_live: u32,
+    /// `sighand_struct.action`
+    pub sighand_action: u32,
+    /// `sizeof(struct k_sigaction)`
+    pub sizeof_k_sigaction: u32,
+    /// `k_sigaction.sa.sa_handler`
+    pub k_sigaction_handler: u32,
+    /// `pid.level`
+    pub pid_level: u32,
+    /// `pid.numbers`
+    pub pid_numbers: u32,
+    /// `sizeof(struct upid)`
+    pub sizeof_upid: u32,
+    /// `upid.nr`
+    pub upid_nr: u32,
+    /// `nsproxy.net_ns`
+    pub nsproxy_net_ns: u32,
+    /// `net.ns.inum`
+    pub net_ns_inum: u32,
+    /// `mm_struct.arg_start`
+    pub mm_arg_start: u32,
+    /// `mm_struct.arg_end`
+    pub mm_arg_end: u32,
+    /// `kernel_siginfo.si_code`
+    pub siginfo_code: u32,
+    /// `sock.__sk_common.skc_daddr`
+    pub sock_daddr: u32,
+    /// `sock.__sk_common.skc_rcv_saddr`
+    pub sock_rcv_saddr: u32,
+    /// `sock.__sk_common.skc_dport`
+    pub sock_dport: u32,
+    /// `sock.__sk_common.skc_num`
+    pub sock_num: u32,
+    /// `sock.__sk_common.skc_family`
+    pub sock_family: u32,
+    /// `sock.__sk_common.skc_state`
+    pub sock_state: u32,
+    /// `sock.__sk_common.skc_net.net`
+    pub sock_net: u32,
+    /// `sock.__sk_common.skc_v6_daddr`
+    pub sock_v6_daddr: u32,
+    /// `sock.__sk_common.skc_v6_rcv_saddr`
+    pub sock_v6_rcv_saddr: u32,
+    /// `sock.sk_protocol` (16 bits)
+    pub sock_protocol: u32,
+    /// `sock.sk_shutdown` (8 bits)
+    pub sock_shutdown: u32,
+    /// `sock.sk_socket`
+    pub sock_socket: u32,
+    /// `sock.sk_cgrp_data.cgroup`
+    pub sock_cgroup: u32,
+    /// `sock.sk_err`
+    pub sock_err: u32,
+    /// `inet_sock.inet_sport`
+    pub inet_sport: u32,
+    /// `inet_connection_sock.icsk_ack.lrcvtime`
+    pub icsk_lrcvtime: u32,
+    /// `tcp_sock.copied_seq`
+    pub tcp_copied_seq: u32,
+    /// `tcp_sock.rcv_nxt`
+    pub tcp_rcv_nxt: u32,
+    /// `tcp_sock.write_seq`
+    pub tcp_write_seq: u32,
+    /// `tcp_sock.snd_una`
+    pub tcp_snd_una: u32,
+    /// `tcp_sock.bytes_received`
+    pub tcp_bytes_received: u32,
+    /// `tcp_sock.bytes_acked`
+    pub tcp_bytes_acked: u32,
+    /// `tcp_sock.bytes_sent`
+    pub tcp_bytes_sent: u32,
+    /// `tcp_sock.lsndtime`
+    pub tcp_lsndtime: u32,
+    /// `sk_buff.dev`
+    pub skb_dev: u32,
+    /// `net_device.nd_net.net`
+    pub net_device_net: u32,
+}
+
+/// A field this kernel has not.
+pub const ABSENT: u32 = u32::MAX;
+
+/// What differs in the tracepoints of this kernel, and what user space wants. 0 or 1 unless said otherwise.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(not(target_arch = "bpf"), derive(Debug))]
+pub struct Settings {
+    /// `sched_process_exit` has `bool group_dead` (6.16 and later).
+    pub exit_has_group_dead: u32,
+    /// `tcp_send_reset` has `enum sk_rst_reason` (6.10 and later), and `sk` may be NULL.
+    pub reset_has_reason: u32,
+    /// `mark_victim` gives the task and not its pid.
+    pub victim_is_task: u32,
+    /// Follow every new cgroup that is named like a pod's.
+    pub follow_new_pods: u32,
+    /// Inode number of the host's network namespace, 0 if unknown: never taken for a pod's.
+    pub host_netns: u32,
+    /// Kernel ticks a second (`CONFIG_HZ`), 0 if unknown.
+    pub hz: u32,
+    /// Thread group id of gracetrace itself.
+    pub tracer_tgid: u32,
+    /// Bytes waiting in the ring from which on the reader is woken for a record nobody is in a hurry for.
+    pub wakeup_bytes: u32,
+}
+
+macro_rules! assert_layout {
+    ($($record:ty = $size:expr),* $(,)?) => {
+        $(const _: () = assert!(size_of::<$record>() == $size && size_of::<$record>() % 8 == 0);)*
+    };
+}
+
+// No padding: each size is the sum of its fields' sizes.
+assert_layout! {
+    Header = 24,
+    Process = 40,
+    Actor = 56,
+    SignalGenerated = 24 + 40 + 56 + 6 * 4,
+    SignalDelivered = 24 + 40 + 2 * 4,
+    ProcessForked = 24 + 40,
+    ProcessExecuted = 24 + 40 + 56 + 2 * 4 + ARGV_LEN,
+    ProcessExited = 24 + 40 + 2 * 4,
+    OomVictim = 24 + 40,
+    Socket = 5 * 8 + 4 * 2 + 2 * 16 + 8 * 4,
+    SocketState = 24 + 112 + 56 + 2 * 4,
+    SocketReset = 24 + 2 * 8 + 2 * 4,
+    Cgroup = 24 + 2 * 8 + 2 * 4 + PATH_LEN,
+    Target = 8,
+    Settings = 8 * 4,
+}

@@ -1,0 +1,530 @@
+//! The waist: everything the program may *know*. Kernel records, metadata, clock samples, ticks and
+//! losses all become an [`Input`]; the engine sees nothing else, and the event log is a list of them.
+//!
+//! Plain data only: no IO, no clock, no conclusions. The names and shapes here are the event log's
+//! format, so a change must keep old logs readable (`log::FORMAT`).
+
+use serde::{Deserialize, Serialize};
+
+/// Nanoseconds since boot, suspend included (`CLOCK_BOOTTIME`, `bpf_ktime_get_boot_ns`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BootNs(pub u64);
+
+impl BootNs {
+    /// Milliseconds from `earlier` to `self`; negative if `self` is the earlier one.
+    pub fn ms_since(self, earlier: Self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "spans of hours are exact to a nanosecond in 53 bits")]
+        let ms = (i128::from(self.0) - i128::from(earlier.0)) as f64 / 1e6;
+        ms
+    }
+
+    /// This time and `ms` milliseconds, saturating.
+    #[must_use]
+    pub fn plus_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms.saturating_mul(1_000_000)))
+    }
+}
+
+/// Id of a cgroup in the v2 hierarchy: the inode number of its directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CgroupId(pub u64);
+
+/// What is known about the tracing itself; the first line of an event log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    /// When tracing began: every probe attached.
+    pub started_at: BootNs,
+    /// Wall clock minus boot clock, in nanoseconds, at that moment.
+    pub wall_offset_ns: i64,
+    /// The node's name, where known.
+    pub node: Option<String>,
+    /// Kernel release, as `uname -r` says it.
+    pub kernel: String,
+    /// gracetrace's own process id.
+    pub tracer_tgid: u32,
+    /// Grace period in milliseconds for pods that do not tell theirs (`--grace-period`).
+    pub default_grace_ms: Option<u64>,
+    /// What is traced.
+    pub scope: TraceScope,
+    /// How many connections a report lists one by one.
+    pub max_connections: usize,
+    /// Facts this kernel cannot give, each with its reason, for `completeness`.
+    pub limits: Vec<String>,
+}
+
+/// What is traced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "PascalCase", rename_all_fields = "camelCase")]
+pub enum TraceScope {
+    /// Every pod on the node.
+    Node,
+    /// One pod.
+    Pod {
+        /// Its namespace, if it was given.
+        namespace: Option<String>,
+        /// Its name.
+        name: String,
+    },
+    /// A command of `gracetrace run`, in a cgroup of its own.
+    Command {
+        /// That cgroup.
+        cgroup: CgroupId,
+        /// The program's name (not its arguments).
+        program: String,
+        /// The stop signal that will be sent.
+        stop_signal: i32,
+    },
+}
+
+/// Everything that can reach the engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "input", rename_all = "PascalCase", rename_all_fields = "camelCase")]
+pub enum Input {
+    /// A record from the kernel.
+    Event(Event),
+    /// A cgroup of a pod that was there before tracing began, or whose making was not seen.
+    CgroupFound(CgroupFound),
+    /// Who a pod is.
+    Pod(PodFacts),
+    /// Who a container is.
+    Container(ContainerFacts),
+    /// `gracetrace run` is about to send the stop signal.
+    StopRequested {
+        /// When.
+        at: BootNs,
+        /// Why: `--stop-after 5s`, `SIGINT`, `SIGTERM`.
+        reason: String,
+    },
+    /// Wall clock minus boot clock, sampled again.
+    Clock {
+        /// When.
+        at: BootNs,
+        /// Nanoseconds.
+        wall_offset_ns: i64,
+    },
+    /// Records were lost since the last such input.
+    Lost {
+        /// When the loss was noticed.
+        at: BootNs,
+        /// What kind of record, as `tracer_ebpf::kind::NAMES` has it, or `decode`.
+        what: String,
+        /// How many.
+        count: u64,
+    },
+    /// Time has passed, and every event up to then has been handed in.
+    Tick {
+        /// Until when.
+        at: BootNs,
+    },
+    /// Tracing ends (gracetrace was told to stop): whatever can be reported is reported now.
+    Finish {
+        /// When.
+        at: BootNs,
+    },
+}
+
+/// A record from the kernel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// When it happened.
+    pub at: BootNs,
+    /// The cgroup it is about: the target's, the dying task's, the socket's; `None` if unknown.
+    pub cgroup: Option<CgroupId>,
+    /// What happened.
+    pub what: What,
+}
+
+/// What the kernel saw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "PascalCase", rename_all_fields = "camelCase")]
+pub enum What {
+    /// A signal was sent to a process of a traced pod.
+    SignalGenerated {
+        /// Who it was for.
+        target: Process,
+        /// Who was running: the sender for `kill()` and its kin.
+        sender: Actor,
+        /// Signal number.
+        signal: i32,
+        /// `si_code`: 0 `SI_USER`, 0x80 `SI_KERNEL`.
+        code: i32,
+        /// For the whole process, not one thread.
+        group: bool,
+        /// What the kernel did with it.
+        result: SignalResult,
+        /// What the target would do with it.
+        disposition: Disposition,
+    },
+    /// A signal sent from outside has reached its target.
+    SignalDelivered {
+        /// The receiver.
+        process: Process,
+        /// Signal number.
+        signal: i32,
+        /// It reached a handler of the process's own.
+        handled: bool,
+    },
+    /// A process was made.
+    ProcessForked {
+        /// The child.
+        child: Process,
+    },
+    /// A process has begun another program.
+    ProcessExecuted {
+        /// The process, under its new name.
+        process: Process,
+        /// Its parent: outside the pod if a container runtime started it.
+        parent: Actor,
+        /// Its network namespace.
+        netns: Option<u32>,
+        /// Digests of its arguments, if its parent is outside the pod; see [`crate::argv`].
+        argv: Option<Argv>,
+    },
+    /// The last thread of a process has left.
+    ProcessExited {
+        /// The process.
+        process: Process,
+        /// Its wait status.
+        status: WaitStatus,
+        /// Its network namespace.
+        netns: Option<u32>,
+    },
+    /// The OOM killer chose this process.
+    OomVictim {
+        /// The victim.
+        process: Process,
+    },
+    /// A TCP socket has changed state.
+    SocketState {
+        /// The socket.
+        socket: Socket,
+        /// Who was running.
+        current: Actor,
+        /// State before.
+        old: TcpState,
+        /// State after.
+        new: TcpState,
+    },
+    /// A RST went out.
+    SocketReset {
+        /// The socket's address in the kernel, if a socket sent it.
+        address: Option<u64>,
+        /// The pod's cgroup.
+        pod: CgroupId,
+        /// `enum sk_rst_reason`, where the kernel has it.
+        reason: Option<u32>,
+        /// The socket's state.
+        state: Option<TcpState>,
+    },
+    /// A cgroup was made inside a pod, or a pod's own.
+    CgroupMade {
+        /// Its parent.
+        parent: CgroupId,
+        /// The pod's cgroup.
+        pod: CgroupId,
+        /// Path below the v2 root, starting with `/`.
+        path: String,
+    },
+    /// The last process of a cgroup and of all below it has left.
+    CgroupEmptied {
+        /// The pod's cgroup.
+        pod: CgroupId,
+    },
+    /// A cgroup was removed.
+    CgroupRemoved {
+        /// The pod's cgroup.
+        pod: CgroupId,
+    },
+}
+
+/// A process, named so that a reused pid is another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Process {
+    /// Thread group id in the initial PID namespace.
+    pub tgid: u32,
+    /// When it was forked (when found in `/proc`: rounded down to a clock tick of 10 ms).
+    pub start: BootNs,
+    /// Thread group id in its innermost PID namespace.
+    pub ns_tgid: u32,
+    /// Its parent.
+    pub parent_tgid: u32,
+    /// `comm`, cleaned.
+    pub comm: String,
+}
+
+/// The task that was running when something happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Actor {
+    /// Thread group id.
+    pub tgid: u32,
+    /// Thread group id in its innermost PID namespace.
+    pub ns_tgid: u32,
+    /// Its parent.
+    pub parent_tgid: u32,
+    /// Its cgroup.
+    pub cgroup: CgroupId,
+    /// `comm`, cleaned.
+    pub comm: String,
+    /// Its parent's `comm`, cleaned.
+    pub parent_comm: String,
+    /// It was on its way out (`PF_EXITING`).
+    pub exiting: bool,
+    /// A kernel thread.
+    pub kernel_thread: bool,
+}
+
+/// `TRACE_SIGNAL_*`: what `__send_signal` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SignalResult {
+    /// Queued.
+    Delivered,
+    /// Discarded: nobody would act on it.
+    Ignored,
+    /// Already waiting; this one adds nothing.
+    AlreadyPending,
+    /// No room in the queue, or its information was lost.
+    Lost,
+    /// A number this version does not know.
+    Unknown,
+}
+
+/// What the target would do with a signal when it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Disposition {
+    /// A handler of its own.
+    Handler,
+    /// No handler, and waiting in `sigwait` or `signalfd` (the signal is blocked).
+    Blocked,
+    /// `SIG_IGN`.
+    Ignore,
+    /// `SIG_DFL`.
+    Default,
+    /// A value this version does not know.
+    Unknown,
+}
+
+/// How a process ended, as `wait()` encodes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WaitStatus(pub u32);
+
+impl WaitStatus {
+    /// The exit value, unless a signal ended the process.
+    pub fn code(self) -> Option<i32> {
+        (self.0 & 0x7f == 0).then_some(((self.0 >> 8) & 0xff).cast_signed())
+    }
+
+    /// The signal that ended the process.
+    pub fn signal(self) -> Option<i32> {
+        let signal = (self.0 & 0x7f).cast_signed();
+        (signal != 0).then_some(signal)
+    }
+
+    /// A core was dumped.
+    pub fn core_dumped(self) -> bool {
+        self.0 & 0x80 != 0
+    }
+}
+
+/// Digests of a command line: enough to recognise one, not to read one. See [`crate::argv`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Argv {
+    /// One digest an argument.
+    pub digests: Vec<u64>,
+    /// There was more than the kernel side could take; the last digest is of a cut argument and left out.
+    pub truncated: bool,
+}
+
+/// `TCP_*` of `include/net/tcp_states.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the kernel's own names")]
+pub enum TcpState {
+    Established,
+    SynSent,
+    SynRecv,
+    FinWait1,
+    FinWait2,
+    TimeWait,
+    Close,
+    CloseWait,
+    LastAck,
+    Listen,
+    Closing,
+    NewSynRecv,
+    BoundInactive,
+    Unknown,
+}
+
+/// A TCP socket as it stood at an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Socket {
+    /// Address of `struct sock`: names it until it is closed, and may be reused at once.
+    pub address: u64,
+    /// The pod's cgroup.
+    pub pod: CgroupId,
+    /// Found by the socket's own cgroup (otherwise by its network namespace).
+    pub by_cgroup: bool,
+    /// Network namespace.
+    pub netns: u32,
+    /// Local address and port.
+    pub local: std::net::SocketAddr,
+    /// Peer's address and port.
+    pub peer: std::net::SocketAddr,
+    /// `sk_shutdown`: 1 receive, 2 send; 3 if this side closed.
+    pub shutdown: u8,
+    /// `sk_err`.
+    pub error: u32,
+    /// A process holds it, or held it until now; if not, nobody accepted it.
+    pub has_file: bool,
+    /// `current` belongs to the socket's pod.
+    pub current_in_pod: bool,
+    /// What went through it; `None` where it cannot be read.
+    pub counters: Option<SocketCounters>,
+}
+
+/// What went through a TCP socket, as the kernel counts it (FIN and SYN not yet taken off).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SocketCounters {
+    /// Bytes received, a FIN counted as one.
+    pub bytes_received: u64,
+    /// Bytes the peer acknowledged, our SYN counted as one.
+    pub bytes_acked: u64,
+    /// Bytes sent, retransmissions included.
+    pub bytes_sent: u64,
+    /// Received and unread, a FIN counted as one.
+    pub unread: u32,
+    /// Written and not acknowledged.
+    pub unacked: u32,
+    /// Milliseconds since data last came in.
+    pub since_received_ms: Option<u32>,
+    /// Milliseconds since data last went out.
+    pub since_sent_ms: Option<u32>,
+    /// Above 0 if data came in last, below if it went out last; in ticks.
+    pub received_minus_sent: i32,
+}
+
+/// A cgroup that was already there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CgroupFound {
+    /// When it was looked at.
+    pub at: BootNs,
+    /// Its id.
+    pub id: CgroupId,
+    /// The pod's cgroup.
+    pub pod: CgroupId,
+    /// Path below the v2 root, starting with `/`.
+    pub path: String,
+    /// The processes in it (not in those below it), oldest first.
+    pub processes: Vec<Process>,
+}
+
+/// Where a name comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FactSource {
+    /// The Kubernetes API.
+    Kubernetes,
+    /// The container runtime (CRI).
+    Cri,
+    /// `/var/log/pods` or the cgroup's path.
+    Cgroup,
+}
+
+/// Who a pod is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodFacts {
+    /// When it was learnt.
+    pub at: BootNs,
+    /// The uid as the cgroup's path has it, with dashes.
+    pub uid: String,
+    /// Where it was learnt.
+    pub source: FactSource,
+    /// Namespace.
+    pub namespace: Option<String>,
+    /// Name.
+    pub name: Option<String>,
+    /// Labels, without the ones the kubelet adds (`io.kubernetes.*`).
+    pub labels: Option<std::collections::BTreeMap<String, String>>,
+    /// Id of the sandbox container.
+    pub sandbox_id: Option<String>,
+    /// The pod uses the node's network namespace.
+    pub host_network: Option<bool>,
+    /// `terminationGracePeriodSeconds`, in milliseconds.
+    pub grace_ms: Option<u64>,
+}
+
+/// Who a container is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerFacts {
+    /// When it was learnt.
+    pub at: BootNs,
+    /// The id as the cgroup's path has it: 64 hexadecimal digits.
+    pub id: String,
+    /// The runtime, for `containerd://…`.
+    pub runtime: Option<String>,
+    /// The pod's uid.
+    pub pod_uid: String,
+    /// Where it was learnt.
+    pub source: FactSource,
+    /// Name.
+    pub name: Option<String>,
+    /// Image, as the pod names it.
+    pub image: Option<String>,
+    /// What it is to the pod; `None` if that cannot be told.
+    pub role: Option<ContainerRole>,
+    /// The pod's grace period as the container's annotations tell it, in milliseconds.
+    pub grace_ms: Option<u64>,
+    /// The stop signal, where the runtime tells it.
+    pub stop_signal: Option<i32>,
+    /// The preStop hook; `None` if there is none or it is not known ([`ContainerFacts::source`] tells: the CRI knows).
+    pub pre_stop: Option<PreStop>,
+    /// How often it was started again.
+    pub restarts: Option<u32>,
+}
+
+/// What a container is to its pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum ContainerRole {
+    /// An ordinary container.
+    App,
+    /// An init container that is restarted and lives beside the others.
+    Sidecar,
+    /// An init container.
+    Init,
+    /// Added to a running pod (`kubectl debug`).
+    Ephemeral,
+    /// The runtime's own (pause).
+    Sandbox,
+}
+
+/// A preStop hook as the pod declares it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "PascalCase", rename_all_fields = "camelCase")]
+pub enum PreStop {
+    /// A command in the container.
+    Exec {
+        /// Digests of its arguments.
+        argv: Argv,
+    },
+    /// A request from the kubelet.
+    HttpGet {
+        /// The port, if it is a number.
+        port: Option<u16>,
+    },
+    /// A wait of the kubelet's, invisible on the node.
+    Sleep {
+        /// How long.
+        ms: u64,
+    },
+}

@@ -1,0 +1,2 @@
+//! Parses, dispatches, exits.
+fn main() {}

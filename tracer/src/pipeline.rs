@@ -1,0 +1,1 @@
+//! Joins sources, log, engine and sinks while tracing.
