@@ -23,6 +23,9 @@ mod timeline;
 mod verdict;
 mod work;
 
+#[cfg(test)]
+mod tests;
+
 use crate::input::{BootNs, CgroupFound, CgroupId, Event, Input, PodFacts, Session, TraceScope, What};
 use crate::report::Report;
 use container::Container;

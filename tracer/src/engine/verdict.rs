@@ -169,7 +169,7 @@ pub(super) fn trigger(pod: &Pod, containers: &[&Container], session: &Session) -
             ),
         ),
         Some(sent) if sent.sender.tgid == session.tracer_tgid => {
-            of(TriggerKind::External, format!("{} from gracetrace run", signal::name(sent.signal)))
+            of(TriggerKind::External, format!("gracetrace run: {}", signal::name(sent.signal)))
         }
         Some(sent) => {
             let Sent { sender, signal: number, .. } = sent;
