@@ -7,6 +7,7 @@
 #[path = "../xtask/src/bpf_toolchain.rs"]
 mod bpf_toolchain;
 
+use bpf_toolchain::Compiler;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{env, fs};
@@ -26,7 +27,9 @@ fn build_probes() -> Result<(), String> {
     let workspace = own_folder.parent().ok_or("tracer/ is not in a workspace")?;
     let out = PathBuf::from(variable("OUT_DIR")?);
     println!("cargo::rerun-if-env-changed={}", bpf_toolchain::COMPILER_VARIABLE);
-    for source in ["tracer-ebpf/src", "tracer-ebpf/Cargo.toml", "Cargo.toml", "Cargo.lock", "xtask/src/bpf_toolchain.rs"] {
+    for source in
+        ["tracer-ebpf/src", "tracer-ebpf/Cargo.toml", "Cargo.toml", "Cargo.lock", "xtask/src/bpf_toolchain.rs"]
+    {
         rerun_if_changed(&workspace.join(source));
     }
 
@@ -37,17 +40,18 @@ fn build_probes() -> Result<(), String> {
     rerun_if_changed(&linker);
 
     let target = bpf_toolchain::target_folder(&out).unwrap_or_else(|| out.join("bpf"));
-    run(bpf_toolchain::build_command(&compiler, &linker, workspace, &target), compiler.llvm)?;
+    let (cargo, built) = bpf_toolchain::build_command(&compiler, &linker, workspace, &target);
+    run(cargo, &compiler)?;
 
     // a copy: what this crate embeds must not change under it when another build begins
     let object = out.join("gracetrace-probes");
-    fs::copy(bpf_toolchain::object(&target), &object).map_err(|error| format!("no eBPF object was made: {error}"))?;
+    fs::copy(built, &object).map_err(|error| format!("no eBPF object was made: {error}"))?;
     println!("cargo::rustc-env=GRACETRACE_PROBES={}", object.display());
     Ok(())
 }
 
 /// Runs the inner cargo; its warnings become warnings of this build, its errors are shown whole.
-fn run(mut cargo: Command, llvm: u32) -> Result<(), String> {
+fn run(mut cargo: Command, compiler: &Compiler) -> Result<(), String> {
     let output = cargo.output().map_err(|error| format!("{} does not run: {error}", cargo.get_program().display()))?;
     let said = String::from_utf8_lossy(&output.stderr);
     if output.status.success() {
@@ -57,10 +61,14 @@ fn run(mut cargo: Command, llvm: u32) -> Result<(), String> {
         return Ok(());
     }
     eprintln!("{said}");
+    let Compiler { version, llvm, .. } = compiler;
     Err(if said.contains("linking with") {
-        format!("bpf-linker failed on the eBPF programs; if it can't read them, its LLVM is older than rustc's (LLVM {llvm}): `cargo uninstall bpf-linker`, then `cargo xtask setup`")
+        format!(
+            "bpf-linker failed on the eBPF programs of {version}, see its words; \
+             if it is of an LLVM older than {llvm}: cargo uninstall bpf-linker && cargo xtask setup"
+        )
     } else {
-        "the eBPF programs do not compile (the compiler's words stand above or below)".to_owned()
+        format!("{version} failed on the eBPF programs, see its words")
     })
 }
 

@@ -80,10 +80,10 @@ pub(crate) fn linker() -> Result<PathBuf, String> {
     Err(reason)
 }
 
-/// The call of cargo that builds the probes into [`object`] of the same folder.
+/// The call of cargo that builds the probes, and the object that it makes.
 ///
 /// `target` must not be the folder that an outer cargo has locked, or both wait for ever.
-pub(crate) fn build_command(compiler: &Compiler, linker: &Path, workspace: &Path, target: &Path) -> Command {
+pub(crate) fn build_command(compiler: &Compiler, linker: &Path, workspace: &Path, target: &Path) -> (Command, PathBuf) {
     let mut flags = OsString::from("-Clinker=");
     flags.push(linker);
     // BTF for the maps and for the verifier's messages; the kernel has nothing to unwind with
@@ -106,12 +106,7 @@ pub(crate) fn build_command(compiler: &Compiler, linker: &Path, workspace: &Path
         .args(["--target", "bpfel-unknown-none", "-Z", "build-std=core"])
         .arg("--target-dir")
         .arg(target);
-    cargo
-}
-
-/// Where [`build_command`] leaves the object.
-pub(crate) fn object(target: &Path) -> PathBuf {
-    target.join("bpfel-unknown-none/release/gracetrace-probes")
+    (cargo, target.join("bpfel-unknown-none/release/gracetrace-probes"))
 }
 
 /// The folder for [`build_command`] beside everything else cargo makes, so that every profile, clippy and
@@ -187,7 +182,11 @@ fn belongs_to_outer_build(name: &OsStr) -> bool {
     ];
     let name = name.to_string_lossy();
     let cargos = name.starts_with("CARGO") && !KEPT.iter().any(|kept| name.starts_with(kept));
-    cargos || name.starts_with("RUSTC") || name.starts_with("RUSTDOC") || name == "RUSTFLAGS" || name == "RUSTUP_TOOLCHAIN"
+    cargos
+        || name.starts_with("RUSTC")
+        || name.starts_with("RUSTDOC")
+        || name == "RUSTFLAGS"
+        || name == "RUSTUP_TOOLCHAIN"
 }
 
 /// The first line that says something, or a word for silence.
