@@ -12,17 +12,36 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{env, fs};
 
+/// Why there is no object.
+enum Failure {
+    /// One line says it all.
+    Plain(String),
+    /// The inner cargo has said more.
+    Compilation { said: String, what: String },
+}
+
+impl<S: Into<String>> From<S> for Failure {
+    fn from(what: S) -> Self {
+        Self::Plain(what.into())
+    }
+}
+
 fn main() -> ExitCode {
     match build_probes() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(what) => {
+        // cargo fails the build for the line, and shows nothing else as long as the script itself does not fail
+        Err(Failure::Plain(what)) => {
             println!("cargo::error={what}");
+            ExitCode::SUCCESS
+        }
+        Err(Failure::Compilation { said, what }) => {
+            eprintln!("{said}\n{what}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn build_probes() -> Result<(), String> {
+fn build_probes() -> Result<(), Failure> {
     let own_folder = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let workspace = own_folder.parent().ok_or("tracer/ is not in a workspace")?;
     let out = PathBuf::from(variable("OUT_DIR")?);
@@ -51,7 +70,7 @@ fn build_probes() -> Result<(), String> {
 }
 
 /// Runs the inner cargo; its warnings become warnings of this build, its errors are shown whole.
-fn run(mut cargo: Command, compiler: &Compiler) -> Result<(), String> {
+fn run(mut cargo: Command, compiler: &Compiler) -> Result<(), Failure> {
     let output = cargo.output().map_err(|error| format!("{} does not run: {error}", cargo.get_program().display()))?;
     let said = String::from_utf8_lossy(&output.stderr);
     if output.status.success() {
@@ -60,16 +79,16 @@ fn run(mut cargo: Command, compiler: &Compiler) -> Result<(), String> {
         }
         return Ok(());
     }
-    eprintln!("{said}");
     let Compiler { version, llvm, .. } = compiler;
-    Err(if said.contains("linking with") {
+    let what = if said.contains("linking with") {
         format!(
-            "bpf-linker failed on the eBPF programs of {version}, see its words; \
+            "bpf-linker failed on what {version} made of the eBPF programs; \
              if it is of an LLVM older than {llvm}: cargo uninstall bpf-linker && cargo xtask setup"
         )
     } else {
-        format!("{version} failed on the eBPF programs, see its words")
-    })
+        format!("the eBPF programs do not compile with {version}")
+    };
+    Err(Failure::Compilation { said: said.into_owned(), what })
 }
 
 /// The compiler's warnings with their places; cargo's own summaries have none.

@@ -53,9 +53,9 @@ pub(crate) fn compiler() -> Result<Compiler, NoCompiler> {
         found.map_err(|why| reasons.push(format!("{origin}: {why}"))).ok()
     };
 
-    if let Some(named) = env::var_os(COMPILER_VARIABLE) {
+    if let Some(named) = named() {
         // who names one wants that one, or to know why not
-        return consider(COMPILER_VARIABLE, Some(named.into()), None).ok_or(NoCompiler(reasons));
+        return consider(COMPILER_VARIABLE, Some(named), None).ok_or(NoCompiler(reasons));
     }
     let nightly = rustup_nightly();
     let its_cargo = nightly.as_ref().map(|rustc| rustc.with_file_name("cargo")).filter(|cargo| cargo.exists());
@@ -63,6 +63,11 @@ pub(crate) fn compiler() -> Result<Compiler, NoCompiler> {
     consider("rustup nightly", nightly, its_cargo)
         .or_else(|| consider(SYSTEM_COMPILER, system, None))
         .ok_or(NoCompiler(reasons))
+}
+
+/// The compiler that the user wants, if any; an empty name is none.
+pub(crate) fn named() -> Option<PathBuf> {
+    env::var_os(COMPILER_VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from)
 }
 
 /// bpf-linker, from `PATH` or from where `cargo install` puts it, if it runs (its LLVM may be gone).

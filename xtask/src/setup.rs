@@ -54,7 +54,11 @@ const TEST: [Need; 6] = [
 struct Unmet {
     name: &'static str,
     reason: String,
-    commands: Vec<String>,
+    packages: Vec<String>,
+    /// After the packages.
+    command: Option<String>,
+    /// What does as well as the packages and the command.
+    instead: Option<String>,
 }
 
 /// Makes this machine fit for the purpose, or says what is left to do.
@@ -112,8 +116,8 @@ fn meet(needs: &[&'static Need], apt: &mut Apt, unmet: &mut Vec<Unmet>) {
             (Err(error), None) => format!("{error:#}"),
             (Ok(()), None) => format!("{} is installed and did not bring it", need.package),
         };
-        let commands = vec!["apt-get update".to_owned(), format!("apt-get install {}", need.package)];
-        unmet.push(Unmet { name: need.name, reason, commands });
+        let packages = vec![need.package.to_owned()];
+        unmet.push(Unmet { name: need.name, reason, packages, command: None, instead: None });
     }
 }
 
@@ -123,16 +127,19 @@ fn report(unmet: &[Unmet]) -> Result<()> {
         println!("    set-up is complete");
         return Ok(());
     }
-    let mut printed: Vec<&str> = Vec::new();
     println!("\n    set-up could not do everything here:");
     for Unmet { name, reason, .. } in unmet {
         println!("      {name}: {reason}");
     }
-    println!("    please run (as root where it says apt-get), then `cargo xtask setup` again:");
-    for command in unmet.iter().flat_map(|unmet| &unmet.commands) {
-        if !printed.contains(&command.as_str()) {
-            println!("      {command}");
-            printed.push(command);
+    println!("    please run this, then `cargo xtask setup` again:");
+    let packages: Vec<&str> = unmet.iter().flat_map(|unmet| &unmet.packages).map(String::as_str).collect();
+    println!("      sudo apt-get update && sudo apt-get install {}", packages.join(" "));
+    for command in unmet.iter().filter_map(|unmet| unmet.command.as_ref()) {
+        println!("      {command}");
+    }
+    for Unmet { name, instead, .. } in unmet {
+        if let Some(instead) = instead {
+            println!("    or, for {name}: {instead}");
         }
     }
     let names: Vec<&str> = unmet.iter().map(|unmet| unmet.name).collect();

@@ -13,6 +13,9 @@ use std::env;
 use std::path::Path;
 use std::process::Command;
 
+/// What rustup is asked for where it has no nightly.
+const NIGHTLY: [&str; 7] = ["toolchain", "install", "nightly", "--profile", "minimal", "--component", "rust-src"];
+
 const LINKER_VERSION: &str = "0.13.0";
 /// The newest LLVM that this bpf-linker can be built against.
 const LINKER_NEWEST_LLVM: u32 = 23;
@@ -31,7 +34,7 @@ pub(super) fn compiler(apt: &mut Apt) -> Result<Compiler, Unmet> {
     }
 
     let mut reason = format!("{COMPILER_VARIABLE} names one that won't do");
-    if env::var_os(COMPILER_VARIABLE).is_none() {
+    if bpf_toolchain::named().is_none() {
         type Way = fn(&mut Apt) -> Result<()>;
         let ways: [(&str, Way); 2] =
             [("rustup", |_| rust_src()), ("Debian's rustc-web", |apt| apt.install(&["rustc-web", "rust-web-src"]))];
@@ -47,11 +50,8 @@ pub(super) fn compiler(apt: &mut Apt) -> Result<Compiler, Unmet> {
                 if reason.is_empty() { format!("{way}: {why_not}") } else { format!("{reason}; {way}: {why_not}") };
         }
     }
-    let commands = vec![
-        "rustup toolchain install nightly --profile minimal --component rust-src".to_owned(),
-        "# or, without rustup: apt-get install rustc-web rust-web-src".to_owned(),
-    ];
-    Err(Unmet { name, reason, commands })
+    let packages = vec!["rustc-web".to_owned(), "rust-web-src".to_owned()];
+    Err(Unmet { name, reason, packages, instead: Some(format!("rustup {}", NIGHTLY.join(" "))), command: None })
 }
 
 /// bpf-linker, built if it is not there or too old for the compiler.
@@ -69,20 +69,17 @@ pub(super) fn linker(apt: &mut Apt, compiler: &Compiler) -> Result<(), Unmet> {
         },
         Err(absent) => missing(name, &format!("{absent}; it makes one object of the probes")),
     }
-    let reason = match build_linker(apt, compiler.llvm).and(bpf_toolchain::linker().map_err(anyhow::Error::msg)) {
+    let llvm = compiler.llvm;
+    let reason = match build_linker(apt, llvm).and(bpf_toolchain::linker().map_err(anyhow::Error::msg)) {
         Ok(path) => {
             found(name, &path.display().to_string());
             return Ok(());
         }
         Err(error) => format!("{error:#}"),
     };
-    let llvm = compiler.llvm;
-    let commands = vec![
-        format!("apt-get install llvm-{llvm}-dev"),
-        format!("LLVM_PREFIX=/usr/lib/llvm-{llvm} {}", process::shown(&install_command(llvm))),
-        format!("# or: cargo binstall bpf-linker@{LINKER_VERSION}"),
-    ];
-    Err(Unmet { name, reason, commands })
+    let command = format!("LLVM_PREFIX={} {}", llvm_prefix(llvm), process::shown(&install_command(llvm)));
+    let instead = format!("cargo binstall bpf-linker@{LINKER_VERSION}");
+    Err(Unmet { name, reason, packages: vec![llvm_package(llvm)], instead: Some(instead), command: Some(command) })
 }
 
 /// Asks rustup for the library source of its nightly, or for the nightly.
@@ -96,28 +93,36 @@ fn rust_src() -> Result<()> {
     if process::succeeds("rustup", &["which", "--toolchain", "nightly", "rustc"]) {
         rustup.args(["component", "add", "rust-src", "--toolchain", "nightly"]);
     } else {
-        rustup.args(["toolchain", "install", "nightly", "--profile", "minimal", "--component", "rust-src"]);
+        rustup.args(NIGHTLY);
     }
     process::run(&mut rustup)
 }
 
 /// Builds bpf-linker against the first LLVM that is new enough and can be had.
 fn build_linker(apt: &mut Apt, oldest: u32) -> Result<()> {
-    let prefix = |llvm: u32| format!("/usr/lib/llvm-{llvm}");
-    let usable = |llvm: &u32| Path::new(&prefix(*llvm)).join("bin/llvm-config").exists();
+    let usable = |llvm: &u32| Path::new(&llvm_prefix(*llvm)).join("bin/llvm-config").exists();
     let mut fitting = oldest..=LINKER_NEWEST_LLVM;
     let llvm = match fitting.clone().find(usable) {
         Some(llvm) => llvm,
-        None => match fitting.find(|llvm| apt.knows(&format!("llvm-{llvm}-dev"))) {
+        None => match fitting.find(|llvm| apt.knows(&llvm_package(*llvm))) {
             Some(llvm) => {
-                apt.install(&[&format!("llvm-{llvm}-dev")])?;
+                apt.install(&[&llvm_package(llvm)])?;
                 llvm
             }
             None => bail!("no package llvm-N-dev with N from {oldest} to {LINKER_NEWEST_LLVM} here"),
         },
     };
     println!("    building bpf-linker against LLVM {llvm}, about two minutes");
-    process::run(install_command(llvm).env("LLVM_PREFIX", prefix(llvm)))
+    process::run(install_command(llvm).env("LLVM_PREFIX", llvm_prefix(llvm)))
+}
+
+/// Where Debian puts an LLVM.
+fn llvm_prefix(llvm: u32) -> String {
+    format!("/usr/lib/llvm-{llvm}")
+}
+
+fn llvm_package(llvm: u32) -> String {
+    format!("llvm-{llvm}-dev")
 }
 
 fn install_command(llvm: u32) -> Command {
