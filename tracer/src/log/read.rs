@@ -150,7 +150,7 @@ impl Line<'_> {
     }
 }
 
-/// Every line is parsed on its own, so serde_json's `at line 1` would mislead.
+/// Every line is parsed on its own, so `at line 1` of `serde_json` would mislead.
 fn without_line(message: &str, column: usize) -> String {
     match message.rsplit_once(" at line ") {
         Some((what, _)) if column > 0 => format!("{what}, column {column}"),

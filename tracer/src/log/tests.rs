@@ -74,7 +74,7 @@ fn what_came_before_the_damage_is_kept() {
     check(b"{\"input\":\"Ti\\u001b[2Jck\"}\n", 2, "line 4: this gracetrace does not know `Ti\u{fffd}[2Jck`");
     check(b"\xff\xfe\n", 2, "line 4: not an input");
     check(b"\n", 2, "line 4: not an input");
-    check(&[b'x'; MAX_LINE_BYTES + 5], 2, "line 4: longer than");
+    check(&vec![b'x'; MAX_LINE_BYTES + 5], 2, "line 4: longer than");
     check("[".repeat(100_000).as_bytes(), 2, "line 4: not an input");
 }
 

@@ -217,6 +217,7 @@ pub(super) fn oom() -> Report {
     app.stop_to_exit_ms = None;
     app.kill_to_exit_ms = Some(3.1);
     app.restarts = Some(1);
+    app.processes.signalled = 0;
     app.connections =
         ConnectionCounts { open_at_stop: Some(1), dropped_by_kill: 1, in_flight: 1, ..Default::default() };
     report.connections = Connections { counts: app.connections.clone(), ..Default::default() };

@@ -47,7 +47,7 @@ pub(super) fn pod(pod: &Pod) -> String {
         (Some(namespace), Some(name), _) => format!("{namespace}/{name}"),
         (None, Some(name), _) => name.clone(),
         (_, None, Some(uid)) => format!("uid {uid}"),
-        (_, None, None) => "of unknown name".to_owned(),
+        (_, None, None) => "(name unknown)".to_owned(),
     };
     text::clean(&name)
 }

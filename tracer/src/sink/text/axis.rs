@@ -17,14 +17,23 @@ enum Phase {
     PreStop,
     Stopping,
     Overrun,
+    Dying,
     Exited,
     Killed,
     Unseen,
 }
 
 impl Phase {
-    const LEGEND: [Self; 7] =
-        [Self::Running, Self::PreStop, Self::Stopping, Self::Overrun, Self::Exited, Self::Killed, Self::Unseen];
+    const LEGEND: [Self; 8] = [
+        Self::Running,
+        Self::PreStop,
+        Self::Stopping,
+        Self::Overrun,
+        Self::Dying,
+        Self::Exited,
+        Self::Killed,
+        Self::Unseen,
+    ];
 
     fn draw(self) -> (Ink, &'static str, &'static str) {
         match self {
@@ -32,7 +41,8 @@ impl Phase {
             Self::Running => (Ink::Faint, "─", "running"),
             Self::PreStop => (Ink::Hook, "░", "preStop"),
             Self::Stopping => (Ink::Good, "▒", "stopping"),
-            Self::Overrun => (Ink::Bad, "█", "out of time"),
+            Self::Overrun => (Ink::Bad, "▓", "past the grace period"),
+            Self::Dying => (Ink::Bad, "█", "after SIGKILL"),
             Self::Exited => (Ink::Plain, "│", "exited"),
             Self::Killed => (Ink::Bad, "✗", "ended by a signal"),
             Self::Unseen => (Ink::Warning, "?", "end not seen"),
@@ -48,7 +58,9 @@ pub(super) fn draw(page: &mut Page, report: &Report) {
     let names: Vec<String> = report.containers.iter().map(label).collect();
     let name_columns = names.iter().map(|name| width_of(name)).max().unwrap_or(0).min(NAME_COLUMNS);
     let before = name_columns + 4;
-    let scale = Scale::of(report, page.width.saturating_sub(before + 1));
+    let Some(scale) = Scale::of(report, page.width.saturating_sub(before + 1)) else {
+        return;
+    };
     let bars: Vec<Vec<Phase>> = report.containers.iter().map(|container| bar(container, report, &scale)).collect();
     for (name, bar) in names.iter().zip(&bars) {
         let name = format!("  {}  ", fit(name, name_columns));
@@ -90,8 +102,13 @@ fn bar(container: &Container, report: &Report, scale: &Scale) -> Vec<Phase> {
         let to = hook.end_ms.or(stop).map_or(end, |at| scale.column(at));
         paint(from, to.max(from + 1), Phase::PreStop);
     }
-    if let Some(at) = over_since(container, report) {
-        paint(scale.column(at).min(end.saturating_sub(1)), end, Phase::Overrun);
+    for (since, phase) in [
+        (over_since(container, report), Phase::Overrun),
+        (container.kill.as_ref().map(|kill| kill.at_ms), Phase::Dying),
+    ] {
+        if let Some(at) = since {
+            paint(scale.column(at).min(end.saturating_sub(1)), end, phase);
+        }
     }
     cells[end] = match &container.exit {
         None => Phase::Unseen,
@@ -101,10 +118,10 @@ fn bar(container: &Container, report: &Report, scale: &Scale) -> Vec<Phase> {
     cells
 }
 
-/// Since SIGKILL or, if none came, since the grace period was over.
+/// Since when it was living on borrowed time; a kill that ended the grace period speaks for itself.
 fn over_since(container: &Container, report: &Report) -> Option<f64> {
-    if let Some(kill) = &container.kill {
-        return Some(kill.at_ms);
+    if container.kill.is_some() {
+        return None;
     }
     let grace_ms = report.pod.termination_grace_period_seconds? * 1e3;
     (container.stop.is_some() && container.exit.as_ref()?.at_ms > grace_ms).then_some(grace_ms)
@@ -117,10 +134,11 @@ struct Scale {
 }
 
 impl Scale {
-    fn of(report: &Report, columns: usize) -> Self {
+    /// None if no time passed: a bar would show what never was.
+    fn of(report: &Report, columns: usize) -> Option<Self> {
         let exits = report.containers.iter().filter_map(|container| container.exit.as_ref()).map(|exit| exit.at_ms);
         let span = exits.chain([report.duration_ms]).filter(|ms| ms.is_finite()).fold(0.0, f64::max);
-        Self { span_ms: if span > 0.0 { span } else { 1.0 }, columns: columns.max(8) }
+        (span > 0.0).then_some(Self { span_ms: span, columns: columns.max(8) })
     }
 
     fn column(&self, ms: f64) -> usize {

@@ -48,20 +48,26 @@ pub(super) fn sentence(counts: &ConnectionCounts, containers: &[Container]) -> S
     if let Some(open) = counts.open_at_stop.filter(|open| *open > 0) {
         parts.push(format!("{} open {before}", count(open, "connection")));
     }
-    parts.extend(lost(counts, containers));
+    // only the first number says of what
+    let number =
+        |parts: &[String], number| if parts.is_empty() { count(number, "connection") } else { number.to_string() };
+    let lost = lost(counts, containers, |lost| number(&parts, lost));
+    parts.extend(lost);
     if counts.closed_gracefully > 0 {
-        parts.push(format!("{} closed gracefully", counts.closed_gracefully));
+        parts.push(format!("{} closed gracefully", number(&parts, counts.closed_gracefully)));
     }
     if counts.reset > 0 {
-        parts.push(format!("{} ended with a reset", counts.reset));
+        parts.push(format!("{} ended with a reset", number(&parts, counts.reset)));
     }
     if let Some(accepted) = counts.accepted_after_stop.filter(|accepted| *accepted > 0) {
         let last = counts.last_accepted_ms.map(|at| later(at, stop_ms, accepted));
+        let accepted = number(&parts, accepted);
         parts.push(format!("{accepted} accepted after the stop signal{}", last.unwrap_or_default()));
     }
     if let Some(refused) = counts.refused_after_listener_close.filter(|refused| *refused > 0) {
         let closed_ms = containers.iter().filter_map(|container| container.listeners_closed_ms).reduce(f64::max);
         let last = counts.last_refused_ms.map(|at| later(at, closed_ms, refused));
+        let refused = number(&parts, refused);
         parts.push(format!("{refused} refused after the listener had closed{}", last.unwrap_or_default()));
     }
     let unknown = unknown(counts, containers, before);
@@ -73,14 +79,15 @@ pub(super) fn sentence(counts: &ConnectionCounts, containers: &[Container]) -> S
     }
 }
 
-fn lost(counts: &ConnectionCounts, containers: &[Container]) -> Option<String> {
+fn lost(counts: &ConnectionCounts, containers: &[Container], number: impl Fn(u64) -> String) -> Option<String> {
     let (dropped, at_exit) = (counts.dropped_by_kill, counts.closed_at_exit);
     let mut ways = Vec::new();
     if dropped > 0 {
-        ways.push(format!("{} dropped by {}", count(dropped, "connection"), killer(containers)));
+        ways.push(format!("{} dropped by {}", number(dropped), killer(containers)));
     }
     if at_exit > 0 {
-        ways.push(format!("{} closed by the kernel when the process exited", count(at_exit, "connection")));
+        let at_exit = if ways.is_empty() { number(at_exit) } else { at_exit.to_string() };
+        ways.push(format!("{at_exit} closed by the kernel when the process exited"));
     }
     let total = dropped.saturating_add(at_exit);
     let flight = match counts.in_flight {

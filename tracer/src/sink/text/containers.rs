@@ -3,15 +3,23 @@
 use super::connections;
 use super::page::{Ink, Page};
 use crate::report::{
-    Container, ContainerRole, Exit, Kill, KillCause, PreStopKind, PreStopRun, Report, Sender, Stop, StopDisposition,
-    StopResult,
+    Container, ContainerRole, Exit, Kill, KillCause, PreStopKind, PreStopRun, Processes, Report, Sender, Stop,
+    StopDisposition, StopResult,
 };
 use crate::sink::words::{self, UNKNOWN, moment};
 
 pub(super) fn draw(page: &mut Page, report: &Report) {
     for container in &report.containers {
         page.blank();
-        page.hanging(&[(Ink::Plain, "  "), (Ink::Heading, &label(container))], Ink::Plain, &about(container));
+        let role = format!("  {}", role(container.role));
+        page.line(&[(Ink::Plain, "  "), (Ink::Heading, &label(container)), (Ink::Plain, &role)]);
+        page.field("  PID 1", &pid_1(container));
+        if let Some(image) = &container.image {
+            page.field("  image", image);
+        }
+        if let Some(restarts) = container.restarts.filter(|restarts| *restarts > 0) {
+            page.field("  restarts", &format!("{restarts} before this"));
+        }
         if let Some(hook) = &container.pre_stop {
             page.field("  preStop", &pre_stop(hook));
         }
@@ -39,32 +47,24 @@ pub(super) fn label(container: &Container) -> String {
     }
 }
 
-fn about(container: &Container) -> String {
-    let role = match container.role {
-        Some(ContainerRole::App) => " app",
-        Some(ContainerRole::Sidecar) => " sidecar",
-        Some(ContainerRole::Init) => " init container",
-        Some(ContainerRole::Ephemeral) => " ephemeral container",
-        Some(ContainerRole::Sandbox) => " sandbox",
-        None => " container of unknown type",
-    };
-    let mut text = role.to_owned();
-    text += &match (&container.init_comm, container.init_pid) {
-        (Some(comm), Some(pid)) => format!(", PID 1 is {comm}({pid})"),
-        (Some(comm), None) => format!(", PID 1 is {comm}"),
-        (None, Some(pid)) => format!(", PID 1 is process {pid}"),
-        (None, None) => ", PID 1 not known".to_owned(),
-    };
-    if let Some(image) = &container.image {
-        text += &format!(", image {image}");
+fn role(role: Option<ContainerRole>) -> &'static str {
+    match role {
+        Some(ContainerRole::App) => "app container",
+        Some(ContainerRole::Sidecar) => "sidecar container",
+        Some(ContainerRole::Init) => "init container",
+        Some(ContainerRole::Ephemeral) => "ephemeral container",
+        Some(ContainerRole::Sandbox) => "sandbox",
+        None => "container of unknown type",
     }
-    if let Some(restarts) = container.restarts.filter(|restarts| *restarts > 0) {
-        text += &format!(
-            ", restarted {} before",
-            if restarts == 1 { "once".to_owned() } else { format!("{restarts} times") }
-        );
+}
+
+fn pid_1(container: &Container) -> String {
+    match (&container.init_comm, container.init_pid) {
+        (Some(comm), Some(pid)) => format!("{comm}({pid})"),
+        (Some(comm), None) => comm.clone(),
+        (None, Some(pid)) => format!("process {pid}"),
+        (None, None) => UNKNOWN.to_owned(),
     }
-    format!(" {}", text.trim_start())
 }
 
 fn pre_stop(hook: &PreStopRun) -> String {
@@ -133,14 +133,11 @@ fn exit(container: &Container) -> String {
     let Some(exit) = &container.exit else {
         return "not seen".to_owned();
     };
-    let mut text = format!("{} at {}", status(exit), moment(exit.at_ms));
-    if let Some(ms) = container.stop_to_exit_ms {
-        text += &format!(", {} after the stop signal", words::duration(ms));
-    }
-    if let Some(ms) = container.kill_to_exit_ms {
-        text += &format!(", {} after SIGKILL", words::duration(ms));
-    }
-    text
+    let after =
+        |ms: Option<f64>, what| ms.map(|ms| format!(", {} after {what}", words::duration(ms))).unwrap_or_default();
+    let (stop, kill) =
+        (after(container.stop_to_exit_ms, "the stop signal"), after(container.kill_to_exit_ms, "SIGKILL"));
+    format!("{} at {}{stop}{kill}", status(exit), moment(exit.at_ms))
 }
 
 fn status(exit: &Exit) -> String {
@@ -153,13 +150,16 @@ fn status(exit: &Exit) -> String {
 }
 
 fn processes(container: &Container) -> String {
-    let processes = &container.processes;
-    if processes.seen == 0 {
+    let Processes { seen, signalled, killed_by_pid_namespace } = &container.processes;
+    if *seen == 0 {
         return "none seen".to_owned();
     }
-    let mut text = format!("{} seen, {} got the stop signal", processes.seen, processes.signalled);
-    if processes.killed_by_pid_namespace > 0 {
-        text += &format!(", {} killed by the kernel because PID 1 had left", processes.killed_by_pid_namespace);
+    let mut parts = vec![format!("{seen} seen")];
+    if container.stop.is_some() || *signalled > 0 {
+        parts.push(format!("{signalled} got the stop signal"));
     }
-    text
+    if *killed_by_pid_namespace > 0 {
+        parts.push(format!("{killed_by_pid_namespace} killed by the kernel because PID 1 had left"));
+    }
+    parts.join(", ")
 }

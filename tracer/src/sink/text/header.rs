@@ -20,6 +20,9 @@ pub(super) fn draw(page: &mut Page, report: &Report) {
     page.field("trigger", &trigger(report));
     page.field("started", &format!("{}, took {}", report.start_time, words::duration(report.duration_ms)));
     page.field("stopping", &stopping(report));
+    if let (Some(uid), Some(_)) = (&report.pod.uid, &report.pod.name) {
+        page.field("uid", uid);
+    }
     let about = about(&report.pod);
     if !about.is_empty() {
         page.field(what, &about);
@@ -39,7 +42,7 @@ fn sentence(outcome: Outcome) -> &'static str {
         Outcome::Graceful => "It ended by itself after the stop signal, within its grace period.",
         Outcome::Terminated => "The stop signal itself ended it: nothing could be drained or cleaned up.",
         Outcome::Failed => "It ended by itself after the stop signal, but with a status that means failure.",
-        Outcome::ForceKilled => "SIGKILL ended it before it had ended by itself.",
+        Outcome::ForceKilled => "It did not end by itself: SIGKILL ended it.",
         Outcome::OomKilled => "It ran out of memory: the kernel's OOM killer ended it.",
         Outcome::Crashed => "It ended on its own with a failure; no stop signal came before.",
         Outcome::Completed => "It came to its own end with status 0; no stop signal came before.",
@@ -69,7 +72,10 @@ fn trigger(report: &Report) -> String {
 fn stopping(report: &Report) -> String {
     let took = match report.stop_to_exit_ms {
         Some(ms) => format!("{} from the stop signal to the last exit", words::duration(ms)),
-        None => "time from a stop signal to the last exit not known".to_owned(),
+        None if report.containers.iter().all(|container| container.stop.is_none()) => {
+            "no stop signal was seen".to_owned()
+        }
+        None => "time from the stop signal to the last exit not known".to_owned(),
     };
     let Some(seconds) = report.pod.termination_grace_period_seconds else {
         return format!("{took}; grace period not known");
@@ -102,9 +108,6 @@ fn about(pod: &Pod) -> String {
     }
     if pod.host_network == Some(true) {
         parts.push("on the node's network".to_owned());
-    }
-    if let (Some(uid), true) = (&pod.uid, pod.name.is_some()) {
-        parts.push(format!("uid {uid}"));
     }
     if pod.name.is_none() && pod.metadata_source == MetadataSource::Cgroup {
         parts.push("its name is not known: no container runtime could be asked".to_owned());

@@ -151,8 +151,8 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(8);
     let text = clean(text);
     let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let mut rest = word;
+    for word in words(&text) {
+        let mut rest = word.as_str();
         while !rest.is_empty() {
             let Some(line) = lines.last_mut() else { break };
             let gap = usize::from(!line.is_empty());
@@ -175,6 +175,22 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
         lines.pop();
     }
     lines
+}
+
+/// Words, a number and its unit being one.
+fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let unit = matches!(word.trim_end_matches([',', ';', ':', '.']), "ms" | "s" | "%");
+        match words.last_mut() {
+            Some(last) if last == "PID" || (unit && last.ends_with(|c: char| c.is_ascii_digit())) => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            _ => words.push(word.to_owned()),
+        }
+    }
+    words
 }
 
 /// The longest beginning of at most `width` columns, though at least one character, and the rest.
@@ -204,6 +220,7 @@ mod tests {
         assert_eq!(wrap("one two three", 9), ["one two", "three"]);
         assert_eq!(wrap("0123456789abcdef xy", 8), ["01234567", "89abcdef", "xy"]);
         assert_eq!(wrap("", 9), [""]);
+        assert_eq!(wrap("after 2.5 ms, PID 1", 9), ["after", "2.5 ms,", "PID 1"]);
         assert_eq!(wrap("日本語日本語 x", 8), ["日本語日", "本語 x"]);
     }
 }

@@ -62,17 +62,14 @@ fn ink(event: TimelineEvent) -> Ink {
 }
 
 fn sentence(entry: &TimelineEntry) -> String {
-    let mut text = what(entry);
-    text += &match (&entry.comm, entry.pid) {
+    let who = match (&entry.comm, entry.pid) {
         (Some(comm), Some(pid)) => format!(", {comm}({pid})"),
         (Some(comm), None) => format!(", {comm}"),
         (None, Some(pid)) => format!(", process {pid}"),
         (None, None) => String::new(),
     };
-    if let Some(detail) = &entry.detail {
-        text += &format!(": {detail}");
-    }
-    text
+    let detail = entry.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+    format!("{}{who}{detail}", what(entry))
 }
 
 fn what(entry: &TimelineEntry) -> String {
