@@ -60,15 +60,15 @@ pub(super) fn sentence(counts: &ConnectionCounts, containers: &[Container]) -> S
         parts.push(format!("{} ended with a reset", number(&parts, counts.reset)));
     }
     if let Some(accepted) = counts.accepted_after_stop.filter(|accepted| *accepted > 0) {
-        let last = counts.last_accepted_ms.map(|at| later(at, stop_ms, accepted));
+        let latest = counts.last_accepted_ms.map(|at| later(at, stop_ms, accepted));
         let accepted = number(&parts, accepted);
-        parts.push(format!("{accepted} accepted after the stop signal{}", last.unwrap_or_default()));
+        parts.push(format!("{accepted} accepted after the stop signal{}", latest.unwrap_or_default()));
     }
     if let Some(refused) = counts.refused_after_listener_close.filter(|refused| *refused > 0) {
         let closed_ms = containers.iter().filter_map(|container| container.listeners_closed_ms).reduce(f64::max);
-        let last = counts.last_refused_ms.map(|at| later(at, closed_ms, refused));
+        let latest = counts.last_refused_ms.map(|at| later(at, closed_ms, refused));
         let refused = number(&parts, refused);
-        parts.push(format!("{refused} refused after the listener had closed{}", last.unwrap_or_default()));
+        parts.push(format!("{refused} refused after the listener had closed{}", latest.unwrap_or_default()));
     }
     let unknown = unknown(counts, containers, before);
     match (parts.is_empty(), unknown) {

@@ -141,11 +141,11 @@ fn exit(container: &Container) -> String {
 }
 
 fn status(exit: &Exit) -> String {
-    let core = if exit.core_dumped { ", core dumped," } else { "" };
+    let dump = if exit.core_dumped { ", core dumped," } else { "" };
     match (&exit.signal, exit.code) {
-        (Some(signal), _) => format!("ended by {signal}{core}"),
-        (None, Some(code)) => format!("exit code {code}{core}"),
-        (None, None) => format!("status unknown{core}"),
+        (Some(signal), _) => format!("ended by {signal}{dump}"),
+        (None, Some(code)) => format!("exit code {code}{dump}"),
+        (None, None) => format!("status unknown{dump}"),
     }
 }
 

@@ -20,12 +20,12 @@ pub(super) fn draw(page: &mut Page, report: &Report) {
     page.field("trigger", &trigger(report));
     page.field("started", &format!("{}, took {}", report.start_time, words::duration(report.duration_ms)));
     page.field("stopping", &stopping(report));
-    if let (Some(uid), Some(_)) = (&report.pod.uid, &report.pod.name) {
-        page.field("uid", uid);
-    }
     let about = about(&report.pod);
     if !about.is_empty() {
         page.field(what, &about);
+    }
+    if let (Some(uid), Some(_)) = (&report.pod.uid, &report.pod.name) {
+        page.field("uid", uid);
     }
 }
 

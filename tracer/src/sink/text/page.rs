@@ -40,11 +40,12 @@ pub(super) struct Page {
     text: String,
     pub(super) width: usize,
     colour: bool,
+    under_heading: bool,
 }
 
 impl Page {
     pub(super) fn new(width: usize, colour: bool) -> Self {
-        Self { text: String::new(), width: width.max(NARROWEST), colour }
+        Self { text: String::new(), width: width.max(NARROWEST), colour, under_heading: false }
     }
 
     pub(super) fn finish(self) -> String {
@@ -62,15 +63,20 @@ impl Page {
             self.text.push_str(if code.is_empty() { "" } else { "\u{1b}[0m" });
         }
         self.text.push('\n');
+        self.under_heading = false;
     }
 
+    /// An empty line, though none between a heading and what follows.
     pub(super) fn blank(&mut self) {
-        self.text.push('\n');
+        if !self.under_heading {
+            self.text.push('\n');
+        }
     }
 
     pub(super) fn heading(&mut self, text: &str) {
         self.blank();
         self.line(&[(Ink::Heading, text)]);
+        self.under_heading = true;
     }
 
     /// A label, and a text beside it that may take several lines.
