@@ -1,0 +1,210 @@
+//! What became of the connections: sentences first, then the ones that matter most, one by one.
+
+use super::page::{Column, Ink, Page};
+use crate::report::{Connection, ConnectionCounts, ConnectionEnd, Container, Direction, Report, Work};
+use crate::sink::words::{self, UNKNOWN, count, moment};
+
+/// How many are listed; the JSON has them all.
+const LISTED: usize = 8;
+
+pub(super) fn draw(page: &mut Page, report: &Report) {
+    page.heading("Connections");
+    let counts = &report.connections.counts;
+    page.hanging(&[(Ink::Plain, "  ")], Ink::Plain, &sentence(counts, &report.containers));
+    let details = &report.connections.details;
+    if !details.is_empty() {
+        page.blank();
+        let mut listed: Vec<&Connection> = details.iter().collect();
+        listed.sort_by_key(|connection| rank(connection));
+        listed.truncate(LISTED);
+        draw_table(page, &listed, report.containers.len() > 1);
+    }
+    let more = report.connections.details_omitted.saturating_add(details.len().saturating_sub(LISTED) as u64);
+    if more > 0 {
+        page.line(&[(Ink::Faint, &format!("  … and {more} more"))]);
+    }
+}
+
+/// What was lost comes first.
+fn rank(connection: &Connection) -> u8 {
+    let lost = match connection.work {
+        Work::RequestUnread | Work::RequestUnanswered | Work::ResponseUnsent => true,
+        Work::Idle | Work::Unknown => false,
+    };
+    match connection.end {
+        ConnectionEnd::DroppedByKill | ConnectionEnd::ClosedAtExit => u8::from(!lost),
+        ConnectionEnd::RefusedInBacklog | ConnectionEnd::ResetByPeer => 2,
+        ConnectionEnd::Unknown => 3,
+        ConnectionEnd::ClosedGracefully => 4,
+    }
+}
+
+/// The counts in words; `containers` are those they are about.
+pub(super) fn sentence(counts: &ConnectionCounts, containers: &[Container]) -> String {
+    let stop_ms = containers.iter().filter_map(|container| container.stop.as_ref()).map(|stop| stop.at_ms);
+    let stop_ms = stop_ms.reduce(f64::min);
+    let before = if stop_ms.is_some() { "at the stop signal" } else { "at the end" };
+    let mut parts = Vec::new();
+    if let Some(open) = counts.open_at_stop.filter(|open| *open > 0) {
+        parts.push(format!("{} open {before}", count(open, "connection")));
+    }
+    // only the first number says of what
+    let number =
+        |parts: &[String], number| if parts.is_empty() { count(number, "connection") } else { number.to_string() };
+    let lost = lost(counts, containers, |lost| number(&parts, lost));
+    parts.extend(lost);
+    if counts.closed_gracefully > 0 {
+        parts.push(format!("{} closed gracefully", number(&parts, counts.closed_gracefully)));
+    }
+    if counts.reset > 0 {
+        parts.push(format!("{} ended with a reset", number(&parts, counts.reset)));
+    }
+    if let Some(accepted) = counts.accepted_after_stop.filter(|accepted| *accepted > 0) {
+        let latest = counts.last_accepted_ms.map(|at| later(at, stop_ms, accepted));
+        let accepted = number(&parts, accepted);
+        parts.push(format!("{accepted} accepted after the stop signal{}", latest.unwrap_or_default()));
+    }
+    if let Some(refused) = counts.refused_after_listener_close.filter(|refused| *refused > 0) {
+        let closed_ms = containers.iter().filter_map(|container| container.listeners_closed_ms).reduce(f64::max);
+        let latest = counts.last_refused_ms.map(|at| later(at, closed_ms, refused));
+        let refused = number(&parts, refused);
+        parts.push(format!("{refused} refused after the listener had closed{}", latest.unwrap_or_default()));
+    }
+    let unknown = unknown(counts, containers, before);
+    match (parts.is_empty(), unknown) {
+        (true, None) => "none".to_owned(),
+        (true, Some(unknown)) => format!("none seen; {unknown}"),
+        (false, None) => parts.join("; "),
+        (false, Some(unknown)) => format!("{}; {unknown}", parts.join("; ")),
+    }
+}
+
+fn lost(counts: &ConnectionCounts, containers: &[Container], number: impl Fn(u64) -> String) -> Option<String> {
+    let (dropped, at_exit) = (counts.dropped_by_kill, counts.closed_at_exit);
+    let mut ways = Vec::new();
+    if dropped > 0 {
+        ways.push(format!("{} dropped by {}", number(dropped), killer(containers)));
+    }
+    if at_exit > 0 {
+        let at_exit = if ways.is_empty() { number(at_exit) } else { at_exit.to_string() };
+        ways.push(format!("{at_exit} closed by the kernel when the process exited"));
+    }
+    let total = dropped.saturating_add(at_exit);
+    let flight = match counts.in_flight {
+        _ if total == 0 => return None,
+        0 => "none with a request in flight".to_owned(),
+        1 if total == 1 => "with a request in flight".to_owned(),
+        all if all == total => "all of them with a request in flight".to_owned(),
+        some => format!("{some} of them with a request in flight"),
+    };
+    Some(format!("{}, {flight}", ways.join(" and ")))
+}
+
+/// The signal that ended the containers which lost connections, if it was one and the same.
+fn killer(containers: &[Container]) -> String {
+    let losers = containers.iter().filter(|container| container.connections.dropped_by_kill > 0);
+    let mut signals: Vec<&str> =
+        losers.filter_map(|container| container.exit.as_ref()).filter_map(|exit| exit.signal.as_deref()).collect();
+    signals.dedup();
+    match signals[..] {
+        [one] => one.to_owned(),
+        _ => "a fatal signal".to_owned(),
+    }
+}
+
+/// `, the last 3.1 s later`, or when it was if what it came after is not known.
+fn later(at_ms: f64, since_ms: Option<f64>, number: u64) -> String {
+    let which = if number == 1 { "" } else { "the last " };
+    match since_ms {
+        Some(since) => format!(", {which}{} later", words::duration(at_ms - since)),
+        None => format!(", {which}at {}", moment(at_ms)),
+    }
+}
+
+/// What cannot be said; only where there was something to know.
+fn unknown(counts: &ConnectionCounts, containers: &[Container], before: &str) -> Option<String> {
+    let mut facts = Vec::new();
+    if counts.open_at_stop.is_none() {
+        facts.push(format!("were open {before}"));
+    }
+    if counts.accepted_after_stop.is_none() && containers.iter().any(|container| container.stop.is_some()) {
+        facts.push("were accepted after the stop signal".to_owned());
+    }
+    let closed = containers.iter().any(|container| container.listeners_closed_ms.is_some());
+    if counts.refused_after_listener_close.is_none() && closed {
+        facts.push("were refused after the listener had closed".to_owned());
+    }
+    let last = facts.pop()?;
+    let all = if facts.is_empty() { last } else { format!("{} and {last}", facts.join(", ")) };
+    Some(format!("how many {all} is not known"))
+}
+
+fn draw_table(page: &mut Page, listed: &[&Connection], several: bool) {
+    let column = |heading, cell: &dyn Fn(&Connection) -> String| Column {
+        heading,
+        cells: listed.iter().map(|connection| cell(connection)).collect(),
+    };
+    let bytes = |number: Option<u64>| number.map_or_else(|| UNKNOWN.to_owned(), size);
+    let mut columns = vec![
+        column("ended", &|connection| moment(connection.at_ms)),
+        column("connection", &ends),
+        column("how", &how),
+        column("lost with it", &|connection| work(connection.work).to_owned()),
+    ];
+    if several {
+        columns.push(column("container", &|connection| connection.container.clone().unwrap_or(UNKNOWN.to_owned())));
+    }
+    columns.push(column("received", &|connection| bytes(connection.bytes_received)));
+    columns.push(column("sent", &|connection| bytes(connection.bytes_sent)));
+    columns.push(column("age", &|connection| connection.age_ms.map_or(UNKNOWN.to_owned(), words::duration)));
+    page.table(columns, 4, 1);
+}
+
+/// `10.88.0.1:45540 → :8080`: who opened it stands left; the pod's own address is one and the same.
+fn ends(connection: &Connection) -> String {
+    let port = connection.local.rsplit_once(':').map_or(connection.local.as_str(), |(_, port)| port);
+    let peer = &connection.peer;
+    match connection.direction {
+        Direction::Inbound => format!("{peer} → :{port}"),
+        Direction::Outbound => format!(":{port} → {peer}"),
+        Direction::Unknown => format!("{peer} ↔ :{port}"),
+    }
+}
+
+fn how(connection: &Connection) -> String {
+    let end = match connection.end {
+        ConnectionEnd::ClosedGracefully => "closed",
+        ConnectionEnd::ClosedAtExit => "closed by exit",
+        ConnectionEnd::DroppedByKill => "dropped",
+        ConnectionEnd::ResetByPeer => return "reset by peer".to_owned(),
+        ConnectionEnd::RefusedInBacklog => "never accepted",
+        ConnectionEnd::Unknown => UNKNOWN,
+    };
+    if connection.reset { format!("{end}, reset") } else { end.to_owned() }
+}
+
+fn work(work: Work) -> &'static str {
+    match work {
+        Work::RequestUnread => "request unread",
+        Work::RequestUnanswered => "request unanswered",
+        Work::ResponseUnsent => "response unsent",
+        Work::Idle => "nothing, idle",
+        Work::Unknown => UNKNOWN,
+    }
+}
+
+/// `318 B`, `1.2 KiB`.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+    let mut number = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while number >= 1023.95 && unit + 1 < UNITS.len() {
+        number /= 1024.0;
+        unit += 1;
+    }
+    format!("{number:.1} {}", UNITS[unit])
+}
