@@ -252,19 +252,13 @@ impl<'a> Picture<'a> {
             outcome == Outcome::Unknown || self.containers.iter().any(|container| container.init.is_none());
         let start_seen = !unexplained && self.start >= self.session.started_at;
         let mut reasons: Vec<String> = Vec::new();
-        if events_lost > 0 {
-            reasons.push(format!("{events_lost} kernel records were lost while tracing; counts may be too low"));
-        }
-        if !start_seen {
-            reasons.push("the beginning was not seen: tracing started too late, or its records were lost".to_owned());
-        }
         if self.pod.connections.uncounted > 0 {
             reasons.push(format!(
                 "{} connections beyond the memory bound are not told apart",
                 self.pod.connections.uncounted
             ));
         }
-        let complete = reasons.is_empty();
+        let complete = reasons.is_empty() && events_lost == 0 && start_seen;
         reasons.extend(self.session.limits.iter().cloned());
         Completeness { complete, events_lost, start_seen, reasons }
     }

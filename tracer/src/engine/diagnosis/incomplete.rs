@@ -1,6 +1,6 @@
 //! `incomplete`: events were lost or the start was not seen.
 
-use super::{Fired, Rule};
+use super::{Fired, Rule, count};
 use crate::report::{Report, Severity, TimelineEvent};
 
 pub(super) const RULE: Rule = Rule { id: "incomplete", severity: Severity::Warning, check };
@@ -10,7 +10,11 @@ fn check(report: &Report) -> Vec<Fired> {
     if completeness.complete {
         return Vec::new();
     }
-    let summary = completeness.reasons.first().cloned().unwrap_or_else(|| "not everything was seen".to_owned());
+    let summary = match (completeness.events_lost, completeness.start_seen) {
+        (0, true) => completeness.reasons.first().cloned().unwrap_or_else(|| "not everything was seen".to_owned()),
+        (0, false) => "the beginning was not seen: tracing began too late, or the process was not known".to_owned(),
+        (lost, _) => format!("{} of the kernel side lost: counts may be too low", count(lost, "record")),
+    };
     let advice = if completeness.events_lost > 0 {
         "Give the ring more room with --ring-buffer-size; until then take every count in this report for a lower bound"
     } else {
