@@ -66,15 +66,18 @@ impl Resolver {
 
 /// Checks an endpoint that was asked for by name: one line if it is no such thing or refuses.
 pub async fn check_endpoint(endpoint: &str) -> Result<String, String> {
-    Endpoint::parse(endpoint)?.check().await
+    let endpoint = Endpoint::parse(endpoint)?;
+    endpoint.check().await.map_err(|why| format!("runtime endpoint {endpoint}: {why}"))
 }
 
 /// Tries every usual endpoint, or only the given one.
 pub async fn probe_endpoints(endpoint: Option<&str>) -> Vec<RuntimeStatus> {
     let mut found = Vec::new();
-    for endpoint in places(endpoint.map(str::to_owned)).endpoints {
-        let answer = check_endpoint(&endpoint).await;
-        found.push(RuntimeStatus { endpoint, answer });
+    for text in places(endpoint.map(str::to_owned)).endpoints {
+        found.push(match Endpoint::parse(&text) {
+            Ok(endpoint) => RuntimeStatus { endpoint: endpoint.to_string(), answer: endpoint.check().await },
+            Err(why) => RuntimeStatus { endpoint: crate::text::clean(&text), answer: Err(why) },
+        });
     }
     found
 }

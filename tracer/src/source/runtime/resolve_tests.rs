@@ -126,6 +126,28 @@ async fn names_come_though_the_runtime_is_stuck() {
 }
 
 #[tokio::test]
+async fn a_stuck_runtime_delays_many_pods_no_longer_than_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("silent.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+    let places = places(folder.path(), vec![socket.display().to_string()]);
+    let (asks, queue) = mpsc::channel(256);
+    let (inputs, mut learnt) = mpsc::channel(256);
+    tokio::spawn(run(places.clone(), queue, inputs));
+    for number in 0..100 {
+        let uid = format!("{number:032x}");
+        std::fs::create_dir_all(places.pod_logs.join(format!("shop_web_{uid}"))).expect("a folder");
+        asks.send(Ask::Pod { uid }).await.expect("it listens");
+    }
+    let all = async {
+        for _ in 0..100 {
+            assert!(matches!(learnt.recv().await, Some(Input::Pod(_))));
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), all).await.expect("in time");
+}
+
+#[tokio::test]
 async fn ends_when_nobody_listens() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_asks, queue) = mpsc::channel(8);

@@ -8,8 +8,14 @@ use super::resolve::Ask;
 use crate::input::{BootNs, ContainerFacts, Input, PodFacts};
 use k8s_cri::v1::{Container, PodSandbox};
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+/// How long a runtime that did not answer in time is not asked: each question would wait as long again.
+const REST: Duration = Duration::from_secs(5);
 
 /// What is known after an attempt.
 #[derive(Debug, Default)]
@@ -43,7 +49,7 @@ impl Sources {
     /// answers that it knows nothing yet.
     pub(super) async fn answer(&self, ask: &Ask, files: bool, patient: bool) -> Answer {
         let mut reached = false;
-        for runtime in self.runtimes.iter().filter(|runtime| runtime.endpoint.exists()) {
+        for runtime in self.runtimes.iter().filter(|runtime| runtime.endpoint.exists() && !runtime.rests()) {
             let now = self.places.now;
             let answer = match ask {
                 Ask::Pod { uid } => runtime.pod(uid, now).await,
@@ -67,7 +73,10 @@ impl Sources {
             Ask::Pod { uid } => places.pod(&uid).map(Input::Pod).into_iter().collect(),
             Ask::Container { pod_uid, id } => places
                 .container(&pod_uid, &id)
-                .map(|(container, pod)| vec![Input::Pod(pod), Input::Container(container)])
+                .map(|(container, pod)| {
+                    let pod = Some(pod).filter(|pod| pod.name.is_some()).map(Input::Pod);
+                    pod.into_iter().chain([Input::Container(container)]).collect()
+                })
                 .unwrap_or_default(),
         };
         tokio::task::spawn_blocking(look).await.unwrap_or_default()
@@ -103,12 +112,20 @@ struct Runtime {
     name: OnceCell<String>,
     /// A failure was logged, and it has not answered since.
     failing: AtomicBool,
+    /// It did not answer in time, and is left alone until then.
+    rests_until: Mutex<Option<Instant>>,
 }
 
 impl Runtime {
     fn new(endpoint: Endpoint) -> Self {
         let cri = Cri::new(&endpoint);
-        Self { endpoint, cri, name: OnceCell::new(), failing: AtomicBool::new(false) }
+        Self { endpoint, cri, name: OnceCell::new(), failing: AtomicBool::new(false), rests_until: Mutex::new(None) }
+    }
+
+    fn rests(&self) -> bool {
+        // a poisoned lock guards nothing but this one value
+        let until = self.rests_until.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
     }
 
     /// The answer, if there is one; of several failures in a row only the first is logged.
@@ -126,6 +143,10 @@ impl Runtime {
                 None
             }
             Err(error @ (CriError::Silent | CriError::Failed(_))) => {
+                if matches!(error, CriError::Silent) {
+                    let mut until = self.rests_until.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    *until = Some(Instant::now() + REST);
+                }
                 if !self.failing.swap(true, Ordering::Relaxed) {
                     let endpoint = &self.endpoint;
                     tracing::warn!("container runtime {endpoint}: {error}; pods may have no names until it answers");
