@@ -3,6 +3,9 @@
 use crate::input::{ContainerFacts, FactSource, PodFacts};
 use std::collections::BTreeMap;
 
+/// Pods, and containers, remembered at most; answers that come when it is full are for more pods than a node has.
+const MAX_FACTS: usize = 65_536;
+
 /// Names of pods by uid and of containers by id.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
@@ -11,17 +14,27 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn learn_pod(&mut self, facts: PodFacts) {
-        let better = self.pods.get(&facts.uid).is_none_or(|known| rank(facts.source) >= rank(known.source));
-        if better {
-            self.pods.insert(facts.uid.clone(), facts);
+    pub(super) fn learn_pod(&mut self, new: PodFacts) {
+        let known = self.pods.remove(&new.uid);
+        let merged = match known {
+            Some(known) if rank(known.source) > rank(new.source) => fill_pod(known, new),
+            Some(known) => fill_pod(new, known),
+            None => new,
+        };
+        if self.pods.len() < MAX_FACTS {
+            self.pods.insert(merged.uid.clone(), merged);
         }
     }
 
-    pub(super) fn learn_container(&mut self, facts: ContainerFacts) {
-        let better = self.containers.get(&facts.id).is_none_or(|known| rank(facts.source) >= rank(known.source));
-        if better {
-            self.containers.insert(facts.id.clone(), facts);
+    pub(super) fn learn_container(&mut self, new: ContainerFacts) {
+        let known = self.containers.remove(&new.id);
+        let merged = match known {
+            Some(known) if rank(known.source) > rank(new.source) => fill_container(known, new),
+            Some(known) => fill_container(new, known),
+            None => new,
+        };
+        if self.containers.len() < MAX_FACTS {
+            self.containers.insert(merged.id.clone(), merged);
         }
     }
 
@@ -37,6 +50,54 @@ impl Facts {
     pub(super) fn forget_pod(&mut self, uid: &str) {
         self.pods.remove(uid);
         self.containers.retain(|_, container| container.pod_uid != uid);
+    }
+}
+
+/// What `better` does not know is taken from `other`.
+fn fill_pod(better: PodFacts, other: PodFacts) -> PodFacts {
+    let PodFacts { at, uid, source, namespace, name, labels, sandbox_id, host_network, grace_ms } = better;
+    PodFacts {
+        at,
+        uid,
+        source,
+        namespace: namespace.or(other.namespace),
+        name: name.or(other.name),
+        labels: labels.or(other.labels),
+        sandbox_id: sandbox_id.or(other.sandbox_id),
+        host_network: host_network.or(other.host_network),
+        grace_ms: grace_ms.or(other.grace_ms),
+    }
+}
+
+/// What `better` does not know is taken from `other`.
+fn fill_container(better: ContainerFacts, other: ContainerFacts) -> ContainerFacts {
+    let ContainerFacts {
+        at,
+        id,
+        runtime,
+        pod_uid,
+        source,
+        name,
+        image,
+        role,
+        grace_ms,
+        stop_signal,
+        pre_stop,
+        restarts,
+    } = better;
+    ContainerFacts {
+        at,
+        id,
+        runtime: runtime.or(other.runtime),
+        pod_uid,
+        source,
+        name: name.or(other.name),
+        image: image.or(other.image),
+        role: role.or(other.role),
+        grace_ms: grace_ms.or(other.grace_ms),
+        stop_signal: stop_signal.or(other.stop_signal),
+        pre_stop: pre_stop.or(other.pre_stop),
+        restarts: restarts.or(other.restarts),
     }
 }
 

@@ -24,6 +24,8 @@ mod verdict;
 mod work;
 
 #[cfg(test)]
+mod pod_tests;
+#[cfg(test)]
 mod tests;
 
 use crate::input::{BootNs, CgroupFound, CgroupId, Event, Input, PodFacts, Session, TraceScope, What};
