@@ -33,7 +33,7 @@ pub(super) fn compiler(apt: &mut Apt) -> Result<Compiler, Unmet> {
         Err(absent) => missing(name, &format!("{absent}; the probes run in the kernel")),
     }
 
-    let mut reason = format!("{COMPILER_VARIABLE} names one that won't do");
+    let mut reason = format!("{COMPILER_VARIABLE} names one that won't do; unset it, or name another");
     if bpf_toolchain::named().is_none() {
         type Way = fn(&mut Apt) -> Result<()>;
         let ways: [(&str, Way); 2] =
