@@ -178,9 +178,9 @@ pub struct ProcessExecuted {
     pub parent: Actor,
     /// Inode number of its network namespace.
     pub netns: u32,
-    /// Bytes used of `argv`; 0 unless the parent is outside the pod.
+    /// Length of the command line in bytes, of which [`ARGV_LEN`] at most are in `argv`; 0 unless the parent is outside the pod.
     pub argv_len: u32,
-    /// NUL-separated arguments, cut at [`ARGV_LEN`].
+    /// NUL-separated arguments.
     pub argv: [u8; ARGV_LEN],
 }
 
@@ -332,137 +332,93 @@ pub struct Target {
     pub pod: u64,
 }
 
-/// Where things are in this kernel, from its BTF: byte offsets, or [`ABSENT`].
-#[repr(C)]
-#[derive(Clone, Copy)]
-#[cfg_attr(not(target_arch = "bpf"), derive(Debug))]
-pub struct Offsets {
-    /// `task_struct.cgroups`
-    pub task_cgroups: u32,
-    /// `task_struct.comm`
-    pub task_comm: u32,
-    /// `task_struct.tgid`
-    pub task_tgid: u32,
-    /// `task_struct.pid`
-    pub task_pid: u32,
-    /// `task_struct.group_leader`
-    pub task_group_leader: u32,
-    /// `task_struct.real_parent`
-    pub task_real_parent: u32,
-    /// `task_struct.start_boottime`
-    pub task_start_boottime: u32,
-    /// `task_struct.thread_pid`
-    pub task_thread_pid: u32,
-    /// `task_struct.nsproxy`
-    pub task_nsproxy: u32,
-    /// `task_struct.signal`
-    pub task_signal: u32,
-    /// `task_struct.sighand`
-    pub task_sighand: u32,
-    /// `task_struct.flags`
-    pub task_flags: u32,
-    /// `task_struct.exit_code`
-    pub task_exit_code: u32,
-    /// `task_struct.mm`
-    pub task_mm: u32,
-    /// `task_struct.blocked`
-    pub task_blocked: u32,
-    /// `css_set.dfl_cgrp`
-    pub css_set_dfl_cgrp: u32,
-    /// `cgroup.kn`
-    pub cgroup_kn: u32,
-    /// `cgroup.root`
-    pub cgroup_root: u32,
-    /// `cgroup.self.parent` (a `cgroup_subsys_state`, at offset 0 of its cgroup)
-    pub cgroup_self_parent: u32,
-    /// `cgroup_root.hierarchy_id`
-    pub cgroup_root_hierarchy_id: u32,
-    /// `kernfs_node.id`
-    pub kernfs_node_id: u32,
-    /// `kernfs_node.name`
-    pub kernfs_node_name: u32,
-    /// `signal_struct.flags`
-    pub signal_flags: u32,
-    /// `signal_struct.group_exit_code`
-    pub signal_group_exit_code: u32,
-    /// `signal_struct.live`
-    pub signal_live: u32,
-    /// `sighand_struct.action`
-    pub sighand_action: u32,
-    /// `sizeof(struct k_sigaction)`
-    pub sizeof_k_sigaction: u32,
-    /// `k_sigaction.sa.sa_handler`
-    pub k_sigaction_handler: u32,
-    /// `pid.level`
-    pub pid_level: u32,
-    /// `pid.numbers`
-    pub pid_numbers: u32,
-    /// `sizeof(struct upid)`
-    pub sizeof_upid: u32,
-    /// `upid.nr`
-    pub upid_nr: u32,
-    /// `nsproxy.net_ns`
-    pub nsproxy_net_ns: u32,
-    /// `net.ns.inum`
-    pub net_ns_inum: u32,
-    /// `mm_struct.arg_start`
-    pub mm_arg_start: u32,
-    /// `mm_struct.arg_end`
-    pub mm_arg_end: u32,
-    /// `kernel_siginfo.si_code`
-    pub siginfo_code: u32,
-    /// `sock.__sk_common.skc_daddr`
-    pub sock_daddr: u32,
-    /// `sock.__sk_common.skc_rcv_saddr`
-    pub sock_rcv_saddr: u32,
-    /// `sock.__sk_common.skc_dport`
-    pub sock_dport: u32,
-    /// `sock.__sk_common.skc_num`
-    pub sock_num: u32,
-    /// `sock.__sk_common.skc_family`
-    pub sock_family: u32,
-    /// `sock.__sk_common.skc_state`
-    pub sock_state: u32,
-    /// `sock.__sk_common.skc_net.net`
-    pub sock_net: u32,
-    /// `sock.__sk_common.skc_v6_daddr`
-    pub sock_v6_daddr: u32,
-    /// `sock.__sk_common.skc_v6_rcv_saddr`
-    pub sock_v6_rcv_saddr: u32,
-    /// `sock.sk_protocol` (16 bits)
-    pub sock_protocol: u32,
-    /// `sock.sk_shutdown` (8 bits)
-    pub sock_shutdown: u32,
-    /// `sock.sk_socket`
-    pub sock_socket: u32,
-    /// `sock.sk_cgrp_data.cgroup`
-    pub sock_cgroup: u32,
-    /// `sock.sk_err`
-    pub sock_err: u32,
-    /// `inet_sock.inet_sport`
-    pub inet_sport: u32,
-    /// `inet_connection_sock.icsk_ack.lrcvtime`
-    pub icsk_lrcvtime: u32,
-    /// `tcp_sock.copied_seq`
-    pub tcp_copied_seq: u32,
-    /// `tcp_sock.rcv_nxt`
-    pub tcp_rcv_nxt: u32,
-    /// `tcp_sock.write_seq`
-    pub tcp_write_seq: u32,
-    /// `tcp_sock.snd_una`
-    pub tcp_snd_una: u32,
-    /// `tcp_sock.bytes_received`
-    pub tcp_bytes_received: u32,
-    /// `tcp_sock.bytes_acked`
-    pub tcp_bytes_acked: u32,
-    /// `tcp_sock.bytes_sent`
-    pub tcp_bytes_sent: u32,
-    /// `tcp_sock.lsndtime`
-    pub tcp_lsndtime: u32,
-    /// `sk_buff.dev`
-    pub skb_dev: u32,
-    /// `net_device.nd_net.net`
-    pub net_device_net: u32,
+macro_rules! offsets {
+    ($($field:ident = $structure:literal / $member:literal,)*) => {
+        /// Where things are in this kernel, from its BTF: byte offsets, sizes, or [`ABSENT`].
+        #[repr(C)]
+        #[derive(Clone, Copy)]
+        #[cfg_attr(not(target_arch = "bpf"), derive(Debug))]
+        pub struct Offsets {
+            $(
+                #[doc = concat!("`", $structure, ".", $member, "`; the size of the struct where no member is named.")]
+                pub $field: u32,
+            )*
+        }
+
+        impl Offsets {
+            /// Nothing known.
+            pub const NONE: Self = Self { $($field: ABSENT,)* };
+        }
+
+        /// What each word of [`Offsets`] is: field, struct, path of members (empty: the struct's size).
+        pub const OFFSET_SOURCES: &[(&str, &str, &str)] = &[$((stringify!($field), $structure, $member),)*];
+    };
+}
+
+offsets! {
+    task_cgroups = "task_struct" / "cgroups",
+    task_comm = "task_struct" / "comm",
+    task_tgid = "task_struct" / "tgid",
+    task_pid = "task_struct" / "pid",
+    task_group_leader = "task_struct" / "group_leader",
+    task_real_parent = "task_struct" / "real_parent",
+    task_start_boottime = "task_struct" / "start_boottime",
+    task_thread_pid = "task_struct" / "thread_pid",
+    task_nsproxy = "task_struct" / "nsproxy",
+    task_signal = "task_struct" / "signal",
+    task_sighand = "task_struct" / "sighand",
+    task_flags = "task_struct" / "flags",
+    task_exit_code = "task_struct" / "exit_code",
+    task_mm = "task_struct" / "mm",
+    task_blocked = "task_struct" / "blocked",
+    css_set_dfl_cgrp = "css_set" / "dfl_cgrp",
+    cgroup_kn = "cgroup" / "kn",
+    cgroup_root = "cgroup" / "root",
+    cgroup_self_parent = "cgroup" / "self.parent",
+    cgroup_root_hierarchy_id = "cgroup_root" / "hierarchy_id",
+    kernfs_node_id = "kernfs_node" / "id",
+    kernfs_node_name = "kernfs_node" / "name",
+    signal_flags = "signal_struct" / "flags",
+    signal_group_exit_code = "signal_struct" / "group_exit_code",
+    signal_live = "signal_struct" / "live",
+    sighand_action = "sighand_struct" / "action",
+    sizeof_k_sigaction = "k_sigaction" / "",
+    k_sigaction_handler = "k_sigaction" / "sa.sa_handler",
+    pid_level = "pid" / "level",
+    pid_numbers = "pid" / "numbers",
+    sizeof_upid = "upid" / "",
+    upid_nr = "upid" / "nr",
+    nsproxy_net_ns = "nsproxy" / "net_ns",
+    net_ns_inum = "net" / "ns.inum",
+    mm_arg_start = "mm_struct" / "arg_start",
+    mm_arg_end = "mm_struct" / "arg_end",
+    siginfo_code = "kernel_siginfo" / "si_code",
+    sock_daddr = "sock" / "__sk_common.skc_daddr",
+    sock_rcv_saddr = "sock" / "__sk_common.skc_rcv_saddr",
+    sock_dport = "sock" / "__sk_common.skc_dport",
+    sock_num = "sock" / "__sk_common.skc_num",
+    sock_family = "sock" / "__sk_common.skc_family",
+    sock_state = "sock" / "__sk_common.skc_state",
+    sock_net = "sock" / "__sk_common.skc_net.net",
+    sock_v6_daddr = "sock" / "__sk_common.skc_v6_daddr",
+    sock_v6_rcv_saddr = "sock" / "__sk_common.skc_v6_rcv_saddr",
+    sock_protocol = "sock" / "sk_protocol",
+    sock_shutdown = "sock" / "sk_shutdown",
+    sock_socket = "sock" / "sk_socket",
+    sock_cgroup = "sock" / "sk_cgrp_data.cgroup",
+    sock_err = "sock" / "sk_err",
+    inet_sport = "inet_sock" / "inet_sport",
+    icsk_lrcvtime = "inet_connection_sock" / "icsk_ack.lrcvtime",
+    tcp_copied_seq = "tcp_sock" / "copied_seq",
+    tcp_rcv_nxt = "tcp_sock" / "rcv_nxt",
+    tcp_write_seq = "tcp_sock" / "write_seq",
+    tcp_snd_una = "tcp_sock" / "snd_una",
+    tcp_bytes_received = "tcp_sock" / "bytes_received",
+    tcp_bytes_acked = "tcp_sock" / "bytes_acked",
+    tcp_bytes_sent = "tcp_sock" / "bytes_sent",
+    tcp_lsndtime = "tcp_sock" / "lsndtime",
+    skb_dev = "sk_buff" / "dev",
+    net_device_net = "net_device" / "nd_net.net",
 }
 
 /// A field this kernel has not.
@@ -481,14 +437,28 @@ pub struct Settings {
     pub victim_is_task: u32,
     /// Follow every new cgroup that is named like a pod's.
     pub follow_new_pods: u32,
-    /// Inode number of the host's network namespace, 0 if unknown: never taken for a pod's.
-    pub host_netns: u32,
-    /// Kernel ticks a second (`CONFIG_HZ`), 0 if unknown.
-    pub hz: u32,
-    /// Thread group id of gracetrace itself.
-    pub tracer_tgid: u32,
-    /// Bytes waiting in the ring from which on the reader is woken for a record nobody is in a hurry for.
+    /// Bytes waiting in the ring from which on the reader is woken for records nobody is in a hurry
+    /// for, and again at every multiple; a power of two.
     pub wakeup_bytes: u32,
+    /// Keeps the size a multiple of 8.
+    pub reserved: u32,
+}
+
+/// Slots of the map `LEARNT` (an array of `u64`): what the probes learn about the kernel from one
+/// canary, a `SIGURG` that gracetrace sends to itself right after it attached.
+pub mod learnt {
+    /// `jiffies_64` at the canary. User space works out the tick rate from it.
+    pub const JIFFIES: u32 = 0;
+    /// `bpf_ktime_get_boot_ns()` at the canary; 0 until there was one.
+    pub const AT_NS: u32 = 1;
+    /// Inode number of the network namespace of the host's init: never a pod's.
+    pub const HOST_NETNS: u32 = 2;
+    /// Inode number of the network namespace of the canary's sender: never a pod's either.
+    pub const OWN_NETNS: u32 = 3;
+    /// Ticks a second (`CONFIG_HZ`), written by user space; until then canaries are taken, afterwards not.
+    pub const HZ: u32 = 4;
+    /// How many slots there are.
+    pub const COUNT: u32 = 5;
 }
 
 macro_rules! assert_layout {
@@ -513,5 +483,5 @@ assert_layout! {
     SocketReset = 24 + 2 * 8 + 2 * 4,
     Cgroup = 24 + 2 * 8 + 2 * 4 + PATH_LEN,
     Target = 8,
-    Settings = 8 * 4,
+    Settings = 6 * 4,
 }

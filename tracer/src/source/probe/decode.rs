@@ -1,6 +1,15 @@
 //! Kernel bytes to [`Event`]s: parsed with a cursor, never cast. A malformed record is an error value.
 
-use crate::input::Event;
+use crate::input::{
+    Actor, Argv, BootNs, CgroupId, Disposition, Event, Process, SignalResult, Socket, SocketCounters, TcpState,
+    WaitStatus, What,
+};
+use crate::text::clean_bytes;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use tracer_ebpf::{self as abi, cgroup_operation, handler, kind, socket_flag};
+
+const HEADER: usize = size_of::<abi::Header>();
+const AF_INET6: u16 = 10;
 
 /// A record that is not what its header says.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -18,9 +27,291 @@ pub enum DecodeError {
     /// A kind this version does not know.
     #[error("record of unknown kind {0}")]
     UnknownKind(u16),
+    /// Something happened to a cgroup that this version does not know.
+    #[error("unknown cgroup operation {0}")]
+    UnknownOperation(u32),
 }
 
 /// The records of a batch, one by one. After an error that leaves the length unknown, the rest is given up.
-pub fn records(_bytes: &[u8]) -> impl Iterator<Item = Result<Event, DecodeError>> {
-    std::iter::empty()
+pub fn records(bytes: &[u8]) -> impl Iterator<Item = Result<Event, DecodeError>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (record, after) = split(rest);
+        rest = after;
+        Some(record.and_then(|(header, body)| event(&header, body)))
+    })
 }
+
+/// The first record's header and body, and what follows it (nothing, if its length is not to be trusted).
+fn split(bytes: &[u8]) -> (Result<(Header, &[u8]), DecodeError>, &[u8]) {
+    let cut = |kind, want| (Err(DecodeError::Truncated { kind, have: bytes.len(), want }), &[] as &[u8]);
+    let Some(header) = Header::read(&mut Cursor(bytes)) else {
+        return cut(0, HEADER);
+    };
+    let size = usize::from(header.size);
+    if size < HEADER {
+        return cut(header.kind, HEADER);
+    }
+    match bytes.split_at_checked(size) {
+        Some((record, after)) => (Ok((header, &record[HEADER..])), after),
+        None => cut(header.kind, size),
+    }
+}
+
+fn event(header: &Header, body: &[u8]) -> Result<Event, DecodeError> {
+    let cursor = &mut Cursor(body);
+    let (what, want) = match header.kind {
+        kind::SIGNAL_GENERATED => (signal_generated(cursor), size_of::<abi::SignalGenerated>()),
+        kind::SIGNAL_DELIVERED => (signal_delivered(cursor), size_of::<abi::SignalDelivered>()),
+        kind::PROCESS_FORKED => {
+            (process(cursor).map(|child| What::ProcessForked { child }), size_of::<abi::ProcessForked>())
+        }
+        kind::PROCESS_EXECUTED => (process_executed(cursor), size_of::<abi::ProcessExecuted>()),
+        kind::PROCESS_EXITED => (process_exited(cursor), size_of::<abi::ProcessExited>()),
+        kind::OOM_VICTIM => (process(cursor).map(|process| What::OomVictim { process }), size_of::<abi::OomVictim>()),
+        kind::SOCKET_STATE => (socket_state(cursor), size_of::<abi::SocketState>()),
+        kind::SOCKET_RESET => (socket_reset(cursor), size_of::<abi::SocketReset>()),
+        kind::CGROUP => (cgroup(cursor).transpose()?, size_of::<abi::Cgroup>()),
+        unknown => return Err(DecodeError::UnknownKind(unknown)),
+    };
+    match what {
+        Some(what) => Ok(Event { at: BootNs(header.at_ns), cgroup: cgroup_id(header.cgroup), what }),
+        None => Err(DecodeError::Truncated { kind: header.kind, have: HEADER + body.len(), want }),
+    }
+}
+
+fn signal_generated(cursor: &mut Cursor<'_>) -> Option<What> {
+    let target = process(cursor)?;
+    let sender = actor(cursor)?;
+    let signal = cursor.u32()?.cast_signed();
+    let code = cursor.u32()?.cast_signed();
+    let group = cursor.u32()? != 0;
+    let result = match cursor.u32()? {
+        0 => SignalResult::Delivered,
+        1 => SignalResult::Ignored,
+        2 => SignalResult::AlreadyPending,
+        3 | 4 => SignalResult::Lost,
+        _ => SignalResult::Unknown,
+    };
+    let disposition = disposition(cursor.u32()?, cursor.u32()? != 0);
+    Some(What::SignalGenerated { target, sender, signal, code, group, result, disposition })
+}
+
+/// A blocked signal without a handler waits for `sigwait` or `signalfd`, also where it is set to be ignored.
+fn disposition(action: u32, blocked: bool) -> Disposition {
+    match action {
+        handler::FUNCTION => Disposition::Handler,
+        handler::DEFAULT | handler::IGNORE if blocked => Disposition::Blocked,
+        handler::DEFAULT => Disposition::Default,
+        handler::IGNORE => Disposition::Ignore,
+        _ => Disposition::Unknown,
+    }
+}
+
+fn signal_delivered(cursor: &mut Cursor<'_>) -> Option<What> {
+    let process = process(cursor)?;
+    let signal = cursor.u32()?.cast_signed();
+    Some(What::SignalDelivered { process, signal, handled: cursor.u32()? == handler::FUNCTION })
+}
+
+fn process_executed(cursor: &mut Cursor<'_>) -> Option<What> {
+    let process = process(cursor)?;
+    let parent = actor(cursor)?;
+    let netns = netns(cursor.u32()?);
+    let length = usize::try_from(cursor.u32()?).ok()?;
+    let argv = cursor.take::<{ abi::ARGV_LEN }>()?;
+    let taken = &argv[..length.min(argv.len())];
+    let argv = (length > 0).then(|| Argv::from_kernel(taken, length > argv.len()));
+    Some(What::ProcessExecuted { process, parent, netns, argv })
+}
+
+fn process_exited(cursor: &mut Cursor<'_>) -> Option<What> {
+    let process = process(cursor)?;
+    let status = WaitStatus(cursor.u32()?);
+    Some(What::ProcessExited { process, status, netns: netns(cursor.u32()?) })
+}
+
+fn socket_state(cursor: &mut Cursor<'_>) -> Option<What> {
+    let socket = socket(cursor)?;
+    let current = actor(cursor)?;
+    Some(What::SocketState { socket, current, old: tcp_state(cursor.u32()?), new: tcp_state(cursor.u32()?) })
+}
+
+fn socket_reset(cursor: &mut Cursor<'_>) -> Option<What> {
+    let address = cursor.u64()?;
+    let pod = CgroupId(cursor.u64()?);
+    let reason = cursor.u32()?;
+    let state = cursor.u32()?;
+    Some(What::SocketReset {
+        address: (address != 0).then_some(address),
+        pod,
+        reason: (reason != u32::MAX).then_some(reason),
+        state: (state != 0).then(|| tcp_state(state)),
+    })
+}
+
+fn cgroup(cursor: &mut Cursor<'_>) -> Option<Result<What, DecodeError>> {
+    let parent = CgroupId(cursor.u64()?);
+    let pod = CgroupId(cursor.u64()?);
+    let operation = cursor.u32()?;
+    let length = usize::try_from(cursor.u32()?).ok()?;
+    let path = cursor.take::<{ abi::PATH_LEN }>()?;
+    Some(match operation {
+        cgroup_operation::MADE => {
+            Ok(What::CgroupMade { parent, pod, path: clean_bytes(&path[..length.min(path.len())]) })
+        }
+        cgroup_operation::REMOVED => Ok(What::CgroupRemoved { pod }),
+        cgroup_operation::EMPTIED => Ok(What::CgroupEmptied { pod }),
+        unknown => Err(DecodeError::UnknownOperation(unknown)),
+    })
+}
+
+fn process(cursor: &mut Cursor<'_>) -> Option<Process> {
+    let tgid = cursor.u32()?;
+    let _tid = cursor.u32()?;
+    let start = BootNs(cursor.u64()?);
+    let ns_tgid = cursor.u32()?;
+    let parent_tgid = cursor.u32()?;
+    Some(Process { tgid, start, ns_tgid, parent_tgid, comm: comm(cursor)? })
+}
+
+fn actor(cursor: &mut Cursor<'_>) -> Option<Actor> {
+    let tgid = cursor.u32()?;
+    let parent_tgid = cursor.u32()?;
+    let cgroup = CgroupId(cursor.u64()?);
+    let (comm, parent_comm) = (comm(cursor)?, comm(cursor)?);
+    let flags = cursor.u32()?;
+    let ns_tgid = cursor.u32()?;
+    let (exiting, kernel_thread) = (flags & abi::PF_EXITING != 0, flags & abi::PF_KTHREAD != 0);
+    Some(Actor { tgid, ns_tgid, parent_tgid, cgroup, comm, parent_comm, exiting, kernel_thread })
+}
+
+fn socket(cursor: &mut Cursor<'_>) -> Option<Socket> {
+    let address = cursor.u64()?;
+    let pod = CgroupId(cursor.u64()?);
+    let (bytes_received, bytes_acked, bytes_sent) = (cursor.u64()?, cursor.u64()?, cursor.u64()?);
+    let family = cursor.u16()?;
+    let (local_port, peer_port) = (cursor.u16()?, cursor.u16()?);
+    let shutdown = cursor.u16()?;
+    let local = SocketAddr::new(ip(family, cursor.take()?), local_port);
+    let peer = SocketAddr::new(ip(family, cursor.take()?), peer_port);
+    let (unread, unacked) = (cursor.u32()?, cursor.u32()?);
+    let (since_received_ms, since_sent_ms) = (known(cursor.u32()?), known(cursor.u32()?));
+    let flags = cursor.u32()?;
+    let netns = cursor.u32()?;
+    let error = cursor.u32()?;
+    let received_minus_sent = cursor.u32()?.cast_signed();
+    let counters = SocketCounters {
+        bytes_received,
+        bytes_acked,
+        bytes_sent,
+        unread,
+        unacked,
+        since_received_ms,
+        since_sent_ms,
+        received_minus_sent,
+    };
+    Some(Socket {
+        address,
+        pod,
+        by_cgroup: flags & socket_flag::BY_CGROUP != 0,
+        netns,
+        local,
+        peer,
+        // 8 bits in the kernel
+        shutdown: u8::try_from(shutdown).unwrap_or(u8::MAX),
+        error,
+        has_file: flags & socket_flag::HAS_FILE != 0,
+        current_in_pod: flags & socket_flag::CURRENT_IN_POD != 0,
+        counters: (flags & socket_flag::HAS_COUNTERS != 0).then_some(counters),
+    })
+}
+
+/// An IPv4 address also where an IPv6 socket speaks IPv4 (`::ffff:10.0.0.1`).
+fn ip(family: u16, bytes: [u8; 16]) -> IpAddr {
+    if family == AF_INET6 {
+        IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical()
+    } else {
+        IpAddr::V4(Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]))
+    }
+}
+
+fn tcp_state(state: u32) -> TcpState {
+    match state {
+        1 => TcpState::Established,
+        2 => TcpState::SynSent,
+        3 => TcpState::SynRecv,
+        4 => TcpState::FinWait1,
+        5 => TcpState::FinWait2,
+        6 => TcpState::TimeWait,
+        7 => TcpState::Close,
+        8 => TcpState::CloseWait,
+        9 => TcpState::LastAck,
+        10 => TcpState::Listen,
+        11 => TcpState::Closing,
+        12 => TcpState::NewSynRecv,
+        13 => TcpState::BoundInactive,
+        _ => TcpState::Unknown,
+    }
+}
+
+fn comm(cursor: &mut Cursor<'_>) -> Option<String> {
+    cursor.take::<{ abi::COMM_LEN }>().map(|bytes| clean_bytes(&bytes))
+}
+
+fn known(value: u32) -> Option<u32> {
+    (value != u32::MAX).then_some(value)
+}
+
+fn netns(inum: u32) -> Option<u32> {
+    (inum != 0).then_some(inum)
+}
+
+fn cgroup_id(id: u64) -> Option<CgroupId> {
+    (id != 0).then_some(CgroupId(id))
+}
+
+/// What opens every record, as far as it is of use here.
+struct Header {
+    kind: u16,
+    size: u16,
+    at_ns: u64,
+    cgroup: u64,
+}
+
+impl Header {
+    fn read(cursor: &mut Cursor<'_>) -> Option<Self> {
+        let (kind, size) = (cursor.u16()?, cursor.u16()?);
+        let _cpu = cursor.u32()?;
+        Some(Self { kind, size, at_ns: cursor.u64()?, cgroup: cursor.u64()? })
+    }
+}
+
+/// Takes bytes from the front; `None` once there are too few.
+struct Cursor<'a>(&'a [u8]);
+
+impl Cursor<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*taken)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.take().map(u16::from_ne_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_ne_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_ne_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests;

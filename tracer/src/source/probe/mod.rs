@@ -1,10 +1,23 @@
 //! The probes: loads the kernel side, attaches it, says what it cannot do here, reads its records.
 
+mod btf;
 pub mod decode;
+mod error;
+mod load;
+mod offsets;
 pub mod order;
+mod ring;
+mod ticks;
+
+pub use btf::BtfError;
+pub use error::ProbeError;
 
 use crate::input::CgroupId;
+use aya::maps::{HashMap, MapData, PerCpuArray};
+use std::fmt;
+use std::thread::JoinHandle;
 use tokio::sync::mpsc;
+use tracer_ebpf::kind;
 
 /// How to load the probes.
 #[derive(Clone, Debug)]
@@ -17,22 +30,32 @@ pub struct ProbeOptions {
     pub kernel_log: bool,
 }
 
-/// Why the probes cannot run: each is one line that says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum ProbeError {
-    /// Placeholder.
-    #[error("{0}")]
-    Other(String),
+/// The loaded and attached probes; dropping this detaches them.
+pub struct Probes {
+    /// Keeps the programs loaded and attached.
+    _ebpf: aya::Ebpf,
+    maps: Maps,
+    /// Taken by the reader thread.
+    reader: Option<ring::Reader>,
+    status: Vec<ProbeStatus>,
+    limits: Vec<String>,
+    /// What was already handed out as lost, by kind.
+    lost: [u64; kind::COUNT],
 }
 
-/// The loaded and attached probes; dropping this detaches them.
-#[derive(Debug)]
-pub struct Probes {}
+/// The maps that user space reads and writes while tracing.
+struct Maps {
+    targets: HashMap<MapData, u64, u64>,
+    stopping: HashMap<MapData, u64, u64>,
+    netns: HashMap<MapData, u32, u64>,
+    generated: PerCpuArray<MapData, u64>,
+    dropped: PerCpuArray<MapData, u64>,
+}
 
 /// What the reader thread took from the ring in one go.
 #[derive(Debug)]
 pub struct Batch {
-    /// Whole records, one after the other, each as long as its header says.
+    /// Whole records, one after the other, each as long as its header says. May be empty: then only time has passed.
     pub bytes: Vec<u8>,
     /// Every record older than this (boot clock) is in this batch or an earlier one.
     pub complete_until: crate::input::BootNs,
@@ -49,44 +72,96 @@ pub struct ProbeStatus {
     pub note: String,
 }
 
+impl fmt::Debug for Probes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Probes").field("status", &self.status).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
 impl Probes {
     /// Reads the kernel's BTF, loads the programs, attaches them.
-    pub fn load(_options: &ProbeOptions) -> Result<Self, ProbeError> {
-        todo!()
+    pub fn load(options: &ProbeOptions) -> Result<Self, ProbeError> {
+        load::load(options)
     }
 
     /// What this kernel cannot give, each with the reason, for reports.
     pub fn limits(&self) -> Vec<String> {
-        todo!()
+        self.limits.clone()
     }
 
     /// Probe by probe.
     pub fn status(&self) -> Vec<ProbeStatus> {
-        todo!()
+        self.status.clone()
     }
 
     /// Trace this cgroup as part of the pod whose own cgroup is `pod`.
-    pub fn track(&mut self, _cgroup: CgroupId, _pod: CgroupId) -> Result<(), ProbeError> {
-        todo!()
+    pub fn track(&mut self, cgroup: CgroupId, pod: CgroupId) -> Result<(), ProbeError> {
+        let result = self.maps.targets.insert(cgroup.0, pod.0, 0);
+        result.map_err(|error| ProbeError::from_system(format!("trace cgroup {}", cgroup.0), &error))
     }
 
     /// Trace nothing of this pod any more, cgroups made inside it since included.
-    pub fn forget_pod(&mut self, _pod: CgroupId) -> Result<(), ProbeError> {
-        todo!()
+    pub fn forget_pod(&mut self, pod: CgroupId) -> Result<(), ProbeError> {
+        let failed = |error| ProbeError::from_system(format!("forget the pod of cgroup {}", pod.0), &error);
+        remove_values(&mut self.maps.targets, pod.0).map_err(failed)?;
+        remove_values(&mut self.maps.netns, pod.0).map_err(failed)?;
+        // not there unless the pod was being stopped
+        let _ = self.maps.stopping.remove(&pod.0);
+        Ok(())
     }
 
     /// What was dropped since the last call, by kind of record.
     pub fn take_lost(&mut self) -> Vec<(&'static str, u64)> {
-        todo!()
+        let mut news = Vec::new();
+        for (name, (index, before)) in kind::NAMES.into_iter().zip((0..).zip(&mut self.lost)) {
+            let now = sum(&self.maps.dropped, index);
+            if now > *before {
+                news.push((name, now - *before));
+                *before = now;
+            }
+        }
+        news
     }
 
     /// How many records were generated and dropped since the start, by kind.
     pub fn counts(&mut self) -> Vec<(&'static str, u64, u64)> {
-        todo!()
+        let Maps { generated, dropped, .. } = &self.maps;
+        kind::NAMES.into_iter().zip(0..).map(|(name, kind)| (name, sum(generated, kind), sum(dropped, kind))).collect()
     }
 
     /// Starts the thread that empties the ring into `batches`; it ends when the receiver is dropped. A full queue makes it wait.
-    pub fn spawn_reader(&mut self, _batches: mpsc::Sender<Batch>) -> Result<std::thread::JoinHandle<()>, ProbeError> {
-        todo!()
+    pub fn spawn_reader(&mut self, batches: mpsc::Sender<Batch>) -> Result<JoinHandle<()>, ProbeError> {
+        let reader = self.reader.take().ok_or_else(|| ProbeError::Refused {
+            doing: "read the ring".to_owned(),
+            reason: "another thread reads it already".to_owned(),
+        })?;
+        std::thread::Builder::new()
+            .name("ring".to_owned())
+            .spawn(move || reader.run(&batches))
+            .map_err(|error| ProbeError::from_system("start the thread that reads the ring", &error))
     }
+}
+
+/// Removes every entry that has this value. Entries that come and go meanwhile do no harm.
+fn remove_values<K: aya::Pod>(map: &mut HashMap<MapData, K, u64>, value: u64) -> Result<(), aya::maps::MapError> {
+    let mut keys = Vec::new();
+    for entry in map.iter() {
+        let (key, found) = entry?;
+        if found == value {
+            keys.push(key);
+        }
+    }
+    for key in &keys {
+        match map.remove(key) {
+            Ok(()) | Err(aya::maps::MapError::KeyNotFound) => {}
+            Err(error) if error::errno(&error) == Some(error::ENOENT) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// One counter over all CPUs.
+fn sum(counters: &PerCpuArray<MapData, u64>, index: u32) -> u64 {
+    counters.get(&index, 0).map_or(0, |values| values.iter().sum())
 }

@@ -1,0 +1,155 @@
+//! Writing a record: reserve, fill in place, submit, and account for what became of it.
+
+use crate::kernel::{boot_ns, cpu, setting};
+use crate::maps::{DROPPED, EVENTS, GENERATED};
+use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::maps::PerCpuArray;
+use core::arch::asm;
+use tracer_ebpf::{
+    Cgroup, Header, OomVictim, ProcessExecuted, ProcessExited, ProcessForked, SignalDelivered, SignalGenerated,
+    SocketReset, SocketState, kind,
+};
+
+/// Bytes around a multiple of the wake-up threshold in which a record wakes the reader.
+const WAKEUP_BAND: u64 = 2048;
+
+/// Why a hook wrote nothing.
+#[derive(Clone, Copy)]
+pub(crate) enum Reason {
+    /// The task, socket or cgroup is of no traced pod.
+    NotTraced,
+    /// Not what anybody wants to read: timers, child notices, thread creation.
+    Noise,
+    /// The pod is not being stopped.
+    NotStopping,
+    /// Other threads of the process live on.
+    NotLast,
+    /// A cgroup of a v1 hierarchy.
+    OtherHierarchy,
+    /// A socket of another protocol, or not a full one.
+    NotTcp,
+    /// Only book-keeping was to do.
+    Noted,
+    /// This kernel does not tell enough.
+    Unsupported,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy)]
+pub(crate) enum Outcome {
+    /// A record of this kind is on its way.
+    Emitted(u16),
+    /// There was no room for a record of this kind.
+    Dropped(u16),
+    /// There was no reason to write one.
+    Skipped(Reason),
+}
+
+/// Who waits for a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// Somebody: the reader is woken.
+    Now,
+    /// Nobody: the reader finds it when it looks next, or when much is waiting.
+    Soon,
+}
+
+/// The one place that counts.
+#[inline(always)]
+pub(crate) fn finish(outcome: Outcome) -> u32 {
+    match outcome {
+        Outcome::Emitted(kind) => add_one(&GENERATED, kind),
+        Outcome::Dropped(kind) => {
+            add_one(&GENERATED, kind);
+            add_one(&DROPPED, kind);
+        }
+        Outcome::Skipped(
+            Reason::NotTraced
+            | Reason::Noise
+            | Reason::NotStopping
+            | Reason::NotLast
+            | Reason::OtherHierarchy
+            | Reason::NotTcp
+            | Reason::Noted
+            | Reason::Unsupported,
+        ) => {}
+    }
+    0
+}
+
+/// A struct of the ABI that opens with a [`Header`].
+///
+/// # Safety
+///
+/// Every bit pattern is a value: integers and arrays of integers only.
+pub(crate) unsafe trait Record: 'static {
+    const KIND: u16;
+    fn header(&mut self) -> &mut Header;
+}
+
+macro_rules! records {
+    ($($record:ty = $kind:ident),* $(,)?) => {
+        $(
+            // SAFETY: made of integers (the ABI allows nothing else)
+            unsafe impl Record for $record {
+                const KIND: u16 = kind::$kind;
+                #[inline(always)]
+                fn header(&mut self) -> &mut Header {
+                    &mut self.header
+                }
+            }
+        )*
+    };
+}
+
+records! {
+    SignalGenerated = SIGNAL_GENERATED,
+    SignalDelivered = SIGNAL_DELIVERED,
+    ProcessForked = PROCESS_FORKED,
+    ProcessExecuted = PROCESS_EXECUTED,
+    ProcessExited = PROCESS_EXITED,
+    OomVictim = OOM_VICTIM,
+    SocketState = SOCKET_STATE,
+    SocketReset = SOCKET_RESET,
+    Cgroup = CGROUP,
+}
+
+/// Writes a record about `cgroup`. `fill` must set every field but the header, in place: the stack
+/// has no room for a record.
+#[inline(always)]
+pub(crate) fn emit<R: Record>(cgroup: u64, urgency: Urgency, fill: impl FnOnce(&mut R)) -> Outcome {
+    let Some(mut entry) = EVENTS.reserve::<R>(0) else {
+        return Outcome::Dropped(R::KIND);
+    };
+    // SAFETY: the ring's pages were zeroed by the kernel and have held records since, so the memory is
+    // initialised, and every bit pattern is a value of `R`
+    let record = unsafe { entry.assume_init_mut() };
+    let header = record.header();
+    header.kind = R::KIND;
+    header.size = size_of::<R>() as u16;
+    header.cpu = cpu();
+    // after the reservation: whoever has read the ring up to here has every older record
+    header.at_ns = boot_ns();
+    header.cgroup = cgroup;
+    fill(record);
+    entry.submit(wakeup(urgency));
+    Outcome::Emitted(R::KIND)
+}
+
+#[inline(always)]
+fn wakeup(urgency: Urgency) -> u64 {
+    let threshold = u64::from(setting(|s| &s.wakeup_bytes));
+    let waiting = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA));
+    let much = waiting >= threshold && waiting & threshold.wrapping_sub(1) < WAKEUP_BAND;
+    u64::from(if urgency == Urgency::Now || much { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
+}
+
+#[inline(always)]
+fn add_one(counters: &PerCpuArray<u64>, kind: u16) {
+    if let Some(counter) = counters.get_ptr_mut(u32::from(kind)) {
+        // SAFETY: adds to the slot of this CPU, aligned and alive as long as the program runs. Atomic, as
+        // an interrupt on this CPU may count as well; without a result, so that 5.10 can do it. (`core`
+        // has no `fetch_add` for this target.)
+        unsafe { asm!("lock *(u64 *)({counter} + 0) += {one}", counter = in(reg) counter, one = in(reg) 1_u64) };
+    }
+}

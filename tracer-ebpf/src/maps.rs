@@ -1,0 +1,194 @@
+//! The maps, each with what fills it, what empties it and what bounds it.
+
+use aya_ebpf::bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use tracer_ebpf::{Target, kind, learnt};
+
+/// Records for user space; the loader sets the size.
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+
+/// Cgroup id → the pod it belongs to. Filled by user space and by `cgroup_mkdir`, emptied by
+/// `cgroup_release` and user space.
+#[map]
+static TARGETS: HashMap<u64, Target> = HashMap::with_max_entries(65536, BPF_F_NO_PREALLOC);
+
+/// Pod → when it was first seen to be stopped. Only such pods have their sockets reported.
+/// Preallocated: it is filled under a `siglock`, where old kernels must not be asked for memory.
+#[map]
+static STOPPING: HashMap<u64, u64> = HashMap::with_max_entries(4096, 0);
+
+/// Inode number of a network namespace → pod. Filled when a container starts a program.
+#[map]
+static NETNS: HashMap<u32, u64> = HashMap::with_max_entries(8192, 0);
+
+/// tgid and signal → start time of the process: deliveries that are waited for.
+#[map]
+static EXPECTED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(8192, 0);
+
+/// Processes whose exit is reported, by tgid and start time: only where the kernel does not say which
+/// thread is the last one.
+#[map]
+static EXITED: LruHashMap<[u64; 2], u32> = LruHashMap::with_max_entries(8192, 0);
+
+/// What was learnt from a canary; see [`learnt`].
+#[map]
+static LEARNT: Array<u64> = Array::with_max_entries(learnt::COUNT, 0);
+
+/// Records by kind that there was a reason to write.
+#[map]
+pub(crate) static GENERATED: PerCpuArray<u64> = PerCpuArray::with_max_entries(kind::COUNT as u32, 0);
+
+/// Of these, the ones there was no room for.
+#[map]
+pub(crate) static DROPPED: PerCpuArray<u64> = PerCpuArray::with_max_entries(kind::COUNT as u32, 0);
+
+/// Copies a value out of a map at once.
+macro_rules! copied {
+    ($map:expr, $key:expr) => {
+        // SAFETY: the value is one aligned word, copied at once. An entry that is replaced or reused
+        // meanwhile yields another word that stood there, never a torn one; deliveries compare it with
+        // the process's start time, and a namespace changes hands only after its pod is gone.
+        unsafe { $map.get($key) }.copied()
+    };
+}
+
+/// The pod a cgroup belongs to, if it is traced.
+#[inline(always)]
+pub(crate) fn pod_of(cgroup: u64) -> Option<u64> {
+    copied!(TARGETS, &cgroup).map(|target| target.pod)
+}
+
+/// Trace a cgroup; false if the map is full.
+#[inline(always)]
+pub(crate) fn track(cgroup: u64, pod: u64) -> bool {
+    TARGETS.insert(&cgroup, &Target { pod }, u64::from(BPF_ANY)).is_ok()
+}
+
+/// The cgroup's id is free; if it was a pod's own, the pod is gone.
+#[inline(always)]
+pub(crate) fn untrack(cgroup: u64, pod: u64) {
+    let _ = TARGETS.remove(&cgroup);
+    if cgroup == pod {
+        resume(pod);
+    }
+}
+
+/// Whether the pod is being stopped.
+#[inline(always)]
+pub(crate) fn is_stopping(pod: u64) -> bool {
+    STOPPING.get_ptr(&pod).is_some()
+}
+
+/// Since when (boot clock), if it is.
+#[inline(always)]
+pub(crate) fn stopping_since(pod: u64) -> Option<u64> {
+    copied!(STOPPING, &pod)
+}
+
+/// The pod is being stopped; the first time stays.
+#[inline(always)]
+pub(crate) fn stop(pod: u64, now_ns: u64) {
+    let _ = STOPPING.insert(&pod, &now_ns, u64::from(BPF_NOEXIST));
+}
+
+/// The pod goes on: one of its containers was started again.
+#[inline(always)]
+pub(crate) fn resume(pod: u64) {
+    let _ = STOPPING.remove(&pod);
+}
+
+/// The pod that owns a network namespace.
+#[inline(always)]
+pub(crate) fn pod_of_netns(inum: u32) -> Option<u64> {
+    copied!(NETNS, &inum)
+}
+
+/// A program of this pod runs in this network namespace. Nothing until the host's own is known:
+/// better no pod by its namespace than the host's connections as a pod's.
+#[inline(always)]
+pub(crate) fn own_netns(inum: u32, pod: u64) {
+    let host = learnt(learnt::HOST_NETNS);
+    let is_pods = inum != 0 && host != 0 && u64::from(inum) != host && u64::from(inum) != learnt(learnt::OWN_NETNS);
+    if is_pods && pod_of_netns(inum) != Some(pod) {
+        let _ = NETNS.insert(&inum, &pod, u64::from(BPF_ANY));
+    }
+}
+
+/// A delivery of this signal to this process is wanted.
+#[inline(always)]
+pub(crate) fn expect(tgid: u32, signal: u32, start_ns: u64) {
+    let _ = EXPECTED.insert(&delivery(tgid, signal), &start_ns, u64::from(BPF_ANY));
+}
+
+/// Start time of the process the delivery is wanted for, which tells a reused tgid.
+#[inline(always)]
+pub(crate) fn expected(tgid: u32, signal: u32) -> Option<u64> {
+    copied!(EXPECTED, &delivery(tgid, signal))
+}
+
+/// Once is enough.
+#[inline(always)]
+pub(crate) fn seen(tgid: u32, signal: u32) {
+    let _ = EXPECTED.remove(&delivery(tgid, signal));
+}
+
+#[inline(always)]
+fn delivery(tgid: u32, signal: u32) -> u64 {
+    u64::from(tgid) << 32 | u64::from(signal)
+}
+
+/// True for the first caller only: two last threads may both find nobody else alive.
+#[inline(always)]
+pub(crate) fn first_to_exit(tgid: u32, start_ns: u64) -> bool {
+    EXITED.insert(&[u64::from(tgid), start_ns], &1, u64::from(BPF_NOEXIST)).is_ok()
+}
+
+/// One thing that was learnt, 0 if it was not.
+#[inline(always)]
+pub(crate) fn learnt(slot: u32) -> u64 {
+    LEARNT.get(slot).copied().unwrap_or(0)
+}
+
+/// Remember it.
+#[inline(always)]
+pub(crate) fn learn(slot: u32, value: u64) {
+    let _ = LEARNT.set(slot, &value, u64::from(BPF_ANY));
+}
+
+/// Room for a cgroup's name, which the stack has not; used with IRQs off only, so never by two at once.
+#[map]
+static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// See [`scratch`].
+pub(crate) struct Scratch {
+    /// Longest name a cgroup of a pod has is 100 bytes; cut there, it is no pod's.
+    pub(crate) name: [u8; 192],
+    mark: u32,
+}
+
+impl Scratch {
+    /// Keeps a position in memory: in a register, the verifier would follow each value it can have
+    /// through all that comes after.
+    #[inline(always)]
+    pub(crate) fn set_mark(&mut self, at: u32) {
+        // SAFETY: a reference is a valid pointer
+        unsafe { core::ptr::write_volatile(&raw mut self.mark, at) }
+    }
+
+    /// The position kept last.
+    #[inline(always)]
+    pub(crate) fn mark(&self) -> u32 {
+        // SAFETY: a reference is a valid pointer
+        unsafe { core::ptr::read_volatile(&raw const self.mark) }
+    }
+}
+
+/// This CPU's scratch memory.
+#[inline(always)]
+pub(crate) fn scratch() -> Option<&'static mut Scratch> {
+    // SAFETY: the map lives as long as the program, the slot is this CPU's, and only `cgroup_mkdir`
+    // uses it, under a spinlock with IRQs off; every bit pattern is a value
+    SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
+}

@@ -1,0 +1,118 @@
+//! The life of processes: made, given another program, gone.
+
+use crate::emit::{Outcome, Reason, Urgency, emit};
+use crate::kernel::{Task, boot_ns, current_cgroup, offset, read, read_user, setting};
+use crate::maps;
+use aya_ebpf::programs::RawTracePointContext;
+use tracer_ebpf::{Actor, Process, ProcessExecuted, ProcessExited, ProcessForked};
+
+/// `SIGNAL_GROUP_EXIT`: `group_exit_code` is the process's status.
+const SIGNAL_GROUP_EXIT: u32 = 4;
+
+/// `sched_process_fork(struct task_struct *parent, struct task_struct *child)`
+#[inline(always)]
+pub(crate) fn forked(ctx: &RawTracePointContext) -> Outcome {
+    let child = Task(ctx.arg(1));
+    let cgroup = child.cgroup();
+    if maps::pod_of(cgroup).is_none() {
+        return Outcome::Skipped(Reason::NotTraced);
+    }
+    if child.tid() != child.tgid() {
+        return Outcome::Skipped(Reason::Noise);
+    }
+    emit::<ProcessForked>(cgroup, Urgency::Soon, |record| fill_process(&mut record.child, child))
+}
+
+/// `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
+#[inline(always)]
+pub(crate) fn executed(ctx: &RawTracePointContext) -> Outcome {
+    let cgroup = current_cgroup();
+    let Some(pod) = maps::pod_of(cgroup) else {
+        return Outcome::Skipped(Reason::NotTraced);
+    };
+    let task = Task(ctx.arg(0));
+    let parent = task.parent();
+    let parent_cgroup = parent.cgroup();
+    let from_outside = maps::pod_of(parent_cgroup) != Some(pod);
+    let netns = task.netns();
+    maps::own_netns(netns, pod);
+    // a container that was started after the pod began to stop: the pod goes on (a restart)
+    if from_outside && maps::stopping_since(pod).is_some_and(|since| since < task.start_ns()) && task.ns_tid() == 1 {
+        maps::resume(pod);
+    }
+    emit::<ProcessExecuted>(cgroup, Urgency::Soon, |record| {
+        fill_process(&mut record.process, task);
+        fill_actor(&mut record.parent, parent, parent_cgroup);
+        record.netns = netns;
+        record.argv_len = 0;
+        if from_outside {
+            let (start, end) = task.arguments();
+            let length = end.wrapping_sub(start);
+            if read_user(&mut record.argv, start, length) {
+                record.argv_len = if length > u64::from(u32::MAX) { u32::MAX } else { length as u32 };
+            }
+        }
+    })
+}
+
+/// `sched_process_exit(struct task_struct *p)`, from 6.16 on `(p, bool group_dead)`
+#[inline(always)]
+pub(crate) fn exited(ctx: &RawTracePointContext) -> Outcome {
+    let cgroup = current_cgroup();
+    let Some(pod) = maps::pod_of(cgroup) else {
+        return Outcome::Skipped(Reason::NotTraced);
+    };
+    let task = Task(ctx.arg(0));
+    let leader = task.leader();
+    let signal = task.signal();
+    // the argument is read in this function, behind the setting: the verifier cuts the read off where
+    // the kernel has no such argument (reading it would make the attachment fail)
+    let last = if setting(|s| &s.exit_has_group_dead) != 0 {
+        ctx.arg::<u64>(1) & 0xff != 0
+    } else {
+        read::<u32>(signal, offset(|o| &o.signal_live)) == 0 && maps::first_to_exit(leader.tgid(), leader.start_ns())
+    };
+    if !last {
+        return Outcome::Skipped(Reason::NotLast);
+    }
+    let is_init = leader.ns_tid() == 1;
+    if is_init {
+        maps::stop(pod, boot_ns());
+    }
+    let urgency = if is_init { Urgency::Now } else { Urgency::Soon };
+    emit::<ProcessExited>(cgroup, urgency, |record| {
+        fill_process(&mut record.process, task);
+        let as_group = read::<u32>(signal, offset(|o| &o.signal_flags)) & SIGNAL_GROUP_EXIT != 0;
+        // before 5.19 a last thread that simply ends does not set the group's code; the leader's counts then
+        record.status =
+            if as_group { read(signal, offset(|o| &o.signal_group_exit_code)) } else { leader.exit_code() };
+        record.netns = task.netns();
+    })
+}
+
+/// Who a task is: the process by its leader, the thread by itself.
+#[inline(always)]
+pub(crate) fn fill_process(process: &mut Process, task: Task) {
+    let leader = task.leader();
+    process.tgid = task.tgid();
+    process.tid = task.tid();
+    process.start_ns = leader.start_ns();
+    process.ns_tgid = leader.ns_tid();
+    process.parent_tgid = leader.parent().tgid();
+    leader.comm(&mut process.comm);
+}
+
+/// Who a task is, as the cause of something; and who its parent is, because `runc` itself is gone
+/// before anybody could ask.
+#[inline(always)]
+pub(crate) fn fill_actor(actor: &mut Actor, task: Task, cgroup: u64) {
+    let leader = task.leader();
+    let parent = leader.parent();
+    actor.tgid = task.tgid();
+    actor.parent_tgid = parent.tgid();
+    actor.cgroup = cgroup;
+    leader.comm(&mut actor.comm);
+    parent.leader().comm(&mut actor.parent_comm);
+    actor.task_flags = task.flags();
+    actor.ns_tgid = leader.ns_tid();
+}

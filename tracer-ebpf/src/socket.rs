@@ -1,0 +1,193 @@
+//! TCP sockets of pods that are being stopped, and of dying processes.
+
+use crate::emit::{Outcome, Reason, Urgency, emit};
+use crate::kernel::{Cgroup, Task, current_cgroup, jiffies, netns_inum, offset, read, read_bytes, setting};
+use crate::maps;
+use crate::process::fill_actor;
+use aya_ebpf::programs::RawTracePointContext;
+use tracer_ebpf::{ABSENT, PF_EXITING, Socket, SocketReset, SocketState, learnt, socket_flag};
+
+const IPPROTO_TCP: u16 = 6;
+const AF_INET6: u16 = 10;
+const TCP_SYN_RECV: u32 = 3;
+const TCP_TIME_WAIT: u32 = 6;
+const TCP_LISTEN: u32 = 10;
+const TCP_NEW_SYN_RECV: u32 = 12;
+
+/// Whose socket it is.
+#[derive(Clone, Copy)]
+struct Owner {
+    pod: u64,
+    /// The socket's own cgroup, 0 if the pod was found by its network namespace.
+    cgroup: u64,
+    netns: u32,
+}
+
+/// `inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
+#[inline(always)]
+pub(crate) fn state_set(ctx: &RawTracePointContext) -> Outcome {
+    let sock: u64 = ctx.arg(0);
+    let new_state: u32 = ctx.arg(2);
+    if matches!(new_state, TCP_SYN_RECV | TCP_TIME_WAIT | TCP_NEW_SYN_RECV) {
+        return Outcome::Skipped(Reason::Noise);
+    }
+    // MPTCP and SCTP sockets come along here as well
+    if read::<u16>(sock, offset(|o| &o.sock_protocol)) != IPPROTO_TCP {
+        return Outcome::Skipped(Reason::NotTcp);
+    }
+    let Some(owner) = owner_of(sock) else {
+        return Outcome::Skipped(Reason::NotTraced);
+    };
+    let current = Task::current();
+    let current_cgroup = current_cgroup();
+    let current_in_pod = maps::pod_of(current_cgroup) == Some(owner.pod);
+    let dying = current_in_pod && current.flags() & PF_EXITING != 0;
+    if !dying && !maps::is_stopping(owner.pod) {
+        return Outcome::Skipped(Reason::NotStopping);
+    }
+    let old_state: u32 = ctx.arg(1);
+    emit::<SocketState>(owner.cgroup, Urgency::Soon, |record| {
+        let mut flags = 0;
+        if current_in_pod {
+            flags |= socket_flag::CURRENT_IN_POD;
+        }
+        if owner.cgroup != 0 {
+            flags |= socket_flag::BY_CGROUP;
+        }
+        if read::<u64>(sock, offset(|o| &o.sock_socket)) != 0 {
+            flags |= socket_flag::HAS_FILE;
+        }
+        let is_full = old_state != TCP_LISTEN && new_state != TCP_LISTEN;
+        if is_full && offset(|o| &o.tcp_copied_seq) != ABSENT && offset(|o| &o.tcp_bytes_received) != ABSENT {
+            flags |= socket_flag::HAS_COUNTERS;
+            fill_counters(&mut record.socket, sock);
+        } else {
+            no_counters(&mut record.socket);
+        }
+        record.socket.flags = flags;
+        fill_socket(&mut record.socket, sock, owner);
+        fill_actor(&mut record.current, current, current_cgroup);
+        record.old_state = old_state;
+        record.new_state = new_state;
+    })
+}
+
+/// `tcp_send_reset(const struct sock *sk, const struct sk_buff *skb)`, from 6.10 on also
+/// `(…, const enum sk_rst_reason reason)` with `sk` NULL or not a full socket.
+#[inline(always)]
+pub(crate) fn reset_sent(ctx: &RawTracePointContext) -> Outcome {
+    let sock: u64 = ctx.arg(0);
+    // behind the setting and in this function, as in `sched_process_exit`
+    let reason = if setting(|s| &s.reset_has_reason) != 0 { ctx.arg::<u32>(2) } else { u32::MAX };
+    let mut state = 0;
+    let owner = if sock == 0 {
+        let device: u64 = read(ctx.arg(1), offset(|o| &o.skb_dev));
+        let net: u64 = if device == 0 { 0 } else { read(device, offset(|o| &o.net_device_net)) };
+        owner_of_netns(netns_inum(net))
+    } else {
+        state = u32::from(read::<u8>(sock, offset(|o| &o.sock_state)));
+        if matches!(state, TCP_TIME_WAIT | TCP_NEW_SYN_RECV) {
+            owner_of_netns(netns_inum(read(sock, offset(|o| &o.sock_net))))
+        } else {
+            owner_of(sock)
+        }
+    };
+    let Some(owner) = owner else {
+        return Outcome::Skipped(Reason::NotTraced);
+    };
+    if !maps::is_stopping(owner.pod) {
+        return Outcome::Skipped(Reason::NotStopping);
+    }
+    emit::<SocketReset>(owner.cgroup, Urgency::Soon, |record| {
+        record.address = sock;
+        record.pod = owner.pod;
+        record.reason = reason;
+        record.state = state;
+    })
+}
+
+/// By the cgroup of the task that made the socket (a listener hands its own down), else by the
+/// network namespace: on a v1 node every socket is the root's.
+#[inline(always)]
+fn owner_of(sock: u64) -> Option<Owner> {
+    let netns = netns_inum(read(sock, offset(|o| &o.sock_net)));
+    let cgroup = Cgroup(read(sock, offset(|o| &o.sock_cgroup))).id();
+    match maps::pod_of(cgroup) {
+        Some(pod) => Some(Owner { pod, cgroup, netns }),
+        None => owner_of_netns(netns),
+    }
+}
+
+#[inline(always)]
+fn owner_of_netns(netns: u32) -> Option<Owner> {
+    maps::pod_of_netns(netns).map(|pod| Owner { pod, cgroup: 0, netns })
+}
+
+#[inline(always)]
+fn fill_socket(socket: &mut Socket, sock: u64, owner: Owner) {
+    socket.address = sock;
+    socket.pod = owner.pod;
+    socket.netns = owner.netns;
+    socket.family = read(sock, offset(|o| &o.sock_family));
+    // `skc_num` is 0 by the time of a change to CLOSE, `inet_sport` is not
+    socket.local_port = u16::from_be(read(sock, offset(|o| &o.inet_sport)));
+    socket.peer_port = u16::from_be(read(sock, offset(|o| &o.sock_dport)));
+    socket.shutdown = u16::from(read::<u8>(sock, offset(|o| &o.sock_shutdown)));
+    socket.error = read(sock, offset(|o| &o.sock_err));
+    if socket.family == AF_INET6 {
+        read_bytes(&mut socket.local, sock, offset(|o| &o.sock_v6_rcv_saddr));
+        read_bytes(&mut socket.peer, sock, offset(|o| &o.sock_v6_daddr));
+    } else {
+        socket.local = in_first_four(read(sock, offset(|o| &o.sock_rcv_saddr)));
+        socket.peer = in_first_four(read(sock, offset(|o| &o.sock_daddr)));
+    }
+}
+
+/// An address in network order, as it lies in memory.
+#[inline(always)]
+fn in_first_four(address: u32) -> [u8; 16] {
+    u128::from(address).to_le_bytes()
+}
+
+#[inline(always)]
+fn fill_counters(socket: &mut Socket, sock: u64) {
+    let received: u64 = read(sock, offset(|o| &o.tcp_bytes_received));
+    let sent: u64 = read(sock, offset(|o| &o.tcp_bytes_sent));
+    socket.bytes_received = received;
+    socket.bytes_sent = sent;
+    socket.bytes_acked = read(sock, offset(|o| &o.tcp_bytes_acked));
+    // the receive queue is drained by now; sequence numbers are not
+    socket.unread = read::<u32>(sock, offset(|o| &o.tcp_rcv_nxt))
+        .wrapping_sub(read(sock, offset(|o| &o.tcp_copied_seq)));
+    socket.unacked = read::<u32>(sock, offset(|o| &o.tcp_write_seq))
+        .wrapping_sub(read(sock, offset(|o| &o.tcp_snd_una)));
+    let last_received: u32 = read(sock, offset(|o| &o.icsk_lrcvtime));
+    let last_sent: u32 = read(sock, offset(|o| &o.tcp_lsndtime));
+    let hz = maps::learnt(learnt::HZ);
+    socket.since_received_ms = since_ms(hz, last_received, received);
+    socket.since_sent_ms = since_ms(hz, last_sent, sent);
+    socket.received_minus_sent = last_received.wrapping_sub(last_sent) as i32;
+}
+
+#[inline(always)]
+fn no_counters(socket: &mut Socket) {
+    socket.bytes_received = 0;
+    socket.bytes_sent = 0;
+    socket.bytes_acked = 0;
+    socket.unread = 0;
+    socket.unacked = 0;
+    socket.since_received_ms = u32::MAX;
+    socket.since_sent_ms = u32::MAX;
+    socket.received_minus_sent = 0;
+}
+
+/// Both stamps are set when the socket is made, so without bytes they mean nothing.
+#[inline(always)]
+fn since_ms(hz: u64, stamp: u32, bytes: u64) -> u32 {
+    if hz == 0 || bytes == 0 {
+        return u32::MAX;
+    }
+    let ticks = (jiffies() as u32).wrapping_sub(stamp);
+    // a stamp of the coming tick, taken on another CPU
+    if ticks as i32 <= 0 { 0 } else { (u64::from(ticks) * 1000 / hz) as u32 }
+}

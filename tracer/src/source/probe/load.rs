@@ -1,0 +1,221 @@
+//! From nothing to attached probes: BTF, globals, maps, programs, canary.
+
+use super::btf::{Btf, VMLINUX};
+use super::error::{ENOENT, errno};
+use super::{Maps, ProbeError, ProbeOptions, ProbeStatus, Probes, offsets, ring, ticks};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
+use aya::programs::{ProgramError, RawTracePoint};
+use aya::{Ebpf, EbpfLoader};
+use tracer_ebpf::{Settings, kind};
+
+/// The kernel side, built for `bpfel-unknown-none` (see `build.rs`).
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("GRACETRACE_PROBES"));
+
+/// `Level::Trace` of aya-log, which counts from `Error` = 1; 0 lets the verifier cut all logging out.
+const LOG_EVERYTHING: u8 = 5;
+const LOG_NOTHING: u8 = 0;
+
+const PAGE: u32 = 4096;
+const SMALLEST_RING: u32 = 64 << 10;
+const LARGEST_RING: u32 = 1 << 30;
+
+/// A tracepoint: the program of the same name is attached to it.
+struct Hook {
+    name: &'static str,
+    /// What is not seen without it.
+    lost: &'static str,
+    /// Without it there is nothing to tell.
+    is_essential: bool,
+}
+
+/// In the order of attachment: what makes cgroups followed comes last, when everything else watches.
+const HOOKS: [Hook; 12] = [
+    Hook { name: "signal_generate", lost: "signals", is_essential: true },
+    Hook { name: "signal_deliver", lost: "when a signal reaches its handler", is_essential: false },
+    Hook { name: "sched_process_fork", lost: "new processes", is_essential: true },
+    Hook { name: "sched_process_exec", lost: "new programs", is_essential: true },
+    Hook { name: "sched_process_exit", lost: "how processes end", is_essential: true },
+    Hook { name: "mark_victim", lost: "victims of the OOM killer", is_essential: false },
+    Hook { name: "inet_sock_set_state", lost: "connections", is_essential: false },
+    Hook { name: "tcp_send_reset", lost: "connections reset by the pod", is_essential: false },
+    Hook { name: "cgroup_notify_populated", lost: "when a container's last process is gone", is_essential: false },
+    Hook { name: "cgroup_rmdir", lost: "when a container's cgroup is removed", is_essential: false },
+    Hook { name: "cgroup_release", lost: "when a cgroup's id is free again", is_essential: false },
+    Hook { name: "cgroup_mkdir", lost: "new containers", is_essential: true },
+];
+
+/// Loads and attaches everything.
+pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
+    let types = std::fs::read(VMLINUX).map_err(ProbeError::NoBtf)?;
+    let btf = Btf::parse(&types)?;
+    let ring_bytes = ring_size(options.ring_bytes);
+    let settings = offsets::settings(&btf, options.follow_new_pods, ring_bytes / 8);
+    let offsets = offsets::resolve(&btf)?;
+    let mut limits = offsets.limits;
+
+    let mut ebpf = load_object(options, &offsets.words, &settings, ring_bytes)?;
+    let mut status = Vec::with_capacity(HOOKS.len());
+    for hook in &HOOKS {
+        let is_there = btf.tracepoint(hook.name).is_some() && attach(&mut ebpf, hook)?;
+        if !is_there {
+            if hook.is_essential {
+                return Err(ProbeError::MissingTracepoint { name: hook.name, lost: hook.lost });
+            }
+            limits.push(format!("not seen: {} (this kernel has no tracepoint {})", hook.lost, hook.name));
+        }
+        let limit = is_there.then(|| variant_limit(hook.name, &settings)).flatten();
+        limits.extend(limit.map(str::to_owned));
+        let note = match (is_there, limit) {
+            (false, _) => format!("without it not seen: {}", hook.lost),
+            (true, Some(limit)) => limit.to_owned(),
+            (true, None) => variant(hook.name, &settings).to_owned(),
+        };
+        status.push(ProbeStatus { name: hook.name, attached: is_there, note });
+    }
+    drop(btf);
+    drop(types);
+
+    let logger = if options.kernel_log { ring::kernel_log(&mut ebpf) } else { None };
+    let (events, maps, learnt) = take_maps(&mut ebpf)?;
+    let calibration = ticks::Calibration::start(learnt);
+    limits.extend(calibration.limits());
+    let reader = Some(ring::Reader::new(events, logger, calibration));
+    Ok(Probes { _ebpf: ebpf, maps, reader, status, limits, lost: [0; kind::COUNT] })
+}
+
+fn load_object(
+    options: &ProbeOptions,
+    offsets: &[u32],
+    settings: &Settings,
+    ring_bytes: u32,
+) -> Result<Ebpf, ProbeError> {
+    let settings = offsets::settings_words(settings);
+    let log_level = if options.kernel_log { LOG_EVERYTHING } else { LOG_NOTHING };
+    let mut loader = EbpfLoader::new();
+    // no program refers to the kernel's types, so aya need not match them
+    loader.btf(None);
+    loader.override_global("OFFSETS", offsets, true);
+    loader.override_global("SETTINGS", settings.as_slice(), true);
+    loader.override_global("AYA_LOG_LEVEL", &log_level, false);
+    loader.map_max_entries("EVENTS", ring_bytes);
+    if !options.kernel_log {
+        loader.map_max_entries("AYA_LOGS", PAGE);
+    }
+    loader.load(OBJECT).map_err(|error| ProbeError::from_system("create the probes' maps", &error))
+}
+
+/// Loads and attaches one program; false if the kernel has no such tracepoint after all.
+fn attach(ebpf: &mut Ebpf, hook: &Hook) -> Result<bool, ProbeError> {
+    let name = hook.name;
+    let program: &mut RawTracePoint = ebpf
+        .program_mut(name)
+        .ok_or_else(|| broken(name))?
+        .try_into()
+        .map_err(|error: ProgramError| ProbeError::from_system(format!("use probe {name}"), &error))?;
+    match program.load() {
+        Ok(()) => {}
+        Err(ProgramError::LoadError { io_error, verifier_log }) => {
+            tracing::debug!(probe = name, %verifier_log, "refused");
+            let log = verifier_log.to_string();
+            let last = log.lines().rev().find(|line| !line.is_empty() && !line.starts_with("processed "));
+            return Err(match last {
+                Some(reason) => ProbeError::Verifier { name, reason: reason.to_owned() },
+                None => ProbeError::from_system(format!("load probe {name}"), &io_error),
+            });
+        }
+        Err(error) => return Err(ProbeError::from_system(format!("load probe {name}"), &error)),
+    }
+    match program.attach(name) {
+        Ok(_) => Ok(true),
+        Err(error) if errno(&error) == Some(ENOENT) => Ok(false),
+        Err(error) => Err(ProbeError::from_system(format!("attach probe {name}"), &error)),
+    }
+}
+
+/// What a variant of a tracepoint cannot tell.
+fn variant_limit(name: &str, settings: &Settings) -> Option<&'static str> {
+    match name {
+        "mark_victim" if settings.victim_is_task == 0 => Some(
+            "not seen: victims of the OOM killer (this kernel's mark_victim tells a pid only); they show as a SIGKILL from the kernel",
+        ),
+        "tcp_send_reset" if settings.reset_has_reason == 0 => Some(
+            "not seen: refused connections, and why a connection was reset (this kernel's tcp_send_reset tells no reason)",
+        ),
+        _ => None,
+    }
+}
+
+/// Which variant it is, where there are several and nothing is lost.
+fn variant(name: &str, settings: &Settings) -> &'static str {
+    match name {
+        "sched_process_exit" if settings.exit_has_group_dead == 1 => "tells the last thread (group_dead)",
+        "sched_process_exit" => "last thread by signal->live",
+        "tcp_send_reset" => "tells the reason (sk_rst_reason)",
+        "mark_victim" => "tells the task",
+        _ => "",
+    }
+}
+
+fn take_maps(ebpf: &mut Ebpf) -> Result<(RingBuf<MapData>, Maps, Array<MapData, u64>), ProbeError> {
+    let events = take::<RingBuf<MapData>>(ebpf, "EVENTS")?;
+    let learnt = take::<Array<MapData, u64>>(ebpf, "LEARNT")?;
+    let maps = Maps {
+        targets: take::<HashMap<MapData, u64, u64>>(ebpf, "TARGETS")?,
+        stopping: take::<HashMap<MapData, u64, u64>>(ebpf, "STOPPING")?,
+        netns: take::<HashMap<MapData, u32, u64>>(ebpf, "NETNS")?,
+        generated: take::<PerCpuArray<MapData, u64>>(ebpf, "GENERATED")?,
+        dropped: take::<PerCpuArray<MapData, u64>>(ebpf, "DROPPED")?,
+    };
+    Ok((events, maps, learnt))
+}
+
+fn take<M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<M, ProbeError> {
+    let map = ebpf.take_map(name).ok_or_else(|| broken(name))?;
+    map.try_into().map_err(|error| ProbeError::from_system(format!("use map {name}"), &error))
+}
+
+/// The object lacks something that stands in its source.
+fn broken(name: &str) -> ProbeError {
+    ProbeError::Refused {
+        doing: format!("use {name}"),
+        reason: "the embedded object does not have it; build gracetrace again".to_owned(),
+    }
+}
+
+/// A power of two of pages, as the kernel wants it.
+fn ring_size(wanted: u32) -> u32 {
+    wanted.clamp(SMALLEST_RING, LARGEST_RING).next_power_of_two()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn rounds_the_ring_up() {
+        let cases = [(0, SMALLEST_RING), (70_000, 128 << 10), (1 << 20, 1 << 20), (u32::MAX, LARGEST_RING)];
+        for (wanted, size) in cases {
+            assert_eq!(ring_size(wanted), size);
+            assert!(size.is_multiple_of(PAGE));
+        }
+    }
+
+    #[test]
+    fn each_hook_has_a_program_in_the_object_and_each_program_a_hook() {
+        let object = aya_obj_programs();
+        let hooks: BTreeSet<String> = HOOKS.iter().map(|hook| hook.name.to_owned()).collect();
+        assert_eq!(object, hooks);
+    }
+
+    /// The names behind `raw_tp/` in the object's string table.
+    fn aya_obj_programs() -> BTreeSet<String> {
+        OBJECT
+            .split(|byte| *byte == 0)
+            .filter_map(|text| std::str::from_utf8(text).ok()?.strip_prefix("raw_tp/").map(str::to_owned))
+            .collect()
+    }
+}

@@ -1,0 +1,123 @@
+//! Where things are in this kernel: the words of `Offsets` and `Settings`, from its BTF.
+//!
+//! What a missing field costs is said here, once: the probes treat it as absent, reports say what they
+//! cannot tell for it, and only what everything stands on makes the tracer give up.
+
+use super::ProbeError;
+use super::btf::Btf;
+use tracer_ebpf::{ABSENT, OFFSET_SOURCES, Settings};
+
+/// Fields that may be missing, by the beginning of their names, and what is not known without them.
+/// Every other field is needed.
+const OPTIONAL: &[(&str, &str)] = &[
+    ("task_thread_pid", NO_INIT),
+    ("pid_", NO_INIT),
+    ("sizeof_upid", NO_INIT),
+    ("upid_", NO_INIT),
+    ("task_sighand", NO_DISPOSITION),
+    ("sighand_", NO_DISPOSITION),
+    ("sizeof_k_sigaction", NO_DISPOSITION),
+    ("k_sigaction_", NO_DISPOSITION),
+    ("task_blocked", "whether a process blocks its stop signal"),
+    ("task_nsproxy", NO_NETNS),
+    ("nsproxy_", NO_NETNS),
+    ("net_ns_inum", NO_NETNS),
+    ("task_mm", NO_ARGV),
+    ("mm_", NO_ARGV),
+    ("sock_cgroup", "which container a connection belongs to (only which pod)"),
+    ("sock_", NO_CONNECTIONS),
+    ("inet_sport", NO_CONNECTIONS),
+    ("icsk_lrcvtime", NO_COUNTERS),
+    ("tcp_", NO_COUNTERS),
+    ("skb_dev", NO_REFUSED),
+    ("net_device_net", NO_REFUSED),
+];
+
+const NO_INIT: &str = "which process is a container's init";
+const NO_DISPOSITION: &str = "whether a process handles its stop signal";
+const NO_NETNS: &str = "the pod of a connection by its network namespace";
+const NO_ARGV: &str = "which process is the preStop hook";
+const NO_CONNECTIONS: &str = "connections";
+const NO_COUNTERS: &str = "how much went through a connection";
+const NO_REFUSED: &str = "refused connections";
+
+/// The words of `Offsets`, in order, and what is lost for want of some.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub(super) words: Vec<u32>,
+    pub(super) limits: Vec<String>,
+}
+
+/// Looks up every field the probes read.
+pub(super) fn resolve(btf: &Btf<'_>) -> Result<Resolved, ProbeError> {
+    // the probes take the address of a cgroup's `self` for the cgroup's
+    if btf.member("cgroup", "self").map(|member| member.offset) != Some(0) {
+        return Err(ProbeError::MissingField { structure: "cgroup", member: "self" });
+    }
+    let mut resolved = Resolved { words: Vec::with_capacity(OFFSET_SOURCES.len()), limits: Vec::new() };
+    for &(field, structure, member) in OFFSET_SOURCES {
+        let word = word(btf, field, structure, member);
+        if word.is_none() {
+            let lost = OPTIONAL.iter().find(|(prefix, _)| field.starts_with(prefix)).map(|(_, lost)| *lost);
+            let lost = lost.ok_or(ProbeError::MissingField { structure, member })?;
+            resolved.limits.push(format!("not known: {lost} (this kernel's BTF has no {structure}.{member})"));
+        }
+        resolved.words.push(word.unwrap_or(ABSENT));
+    }
+    Ok(resolved)
+}
+
+fn word(btf: &Btf<'_>, field: &str, structure: &str, member: &str) -> Option<u32> {
+    if member.is_empty() {
+        return btf.size_of(structure);
+    }
+    let found = btf.member(structure, member)?;
+    // before 5.15 the cgroup of a socket shares its place with two numbers, and the pointer is tagged
+    (field != "sock_cgroup" || found.is_pointer).then_some(found.offset)
+}
+
+/// The words of `Settings`, in order.
+pub(super) fn settings_words(settings: &Settings) -> [u32; size_of::<Settings>() / 4] {
+    let Settings { exit_has_group_dead, reset_has_reason, victim_is_task, follow_new_pods, wakeup_bytes, reserved } =
+        *settings;
+    [exit_has_group_dead, reset_has_reason, victim_is_task, follow_new_pods, wakeup_bytes, reserved]
+}
+
+/// Which variants of its tracepoints this kernel has.
+pub(super) fn settings(btf: &Btf<'_>, follow_new_pods: bool, wakeup_bytes: u32) -> Settings {
+    let count = |name| btf.tracepoint(name).map_or(0, |arguments| arguments.count);
+    Settings {
+        exit_has_group_dead: u32::from(count("sched_process_exit") >= 2),
+        reset_has_reason: u32::from(count("tcp_send_reset") >= 3),
+        victim_is_task: u32::from(btf.tracepoint("mark_victim").is_some_and(|arguments| arguments.first_is_pointer)),
+        follow_new_pods: u32::from(follow_new_pods),
+        wakeup_bytes,
+        reserved: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::probe::btf::VMLINUX;
+
+    #[test]
+    fn every_word_has_a_source() {
+        assert_eq!(OFFSET_SOURCES.len() * 4, size_of::<tracer_ebpf::Offsets>());
+    }
+
+    #[test]
+    fn every_optional_prefix_is_of_some_field() {
+        for (prefix, _) in OPTIONAL {
+            assert!(OFFSET_SOURCES.iter().any(|(field, ..)| field.starts_with(prefix)), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn finds_everything_in_the_running_kernel() {
+        let bytes = std::fs::read(VMLINUX).expect("a kernel with BTF");
+        let resolved = resolve(&Btf::parse(&bytes).expect("BTF")).expect("offsets");
+        assert_eq!(resolved.limits, Vec::<String>::new());
+        assert!(resolved.words.iter().all(|word| *word < 1 << 16), "{:?}", resolved.words);
+    }
+}

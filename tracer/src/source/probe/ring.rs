@@ -1,0 +1,149 @@
+//! The thread that empties the ring: it copies and pushes, nothing else.
+
+use super::Batch;
+use super::ticks::Calibration;
+use crate::input::BootNs;
+use crate::source::clock;
+use aya::Ebpf;
+use aya::maps::{MapData, RingBuf};
+use aya_log::EbpfLogger;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::fmt;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Bytes after which a batch is handed over though there is more.
+const BATCH_BYTES: usize = 256 << 10;
+/// How long records nobody is in a hurry for may lie, while there are any.
+const BUSY: Duration = Duration::from_millis(25);
+/// The same when nothing came for a while, and how often time alone is told then.
+const IDLE: Duration = Duration::from_millis(100);
+/// Rounds without a record after which nothing is going on.
+const IDLE_AFTER: u32 = 40;
+/// Pause after a round that found something: under load it gathers many records into one round.
+const PAUSE: Duration = Duration::from_millis(1);
+/// How often to look again at a record that is being written.
+const LOOKS: u32 = 1000;
+/// The kernel's clock for probes may lag the system call's by its correction step.
+const CLOCK_MARGIN_NS: u64 = 50_000;
+/// Where the ring is never found empty: records this much older than the last one read are all there.
+const DISORDER_NS: u64 = 2_000_000;
+/// Where a record's time is (`Header::at_ns`).
+const AT_NS: std::ops::Range<usize> = 8..16;
+
+/// Passes on what the probes have logged.
+pub(super) type Flush = Box<dyn FnMut() + Send>;
+
+/// Everything the thread needs.
+pub(super) struct Reader {
+    ring: RingBuf<MapData>,
+    flush_log: Option<Flush>,
+    calibration: Calibration,
+    complete_until: BootNs,
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("complete_until", &self.complete_until).finish_non_exhaustive()
+    }
+}
+
+/// Hands the probes' own log over to the logger of this process; `None` if the object has none.
+pub(super) fn kernel_log(ebpf: &mut Ebpf) -> Option<Flush> {
+    match EbpfLogger::init(ebpf) {
+        Ok(mut logger) => Some(Box::new(move || logger.flush())),
+        Err(error) => {
+            tracing::warn!(%error, "the probes' own log cannot be read");
+            None
+        }
+    }
+}
+
+impl Reader {
+    pub(super) fn new(ring: RingBuf<MapData>, flush_log: Option<Flush>, calibration: Calibration) -> Self {
+        Self { ring, flush_log, calibration, complete_until: BootNs(0) }
+    }
+
+    /// Until the receiver is gone. A full queue makes this thread wait, and the ring fill up; what
+    /// finds no room there is counted where it is lost.
+    pub(super) fn run(mut self, batches: &mpsc::Sender<Batch>) {
+        let mut quiet_rounds = 0;
+        loop {
+            self.wait(if quiet_rounds < IDLE_AFTER { BUSY } else { IDLE });
+            let batch = self.drain();
+            if batch.bytes.is_empty() {
+                quiet_rounds = IDLE_AFTER.min(quiet_rounds + 1);
+            } else {
+                quiet_rounds = 0;
+            }
+            let is_full = batch.bytes.len() >= BATCH_BYTES;
+            if batches.blocking_send(batch).is_err() {
+                return;
+            }
+            if let Some(flush) = &mut self.flush_log {
+                flush();
+            }
+            self.calibration.go_on();
+            if quiet_rounds == 0 && !is_full {
+                std::thread::sleep(PAUSE);
+            }
+        }
+    }
+
+    /// Copies what is there.
+    fn drain(&mut self) -> Batch {
+        // before the ring is looked at: a record reserved later carries a later time
+        let begun = BootNs(clock::boot_now().0.saturating_sub(CLOCK_MARGIN_NS));
+        let mut bytes = Vec::new();
+        let mut newest = 0;
+        let mut looks = 0;
+        let mut is_empty = false;
+        while bytes.len() < BATCH_BYTES && looks < LOOKS {
+            if let Some(record) = self.ring.next() {
+                newest = at_ns(&record).unwrap_or(newest);
+                bytes.extend_from_slice(&record);
+            } else if has_more(&self.ring) {
+                // reserved and not yet submitted; that takes a microsecond, or a preempted virtual CPU
+                looks += 1;
+                std::thread::yield_now();
+            } else {
+                is_empty = true;
+                break;
+            }
+        }
+        let complete = if is_empty { begun } else { begun.min(BootNs(newest.saturating_sub(DISORDER_NS))) };
+        self.complete_until = self.complete_until.max(complete);
+        Batch { bytes, complete_until: self.complete_until }
+    }
+
+    fn wait(&self, timeout: Duration) {
+        let timeout = Timespec { tv_sec: 0, tv_nsec: timeout.subsec_nanos().into() };
+        // an interrupted or failed wait is a short one
+        let _ = poll(&mut [PollFd::new(&self.ring, PollFlags::IN)], Some(&timeout));
+    }
+}
+
+/// Whether the ring holds anything, records that are being written included: unlike
+/// [`RingBuf::next`], its poll compares the positions only.
+fn has_more(ring: &RingBuf<MapData>) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(ring, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
+}
+
+fn at_ns(record: &[u8]) -> Option<u64> {
+    record.get(AT_NS)?.first_chunk().copied().map(u64::from_ne_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracer_ebpf::Header;
+
+    #[test]
+    fn the_time_is_where_the_header_has_it() {
+        assert_eq!(AT_NS.start, std::mem::offset_of!(Header, at_ns));
+        let record: Vec<u8> = (0..24).collect();
+        assert_eq!(at_ns(&record), Some(u64::from_ne_bytes([8, 9, 10, 11, 12, 13, 14, 15])));
+        assert_eq!(at_ns(&record[..15]), None);
+    }
+}
