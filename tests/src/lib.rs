@@ -7,6 +7,7 @@ pub mod client;
 pub mod clock;
 pub mod facts;
 pub mod node;
+pub mod recording;
 pub mod stamps;
 pub mod storm;
 pub mod suite;
