@@ -1,5 +1,6 @@
 //! Behaviours without a server: those that end by themselves.
 
+use crate::Options;
 use crate::stamps::Stamps;
 use std::time::Duration;
 
@@ -12,10 +13,11 @@ pub(crate) fn after(delay: Duration, stamps: &Stamps, end: impl FnOnce()) {
 }
 
 /// Touches `mib` MiB one by one, then waits for what becomes of it.
-pub(crate) fn eat_memory(mib: usize, stamps: &Stamps) {
+pub(crate) fn eat_memory(mib: usize, options: &Options) {
+    let stamps = &options.stamps;
     stamps.now("ready", "");
-    // long enough for a tracer or a client to be there first
-    std::thread::sleep(Duration::from_millis(300));
+    // long enough for a tracer to be there first
+    std::thread::sleep(Duration::from_millis(options.delay_ms));
     stamps.now("eating", "");
     let mut eaten = Vec::new();
     for _ in 0..mib {

@@ -9,6 +9,7 @@
 //!   --stamps FILE    appends `name nanoseconds-since-boot detail` lines: ready, handler, exit …
 //!   --listen ADDR    serves `request MS` lines with `answer` after MS milliseconds (`never`: never)
 //!   --workers N      starts N children that drain for a minute, and forwards its stop signal to them
+//!   --delay MS       eat-memory waits that long first (300 by default)
 //!   --announce       writes a line to stdout once its handlers stand
 //!
 //!   graceful         SIGTERM: closes the listener, finishes the requests in flight, exits 0
@@ -42,6 +43,7 @@ fn main() {
             Some("--stamps") => options.stamps = Stamps::to_file(&want(args.next(), "--stamps FILE")),
             Some("--listen") => options.listen = Some(want(args.next(), "--listen ADDR")),
             Some("--workers") => options.workers = number(args.next(), "--workers N"),
+            Some("--delay") => options.delay_ms = number(args.next(), "--delay MS"),
             Some("--announce") => options.announce = true,
             Some(behaviour) => break behaviour.to_owned(),
             None => usage("no behaviour given"),
@@ -70,7 +72,7 @@ fn main() {
             brief::after(after, &options.stamps, || std::process::exit(code));
         }
         "sleep" => brief::after(ms(number_arg()), &options.stamps, || std::process::exit(0)),
-        "eat-memory" => brief::eat_memory(usize::try_from(number_arg()).unwrap_or(usize::MAX), &options.stamps),
+        "eat-memory" => brief::eat_memory(usize::try_from(number_arg()).unwrap_or(usize::MAX), &options),
         "init" => init::run(args.collect(), &options.stamps),
         "pause" => init::pause(),
         other => usage(&format!("no behaviour is called {other:?}")),
@@ -78,12 +80,18 @@ fn main() {
 }
 
 /// What goes for every behaviour.
-#[derive(Default)]
 struct Options {
     stamps: Stamps,
     listen: Option<String>,
     workers: u64,
     announce: bool,
+    delay_ms: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { stamps: Stamps::default(), listen: None, workers: 0, announce: false, delay_ms: 300 }
+    }
 }
 
 fn want(value: Option<String>, what: &str) -> String {
