@@ -1,0 +1,108 @@
+//! A program that ends in a known way, chosen by its arguments, and writes down when.
+//!
+//! The same binary is the traced command of the kernel tier and PID 1, preStop hook, init and pause
+//! of the containerd tier's pods. It must not know anything of gracetrace: it is what gracetrace
+//! is tried on.
+//!
+//! ```text
+//! victim [OPTION…] BEHAVIOUR [ARG…]
+//!   --stamps FILE    appends `name nanoseconds-since-boot detail` lines: ready, handler, exit …
+//!   --listen ADDR    serves `request MS` lines with `answer` after MS milliseconds (`never`: never)
+//!   --workers N      starts N children that drain for a minute, and forwards its stop signal to them
+//!   --delay MS       eat-memory waits that long first (300 by default)
+//!   --announce       writes a line to stdout once its handlers stand
+//!
+//!   graceful         SIGTERM: closes the listener, finishes the requests in flight, exits 0
+//!   quit             the same on SIGQUIT
+//!   overrun          SIGTERM: closes the listener and never gets done
+//!   slow-drain MS    SIGTERM: like graceful, but exits MS after the signal
+//!   keep-idle        SIGTERM: exits 0 at once, connections open
+//!   fail CODE        SIGTERM: exits CODE at once
+//!   crash-on-stop    SIGTERM: SIGSEGV
+//!   ignores          no handler at all
+//!   segv MS, abort MS, complete MS [CODE], sleep MS, eat-memory MIB
+//!   init CMD…        blocks SIGTERM, waits in sigwait, forwards to CMD, reaps: like tini
+//!   pause            the pod's sandbox: waits and reaps
+//! ```
+
+mod brief;
+mod init;
+mod serve;
+mod stamps;
+mod sys;
+
+use serve::{OnStop, Server};
+use stamps::Stamps;
+use std::time::Duration;
+
+fn main() {
+    let mut args = std::env::args().skip(1);
+    let mut options = Options::default();
+    let behaviour = loop {
+        match args.next().as_deref() {
+            Some("--stamps") => options.stamps = Stamps::to_file(&want(args.next(), "--stamps FILE")),
+            Some("--listen") => options.listen = Some(want(args.next(), "--listen ADDR")),
+            Some("--workers") => options.workers = number(args.next(), "--workers N"),
+            Some("--delay") => options.delay_ms = number(args.next(), "--delay MS"),
+            Some("--announce") => options.announce = true,
+            Some(behaviour) => break behaviour.to_owned(),
+            None => usage("no behaviour given"),
+        }
+    };
+    let mut number_arg = || number(args.next(), "a number after the behaviour");
+    let ms = Duration::from_millis;
+    let server = |signal, on_stop| Server { signal, on_stop }.run(&options);
+    match behaviour.as_str() {
+        "graceful" => server(Some(libc::SIGTERM), OnStop::Drain),
+        "quit" => server(Some(libc::SIGQUIT), OnStop::Drain),
+        "overrun" => server(Some(libc::SIGTERM), OnStop::Hang),
+        "slow-drain" => server(Some(libc::SIGTERM), OnStop::DrainFor(ms(number_arg()))),
+        "keep-idle" => server(Some(libc::SIGTERM), OnStop::Exit(0)),
+        "fail" => {
+            let code = i32::try_from(number_arg()).unwrap_or(1);
+            server(Some(libc::SIGTERM), OnStop::Exit(code));
+        }
+        "crash-on-stop" => server(Some(libc::SIGTERM), OnStop::Segv),
+        "ignores" => server(None, OnStop::Hang),
+        "segv" => brief::after(ms(number_arg()), &options.stamps, || sys::segv()),
+        "abort" => brief::after(ms(number_arg()), &options.stamps, || std::process::abort()),
+        "complete" => {
+            let (after, code) = (ms(number_arg()), args.next().map_or(0, |code| number(Some(code), "an exit code")));
+            let code = i32::try_from(code).unwrap_or(1);
+            brief::after(after, &options.stamps, || std::process::exit(code));
+        }
+        "sleep" => brief::after(ms(number_arg()), &options.stamps, || std::process::exit(0)),
+        "eat-memory" => brief::eat_memory(usize::try_from(number_arg()).unwrap_or(usize::MAX), &options),
+        "init" => init::run(args.collect(), &options.stamps),
+        "pause" => init::pause(),
+        other => usage(&format!("no behaviour is called {other:?}")),
+    }
+}
+
+/// What goes for every behaviour.
+struct Options {
+    stamps: Stamps,
+    listen: Option<String>,
+    workers: u64,
+    announce: bool,
+    delay_ms: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { stamps: Stamps::default(), listen: None, workers: 0, announce: false, delay_ms: 300 }
+    }
+}
+
+fn want(value: Option<String>, what: &str) -> String {
+    value.unwrap_or_else(|| usage(&format!("{what} is missing")))
+}
+
+fn number(value: Option<String>, what: &str) -> u64 {
+    want(value, what).parse().unwrap_or_else(|_| usage(&format!("{what}: not a number")))
+}
+
+fn usage(problem: &str) -> ! {
+    eprintln!("victim: {problem}");
+    std::process::exit(2)
+}

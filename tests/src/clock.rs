@@ -1,0 +1,52 @@
+//! The harness's own clock readings, on the clock that the kernel side uses.
+
+use rustix::process::{Pid, PidfdFlags};
+use std::time::{Duration, Instant};
+
+/// Nanoseconds since boot, suspend included.
+pub fn boot_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
+/// Milliseconds from one reading to a later one; negative if it is an earlier one.
+pub fn ms_between(from: u64, to: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "spans of hours are exact in 53 bits")]
+    let ms = (i128::from(to) - i128::from(from)) as f64 / 1e6;
+    ms
+}
+
+/// Asks `ready` every few milliseconds until it answers.
+pub fn wait_until<T>(what: &str, timeout: Duration, mut ready: impl FnMut() -> Option<T>) -> anyhow::Result<T> {
+    let until = Instant::now() + timeout;
+    loop {
+        if let Some(answer) = ready() {
+            return Ok(answer);
+        }
+        anyhow::ensure!(Instant::now() < until, "waited {timeout:?} in vain for {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Reads the clock at the moment a process ends, in a thread of its own.
+#[derive(Debug)]
+pub struct ExitWatch(std::thread::JoinHandle<anyhow::Result<u64>>);
+
+impl ExitWatch {
+    /// Watches process `pid` as this PID namespace numbers it.
+    pub fn on(pid: u32) -> anyhow::Result<Self> {
+        let raw = Pid::from_raw(i32::try_from(pid)?).ok_or_else(|| anyhow::anyhow!("0 is no process"))?;
+        let pidfd = rustix::process::pidfd_open(raw, PidfdFlags::empty())?;
+        Ok(Self(std::thread::spawn(move || {
+            let mut fds = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+            let limit = rustix::time::Timespec { tv_sec: 120, tv_nsec: 0 };
+            anyhow::ensure!(rustix::event::poll(&mut fds, Some(&limit))? == 1, "process {pid} did not end");
+            Ok(boot_ns())
+        })))
+    }
+
+    /// When it ended.
+    pub fn ended_at(self) -> anyhow::Result<u64> {
+        self.0.join().map_err(|_| anyhow::anyhow!("the watching thread panicked"))?
+    }
+}

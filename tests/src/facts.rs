@@ -1,0 +1,105 @@
+//! A report, compared fact by fact: every comparison is kept, whether it held or not.
+
+use serde_json::Value;
+
+/// The facts asserted on one report.
+#[derive(Debug)]
+pub struct Facts {
+    report: Value,
+    held: Vec<String>,
+    broken: Vec<String>,
+}
+
+impl Facts {
+    /// Nothing asserted yet.
+    pub fn of(report: Value) -> Self {
+        Self { report, held: Vec::new(), broken: Vec::new() }
+    }
+
+    /// The report itself.
+    pub fn report(&self) -> &Value {
+        &self.report
+    }
+
+    /// The value at a JSON pointer; `null` where there is none.
+    pub fn at(&self, pointer: &str) -> &Value {
+        self.report.pointer(pointer).unwrap_or(&Value::Null)
+    }
+
+    /// The number at a JSON pointer; NaN, which equals nothing, where there is none.
+    pub fn ms(&self, pointer: &str) -> f64 {
+        self.at(pointer).as_f64().unwrap_or(f64::NAN)
+    }
+
+    /// The index of the container of that name.
+    pub fn container(&self, name: &str) -> String {
+        let all = self.at("/containers").as_array().map(Vec::as_slice).unwrap_or_default();
+        let index = all.iter().position(|container| container["name"] == name);
+        index.map_or_else(|| "/containers/none".to_owned(), |index| format!("/containers/{index}"))
+    }
+
+    /// The value there is exactly this one.
+    pub fn is(&mut self, pointer: &str, expected: impl Into<Value>) {
+        let (expected, found) = (expected.into(), self.at(pointer).clone());
+        self.holds(found == expected, &format!("{pointer} = {expected}"), &format!("it is {found}"));
+    }
+
+    /// The number there is within `tolerance` of what the harness measured.
+    pub fn near(&mut self, pointer: &str, expected_ms: f64, tolerance_ms: f64) {
+        let found = self.ms(pointer);
+        let fact = format!("{pointer} = {expected_ms:.1} ± {tolerance_ms} ms");
+        self.holds((found - expected_ms).abs() <= tolerance_ms, &fact, &format!("it is {found}"));
+    }
+
+    /// The number there lies between two that the harness measured.
+    pub fn between(&mut self, pointer: &str, low_ms: f64, high_ms: f64) {
+        let found = self.ms(pointer);
+        let fact = format!("{low_ms:.1} ≤ {pointer} ≤ {high_ms:.1} ms");
+        self.holds((low_ms..=high_ms).contains(&found), &fact, &format!("it is {found}"));
+    }
+
+    /// These rules, and no others, have findings.
+    pub fn findings(&mut self, expected: &[&str]) {
+        let mut found = self.rules();
+        found.sort_unstable();
+        found.dedup();
+        let mut expected: Vec<_> = expected.iter().map(|&rule| rule.to_owned()).collect();
+        expected.sort_unstable();
+        let fact = format!("findings exactly {expected:?}");
+        self.holds(found == expected, &fact, &format!("they are {found:?}"));
+    }
+
+    /// This event is in the timeline that often.
+    pub fn timeline(&mut self, event: &str, times: usize) {
+        let entries = self.at("/timeline").as_array().map(Vec::as_slice).unwrap_or_default();
+        let found = entries.iter().filter(|entry| entry["event"] == event).count();
+        self.holds(found == times, &format!("{event} {times} times in the timeline"), &format!("it is there {found} times"));
+    }
+
+    /// Nothing was missed.
+    pub fn complete(&mut self) {
+        self.is("/completeness/complete", true);
+        self.is("/completeness/eventsLost", 0);
+        self.is("/completeness/startSeen", true);
+    }
+
+    /// A fact of any other kind.
+    pub fn holds(&mut self, holds: bool, fact: &str, instead: &str) {
+        if holds { self.held.push(fact.to_owned()) } else { self.broken.push(format!("{fact}: {instead}")) }
+    }
+
+    /// The rules of all findings.
+    pub fn rules(&self) -> Vec<String> {
+        let findings = self.at("/findings").as_array().map(Vec::as_slice).unwrap_or_default();
+        findings.iter().filter_map(|finding| finding["rule"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// The facts, or all that did not hold together with the report.
+    pub fn verdict(self) -> anyhow::Result<Vec<String>> {
+        if self.broken.is_empty() {
+            anyhow::ensure!(!self.held.is_empty(), "nothing was asserted");
+            return Ok(self.held);
+        }
+        anyhow::bail!("{}\nheld: {:#?}\nreport: {:#}", self.broken.join("\n"), self.held, self.report)
+    }
+}

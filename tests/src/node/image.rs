@@ -1,0 +1,80 @@
+//! Images made on the spot: busybox, the victim and the libraries it was linked with.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Imports the victim's images and the sandbox's.
+pub(super) fn import(root: &Path, socket: &Path, victim: &Path) -> anyhow::Result<()> {
+    let stage = root.join("image");
+    let (files, archive) = (stage.join("rootfs"), stage.join("archive"));
+    fs::create_dir_all(&archive)?;
+    stage_files(&files, victim)?;
+    run(Command::new("tar").args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "-cf"]).arg(archive.join("layer.tar")).arg("-C").arg(&files).arg("."))?;
+    let digest = run(Command::new("sha256sum").arg(archive.join("layer.tar")))?;
+    let digest = digest.split_whitespace().next().unwrap_or_default().to_owned();
+    let images = [
+        ("victim", super::VICTIM_IMAGE, serde_json::json!({"Entrypoint": ["/victim"]})),
+        ("quit", super::VICTIM_QUIT_IMAGE, serde_json::json!({"Entrypoint": ["/victim"], "StopSignal": "SIGQUIT"})),
+        ("pause", super::PAUSE_IMAGE, serde_json::json!({"Entrypoint": ["/victim", "pause"]})),
+    ];
+    let mut manifest = Vec::new();
+    for (file, tag, config) in images {
+        let config = serde_json::json!({
+            "architecture": architecture(), "os": "linux", "config": config,
+            "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
+        });
+        fs::write(archive.join(format!("{file}.json")), config.to_string())?;
+        manifest.push(serde_json::json!({"Config": format!("{file}.json"), "RepoTags": [tag], "Layers": ["layer.tar"]}));
+    }
+    fs::write(archive.join("manifest.json"), serde_json::Value::from(manifest).to_string())?;
+    let tar = stage.join("images.tar");
+    run(Command::new("tar").arg("-cf").arg(&tar).arg("-C").arg(&archive).arg("."))?;
+    run(Command::new("ctr").arg("--address").arg(socket).args(["-n", "k8s.io", "images", "import"]).arg(&tar))?;
+    Ok(fs::remove_dir_all(&stage)?)
+}
+
+fn stage_files(files: &Path, victim: &Path) -> anyhow::Result<()> {
+    for folder in ["bin", "tmp", "stamps", "etc"] {
+        fs::create_dir_all(files.join(folder))?;
+    }
+    fs::copy(victim, files.join("victim"))?;
+    fs::copy(busybox()?, files.join("bin/busybox"))?;
+    for name in ["sh", "sleep", "true", "kill"] {
+        std::os::unix::fs::symlink("busybox", files.join("bin").join(name))?;
+    }
+    // the same program on the host and in the image, so it brings the libraries it was linked with
+    for library in libraries(victim)? {
+        let inside = files.join(library.strip_prefix("/")?);
+        fs::create_dir_all(inside.parent().unwrap_or(files))?;
+        fs::copy(&library, inside)?;
+    }
+    Ok(())
+}
+
+fn busybox() -> anyhow::Result<PathBuf> {
+    let places = ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from);
+    places.into_iter().find(|place| place.is_file()).ok_or_else(|| anyhow::anyhow!("no busybox: install busybox-static"))
+}
+
+fn libraries(program: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
+    let output = run(Command::new("ldd").arg(program))?;
+    Ok(output.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect())
+}
+
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// Runs a program to its end and gives its stdout.
+pub(super) fn run(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.output().map_err(|error| anyhow::anyhow!("{command:?}: {error}"))?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "{command:?} ended with {}: {}", output.status, stderr.trim());
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

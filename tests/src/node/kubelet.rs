@@ -1,0 +1,191 @@
+//! The kubelet's part: pods up, and down again in the kubelet's order and with its arithmetic
+//! (`killContainer` of `kuberuntime_container.go`, Kubernetes 1.29 and later).
+
+use super::cri::Runtime;
+use super::leftovers;
+use super::pod::{PodSpec, cgroup};
+use crate::clock::{ExitWatch, boot_ns};
+use crate::stamps::StampFile;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Below this the kubelet does not go (`minimumGracePeriodInSeconds`).
+const LEAST_GRACE_S: i64 = 2;
+
+/// The kubelet.
+#[derive(Debug, Clone)]
+pub struct Kubelet {
+    /// For calls that a scenario makes itself.
+    pub runtime: Runtime,
+    root: PathBuf,
+    pods: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+/// A pod that is up.
+#[derive(Debug, Clone)]
+pub struct RunningPod {
+    /// As it was asked for.
+    pub spec: PodSpec,
+    /// Its uid.
+    pub uid: String,
+    /// Its sandbox.
+    pub sandbox: String,
+    /// The containers' ids, in the order of the specification.
+    pub containers: Vec<String>,
+    /// The containers' inits as the node numbers them.
+    pub pids: Vec<u32>,
+    /// Where its server listens.
+    pub server: SocketAddr,
+    stamps: PathBuf,
+}
+
+/// What the kubelet saw of one container's end; all in nanoseconds since boot.
+#[derive(Debug, Clone)]
+pub struct Ending {
+    /// The preStop hook's begin, end and exit value.
+    pub pre_stop: Option<(u64, u64, i32)>,
+    /// When `StopContainer` was called and when it returned.
+    pub stop: (u64, u64),
+    /// Its timeout in seconds.
+    pub timeout_s: i64,
+    /// When the init was gone, by its pidfd.
+    pub ended_at: u64,
+    /// The exit value the runtime tells: 128+signal for a signal.
+    pub exit_code: i32,
+    /// And the reason it tells.
+    pub reason: String,
+}
+
+impl Kubelet {
+    pub(super) fn new(runtime: Runtime, root: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(root.join("pods"))?;
+        Ok(Self { runtime, root: root.to_owned(), pods: Arc::default() })
+    }
+
+    /// Brings a pod up and waits until each victim is ready.
+    pub fn run(&self, spec: &PodSpec) -> anyhow::Result<RunningPod> {
+        let uid = new_uid();
+        let folder = self.root.join("pods").join(&uid);
+        let (stamps, logs) = (folder.join("stamps"), folder.join("logs"));
+        std::fs::create_dir_all(&stamps)?;
+        std::fs::create_dir_all(&logs)?;
+        let sandbox_config = spec.sandbox_config(&uid, &logs);
+        let sandbox = self.runtime.run_pod_sandbox(sandbox_config.clone())?;
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner).push((sandbox.clone(), uid.clone()));
+        let (mut containers, mut pids) = (Vec::new(), Vec::new());
+        for container in &spec.containers {
+            let config = spec.container_config(container, &uid, &stamps);
+            let id = self.runtime.create_container(&sandbox, config, sandbox_config.clone())?;
+            self.runtime.start_container(&id)?;
+            pids.push(self.runtime.pid(&id)?);
+            containers.push(id);
+        }
+        let server = SocketAddr::new(self.runtime.pod_ip(&sandbox)?, 8080);
+        let pod = RunningPod { spec: spec.clone(), uid, sandbox, containers, pids, server, stamps };
+        for container in &spec.containers {
+            pod.stamps(&container.name).wait_for("ready")?;
+        }
+        Ok(pod)
+    }
+
+    /// Ends a pod as the kubelet does: every container at once, then the sandbox.
+    pub fn stop(&self, pod: &RunningPod) -> anyhow::Result<Vec<Ending>> {
+        let endings = self.stop_containers(pod, i64::from(pod.spec.grace_s), LEAST_GRACE_S)?;
+        self.stop_sandbox(pod)?;
+        Ok(endings)
+    }
+
+    /// Ends a pod with no time at all, as `--grace-period=0 --force` once did and other agents do.
+    pub fn stop_by_force(&self, pod: &RunningPod) -> anyhow::Result<Vec<Ending>> {
+        let endings = self.stop_containers(pod, 0, 0)?;
+        self.stop_sandbox(pod)?;
+        Ok(endings)
+    }
+
+    /// The sandbox and what is left in it, and the pod's cgroup.
+    pub fn stop_sandbox(&self, pod: &RunningPod) -> anyhow::Result<()> {
+        self.runtime.stop_pod_sandbox(&pod.sandbox)?;
+        leftovers::remove_cgroup(&cgroup(&pod.uid))
+    }
+
+    /// The garbage collector's part.
+    pub fn remove(&self, pod: &RunningPod) -> anyhow::Result<()> {
+        self.runtime.remove_pod_sandbox(&pod.sandbox)?;
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner).retain(|(sandbox, _)| *sandbox != pod.sandbox);
+        Ok(())
+    }
+
+    fn stop_containers(&self, pod: &RunningPod, grace_s: i64, least_s: i64) -> anyhow::Result<Vec<Ending>> {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..pod.containers.len())
+                .map(|index| scope.spawn(move || self.stop_container(pod, index, grace_s, least_s)))
+                .collect();
+            threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow::anyhow!("the kubelet panicked"))?).collect()
+        })
+    }
+
+    fn stop_container(&self, pod: &RunningPod, index: usize, grace_s: i64, least_s: i64) -> anyhow::Result<Ending> {
+        let id = &pod.containers[index];
+        let watch = ExitWatch::on(pod.pids[index]);
+        let begun = Instant::now();
+        let pre_stop = match &pod.spec.containers[index].pre_stop {
+            Some(command) if grace_s > 0 => Some(self.pre_stop(id, command, grace_s)?),
+            _ => None,
+        };
+        // whole seconds only: a hook of 4.9 s costs 4
+        let used_s = i64::try_from(begun.elapsed().as_secs())?;
+        let timeout_s = (grace_s - used_s).max(least_s);
+        let called = boot_ns();
+        self.runtime.stop_container(id, timeout_s)?;
+        let returned = boot_ns();
+        let ended_at = watch?.ended_at()?;
+        let status = self.runtime.status(id)?;
+        Ok(Ending { pre_stop, stop: (called, returned), timeout_s, ended_at, exit_code: status.exit_code, reason: status.reason })
+    }
+
+    /// Waits for the hook, but at most for the grace period; then it is left to itself.
+    fn pre_stop(&self, id: &str, command: &[String], grace_s: i64) -> anyhow::Result<(u64, u64, i32)> {
+        let (runtime, id, command) = (self.runtime.clone(), id.to_owned(), command.to_vec());
+        let begun = boot_ns();
+        let (sender, answer) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(runtime.exec_sync(&id, &command)));
+        let limit = Duration::from_secs(u64::try_from(grace_s)?);
+        let code = answer.recv_timeout(limit).unwrap_or(Ok(-1))?;
+        Ok((begun, boot_ns(), code))
+    }
+
+    /// What removes every pod that is still there; for the end of the run.
+    pub(super) fn removal(&self) -> impl FnOnce() -> anyhow::Result<()> + Send + 'static {
+        let kubelet = self.clone();
+        move || {
+            let pods = std::mem::take(&mut *kubelet.pods.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut first_problem = Ok(());
+            for (sandbox, uid) in pods {
+                let runtime = &kubelet.runtime;
+                let removed = runtime.stop_pod_sandbox(&sandbox).and_then(|()| runtime.remove_pod_sandbox(&sandbox));
+                first_problem = first_problem.and(removed).and(leftovers::remove_cgroup(&cgroup(&uid)));
+            }
+            first_problem
+        }
+    }
+}
+
+impl RunningPod {
+    /// The stamps of the container of that name.
+    pub fn stamps(&self, container: &str) -> StampFile {
+        StampFile::at(&self.stamps.join(container))
+    }
+
+    /// The container's cgroup below the root of a hierarchy.
+    pub fn container_cgroup(&self, index: usize) -> String {
+        format!("{}/{}", cgroup(&self.uid), self.containers[index])
+    }
+}
+
+/// A uid like those of the API server, unlike any other of this boot.
+fn new_uid() -> String {
+    let (now, pid) = (boot_ns(), std::process::id());
+    format!("{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}", pid, now >> 48 & 0xffff, now >> 36 & 0xfff, now >> 24 & 0xfff, now & 0xffff_ffff_ffff)
+}

@@ -1,0 +1,37 @@
+//! Event logs of real runs: checked on the spot, and kept as fixtures when asked to.
+
+use crate::tracer::{Finished, Tracer};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// Where recorded logs are kept for the replay tier, each with its `.report.json`.
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/logs")
+}
+
+/// Replays `log` and compares the report with the one of the run, byte by byte; with
+/// `GRACETRACE_SAVE_LOGS=1` both are kept as a fixture of that name.
+pub fn replays(log: &Path, finished: &Finished, fixture: &str) -> anyhow::Result<()> {
+    if std::env::var_os("GRACETRACE_SAVE_LOGS").is_some_and(|value| value == "1") {
+        std::fs::create_dir_all(fixtures())?;
+        std::fs::copy(log, fixtures().join(format!("{fixture}.jsonl")))?;
+        std::fs::write(fixtures().join(format!("{fixture}.report.json")), &finished.stdout)?;
+    }
+    let replayed = Tracer::start(["replay".as_ref(), log.as_os_str(), "-o".as_ref(), "json".as_ref()])?.finish()?;
+    anyhow::ensure!(replayed.code == 0, "replay ended with {}: {}", replayed.code, replayed.stderr);
+    anyhow::ensure!(replayed.stdout == finished.stdout, "the replayed report differs:\n{}\nlive:\n{}", replayed.stdout, finished.stdout);
+    Ok(())
+}
+
+/// The session that a log begins with.
+pub fn session(log: &Path) -> anyhow::Result<Value> {
+    let text = std::fs::read_to_string(log)?;
+    let head: Value = serde_json::from_str(text.lines().next().unwrap_or_default())?;
+    Ok(head["session"].clone())
+}
+
+/// The inputs of a log.
+pub fn inputs(log: &Path) -> anyhow::Result<Vec<Value>> {
+    let text = std::fs::read_to_string(log)?;
+    Ok(text.lines().skip(1).map(serde_json::from_str).collect::<Result<_, _>>()?)
+}

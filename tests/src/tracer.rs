@@ -1,0 +1,163 @@
+//! gracetrace, started as a person starts it: the binary, its streams and its exit code.
+
+use crate::clock::{boot_ns, wait_until};
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The binary under test: `$GRACETRACE_BIN`, else what `cargo xtask build` leaves.
+pub fn binary() -> anyhow::Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    let path = std::env::var_os("GRACETRACE_BIN").map_or_else(|| root.join("target/release/gracetrace"), PathBuf::from);
+    anyhow::ensure!(path.is_file(), "no gracetrace at {}: run `cargo xtask build` first or set GRACETRACE_BIN", path.display());
+    Ok(path)
+}
+
+/// A gracetrace that is running.
+#[derive(Debug)]
+pub struct Tracer {
+    child: Child,
+    stdout: Stream,
+    stderr: Stream,
+    /// When it was started, in nanoseconds since boot.
+    pub started_at: u64,
+}
+
+/// What it left.
+#[derive(Debug)]
+pub struct Finished {
+    /// Exit code; 128+signal if a signal ended it.
+    pub code: i32,
+    /// Everything on stdout.
+    pub stdout: String,
+    /// Everything on stderr.
+    pub stderr: String,
+}
+
+impl Tracer {
+    /// Starts it with these arguments.
+    pub fn start<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> anyhow::Result<Self> {
+        let mut command = Command::new(binary()?);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        for (name, _) in std::env::vars_os() {
+            // the caller's settings are not what is tested
+            if name.to_string_lossy().starts_with("GRACETRACE_") {
+                command.env_remove(name);
+            }
+        }
+        let started_at = boot_ns();
+        let mut child = command.spawn()?;
+        let (stdout, stderr) = (Stream::of(child.stdout.take()), Stream::of(child.stderr.take()));
+        Ok(Self { child, stdout, stderr, started_at })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for a line on stderr that contains `text`.
+    pub fn wait_for_line(&mut self, text: &str) -> anyhow::Result<()> {
+        let (stderr, child) = (self.stderr.clone(), &mut self.child);
+        wait_until(&format!("{text:?} on gracetrace's stderr"), Duration::from_secs(10), || {
+            let seen = stderr.text().lines().any(|line| line.contains(text));
+            (seen || !matches!(child.try_wait(), Ok(None))).then_some(())
+        })
+        .map_err(|error| anyhow::anyhow!("{error}; stderr: {}", self.stderr.text()))?;
+        let seen = self.stderr.text();
+        anyhow::ensure!(seen.lines().any(|line| line.contains(text)), "gracetrace ended without {text:?}; stderr: {seen}");
+        Ok(())
+    }
+
+    /// Waits until stdout has that many whole lines.
+    pub fn wait_for_reports(&self, lines: usize) -> anyhow::Result<()> {
+        wait_until(&format!("{lines} lines of report"), Duration::from_secs(30), || {
+            (self.stdout.text().matches('\n').count() >= lines).then_some(())
+        })
+        .map_err(|error| anyhow::anyhow!("{error}; stdout: {}; stderr: {}", self.stdout.text(), self.stderr.text()))
+    }
+
+    /// Sends it SIGTERM; the reading is taken just before.
+    pub fn terminate(&self) -> anyhow::Result<u64> {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id())?).ok_or_else(|| anyhow::anyhow!("no pid"))?;
+        let at = boot_ns();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        Ok(at)
+    }
+
+    /// Waits for its end, for at most a minute.
+    pub fn finish(mut self) -> anyhow::Result<Finished> {
+        let status = wait_until("gracetrace's end", Duration::from_secs(60), || self.child.try_wait().transpose());
+        let status = match status {
+            Ok(status) => status?,
+            Err(error) => anyhow::bail!("{error}; stdout: {}; stderr: {}", self.stdout.text(), self.stderr.text()),
+        };
+        let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+        Ok(Finished { code, stdout: self.stdout.to_end(), stderr: self.stderr.to_end() })
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            // SIGTERM first: `gracetrace run` has a command and a cgroup to clear away
+            let _gone = self.terminate();
+            let ended = wait_until("gracetrace's end", Duration::from_secs(8), || self.child.try_wait().ok().flatten());
+            if ended.is_err() {
+                let _gone = self.child.kill();
+            }
+        }
+        let _reaped = self.child.wait();
+    }
+}
+
+impl Finished {
+    /// The one report on stdout, after an exit with code 0.
+    pub fn report(&self) -> anyhow::Result<serde_json::Value> {
+        anyhow::ensure!(self.code == 0, "gracetrace ended with {}; stderr: {}", self.code, self.stderr);
+        serde_json::from_str(&self.stdout).map_err(|error| anyhow::anyhow!("stdout is no JSON object: {error}\n{}\n{}", self.stdout, self.stderr))
+    }
+
+    /// One report a line.
+    pub fn reports(&self) -> anyhow::Result<Vec<serde_json::Value>> {
+        anyhow::ensure!(self.code == 0, "gracetrace ended with {}; stderr: {}", self.code, self.stderr);
+        Ok(self.stdout.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+    }
+}
+
+/// A stream that a thread reads, so that it never fills.
+#[derive(Debug, Clone)]
+struct Stream {
+    text: Arc<Mutex<Vec<u8>>>,
+    reader: Arc<Mutex<Option<std::thread::JoinHandle<()>>>>,
+}
+
+impl Stream {
+    fn of(pipe: Option<impl Read + Send + 'static>) -> Self {
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&text);
+        let reader = std::thread::spawn(move || {
+            let (Some(mut pipe), mut buffer) = (pipe, [0; 4096]) else { return };
+            while let Ok(count @ 1..) = pipe.read(&mut buffer) {
+                sink.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..count]);
+            }
+        });
+        Self { text, reader: Arc::new(Mutex::new(Some(reader))) }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.text.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+
+    /// Everything, once the other end is closed (by whatever inherited it, so not for ever).
+    fn to_end(&self) -> String {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(reader) = reader {
+            let _late = wait_until("the end of a stream", Duration::from_secs(2), || reader.is_finished().then_some(()));
+        }
+        self.text()
+    }
+}

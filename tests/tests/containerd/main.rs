@@ -1,0 +1,41 @@
+//! The containerd tier: real pods, ended the way a kubelet ends them, and the report about each.
+//!
+//! Needs root, containerd, runc, the CNI plugins and busybox-static; makes a node of its own
+//! (`gracetrace_tests::node`) and removes it. `harness-itself` needs no gracetrace.
+
+mod ends_itself;
+mod forced;
+mod harness;
+mod play;
+mod several;
+mod stopped;
+
+use gracetrace_tests::node::Node;
+use gracetrace_tests::suite::{self, Scenario};
+use std::path::Path;
+
+fn main() -> std::process::ExitCode {
+    let scenarios: Vec<Scenario<Node>> = vec![
+        Scenario { name: "harness-itself", play: harness::proves_itself },
+        Scenario { name: "graceful-server", play: stopped::graceful_server },
+        Scenario { name: "slow-drain", play: stopped::slow_drain },
+        Scenario { name: "prestop-sleep", play: stopped::prestop_sleep },
+        Scenario { name: "prestop-fails", play: stopped::prestop_fails },
+        Scenario { name: "prestop-eats", play: stopped::prestop_eats },
+        Scenario { name: "prestop-overruns", play: forced::prestop_overruns },
+        Scenario { name: "stopsignal-quit", play: stopped::stopsignal_quit },
+        Scenario { name: "init-wrapper", play: stopped::init_wrapper },
+        Scenario { name: "exec-during", play: stopped::exec_during },
+        Scenario { name: "ignores-term", play: forced::ignores_term },
+        Scenario { name: "overruns", play: forced::overruns },
+        Scenario { name: "force-delete", play: forced::force_delete },
+        Scenario { name: "killed-from-host", play: forced::killed_from_host },
+        Scenario { name: "oom-pid1", play: ends_itself::oom_pid1 },
+        Scenario { name: "crash", play: ends_itself::crash },
+        Scenario { name: "completed", play: ends_itself::completed },
+        Scenario { name: "two-containers", play: several::two_containers },
+        Scenario { name: "shared-pid", play: several::shared_pid },
+        Scenario { name: "daemon", play: several::daemon },
+    ];
+    suite::run("containerd", &scenarios, || Node::start(Path::new(env!("CARGO_BIN_EXE_victim"))))
+}

@@ -1,0 +1,182 @@
+//! What the scenarios share: a tracer on a pod, the pod's end, and the facts that hold for each.
+
+use gracetrace_tests::clock::ms_between;
+use gracetrace_tests::facts::Facts;
+use gracetrace_tests::node::{Ending, Node, PodSpec, RunningPod};
+use gracetrace_tests::recording;
+use gracetrace_tests::tracer::{Finished, Tracer};
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// How far a latency in a container may lie from the harness's own clock.
+pub(crate) const TOLERANCE_MS: f64 = 20.0;
+/// How the victim of most scenarios is reached.
+pub(crate) const PORT: [&str; 2] = ["--listen", "0.0.0.0:8080"];
+
+/// A pod that is up, and gracetrace waiting for its end.
+pub(crate) struct Traced<'a> {
+    pub(crate) node: &'a Node,
+    pub(crate) pod: RunningPod,
+    tracer: Tracer,
+    log: PathBuf,
+}
+
+/// The pod's end as the kubelet and the report have it.
+pub(crate) struct Ended {
+    pub(crate) pod: RunningPod,
+    pub(crate) endings: Vec<Ending>,
+    pub(crate) facts: Facts,
+    finished: Finished,
+    log: PathBuf,
+}
+
+impl<'a> Traced<'a> {
+    /// Brings the pod up and starts `gracetrace --pod`.
+    pub(crate) fn pod(node: &'a Node, spec: &PodSpec) -> anyhow::Result<Self> {
+        let pod = node.kubelet.run(spec)?;
+        let log = node.scratch().join(format!("{}.jsonl", spec.name));
+        let (endpoint, record) = (node.endpoint(), log.display().to_string());
+        let mut tracer = Tracer::start([
+            "--pod", &spec.name, "-n", &spec.namespace, "-o", "json", "--runtime-endpoint", &endpoint, "--timeout", "60s", "--record", &record,
+        ])?;
+        tracer.wait_for_line(&format!("tracing {}/{}", spec.namespace, spec.name))?;
+        Ok(Self { node, pod, tracer, log })
+    }
+
+    /// Ends the pod as the kubelet does, and reads the report.
+    pub(crate) fn stop(self) -> anyhow::Result<Ended> {
+        let endings = self.node.kubelet.stop(&self.pod)?;
+        self.ended(endings)
+    }
+
+    /// Ends the pod with no time at all.
+    pub(crate) fn stop_by_force(self) -> anyhow::Result<Ended> {
+        let endings = self.node.kubelet.stop_by_force(&self.pod)?;
+        self.ended(endings)
+    }
+
+    /// The containers have ended by themselves: only the sandbox is left to stop.
+    pub(crate) fn stop_sandbox(self) -> anyhow::Result<Ended> {
+        self.node.kubelet.stop_sandbox(&self.pod)?;
+        self.ended(Vec::new())
+    }
+
+    fn ended(self, endings: Vec<Ending>) -> anyhow::Result<Ended> {
+        let finished = self.tracer.finish()?;
+        self.node.kubelet.remove(&self.pod)?;
+        let mut facts = Facts::of(finished.report()?);
+        who(&mut facts, &self.pod);
+        facts.complete();
+        Ok(Ended { pod: self.pod, endings, facts, finished, log: self.log })
+    }
+}
+
+/// The pod's names, as its labels and annotations tell them.
+pub(crate) fn who(facts: &mut Facts, pod: &RunningPod) {
+    facts.is("/apiVersion", "gracetrace.dev/v1");
+    facts.is("/kind", "ShutdownReport");
+    facts.is("/scope", "Pod");
+    facts.is("/pod/namespace", pod.spec.namespace.as_str());
+    facts.is("/pod/name", pod.spec.name.as_str());
+    facts.is("/pod/uid", pod.uid.as_str());
+    facts.is("/pod/labels", serde_json::json!({"app": pod.spec.name}));
+    facts.is("/pod/qosClass", "Burstable");
+    facts.is("/pod/hostNetwork", false);
+    facts.is("/pod/metadataSource", "cri");
+    facts.is("/pod/terminationGracePeriodSeconds", f64::from(pod.spec.grace_s));
+    facts.is("/pod/gracePeriodSource", "Annotations");
+    let listed = facts.at("/containers").as_array().map_or(0, Vec::len);
+    facts.holds(listed == pod.containers.len(), "every container, and no sandbox", &format!("there are {listed}"));
+    for (index, container) in pod.spec.containers.iter().enumerate() {
+        let at = facts.container(&container.name);
+        facts.is(&format!("{at}/id"), format!("containerd://{}", pod.containers[index]));
+        facts.is(&format!("{at}/image"), container.image);
+        facts.is(&format!("{at}/type"), "App");
+        facts.is(&format!("{at}/initPid"), pod.pids[index]);
+        facts.is(&format!("{at}/initComm"), "victim");
+        facts.is(&format!("{at}/restarts"), 0);
+    }
+}
+
+impl Ended {
+    /// The stop signal of a container: what, what became of it, and that the runtime sent it.
+    pub(crate) fn stop_signal(&mut self, container: &str, signal: &str, result: &str, disposition: &str) {
+        let at = format!("{}/stop", self.facts.container(container));
+        self.facts.is(&format!("{at}/signal"), signal);
+        self.facts.is(&format!("{at}/result"), result);
+        self.facts.is(&format!("{at}/disposition"), disposition);
+        self.from_the_runtime(&at);
+    }
+
+    /// SIGKILL from the runtime, and the exit that follows it.
+    pub(crate) fn killed(&mut self, container: &str, cause: &str) {
+        let at = self.facts.container(container);
+        self.facts.is(&format!("{at}/kill/cause"), cause);
+        self.from_the_runtime(&format!("{at}/kill"));
+        self.exited(container, Err("SIGKILL"));
+        self.facts.between(&format!("{at}/killToExitMs"), 0.0, 100.0);
+    }
+
+    fn from_the_runtime(&mut self, at: &str) {
+        self.facts.is(&format!("{at}/sender/comm"), "runc");
+        self.facts.is(&format!("{at}/sender/parentComm"), "containerd-shim");
+    }
+
+    /// It was not killed.
+    pub(crate) fn not_killed(&mut self, container: &str) {
+        let at = self.facts.container(container);
+        self.facts.is(&format!("{at}/kill"), Value::Null);
+    }
+
+    /// How a container's init ended.
+    pub(crate) fn exited(&mut self, container: &str, how: Result<i32, &str>) {
+        let at = format!("{}/exit", self.facts.container(container));
+        let (code, signal) = how.map_or_else(|signal| (Value::Null, Value::from(signal)), |code| (Value::from(code), Value::Null));
+        self.facts.is(&format!("{at}/code"), code);
+        self.facts.is(&format!("{at}/signal"), signal);
+    }
+
+    /// From stop signal to exit, against the victim's own stamps.
+    pub(crate) fn took_what_the_victim_says(&mut self, container: &str) -> anyhow::Result<()> {
+        let stamps = self.pod.stamps(container);
+        let took = ms_between(stamps.first("handler")?.at_ns, stamps.first("exit")?.at_ns);
+        let at = self.facts.container(container);
+        self.facts.near(&format!("{at}/stopToExitMs"), took, TOLERANCE_MS);
+        Ok(())
+    }
+
+    /// From stop signal to exit, against the victim's handler and its init's pidfd.
+    pub(crate) fn took_from_handler_to_end(&mut self, container: usize) -> anyhow::Result<()> {
+        let name = self.pod.spec.containers[container].name.clone();
+        let took = ms_between(self.pod.stamps(&name).first("handler")?.at_ns, self.endings[container].ended_at);
+        let at = self.facts.container(&name);
+        self.facts.near(&format!("{at}/stopToExitMs"), took, TOLERANCE_MS);
+        Ok(())
+    }
+
+    /// From stop signal to exit, where nothing in the container could look: between the runtime's
+    /// timeout and the span from `StopContainer` to the init's end.
+    pub(crate) fn took_the_whole_timeout(&mut self, container: usize) {
+        let ending = &self.endings[container];
+        #[expect(clippy::cast_precision_loss, reason = "a few seconds")]
+        let timeout = ending.timeout_s as f64 * 1e3;
+        let call = ms_between(ending.stop.0, ending.ended_at);
+        let at = self.facts.container(&self.pod.spec.containers[container].name.clone());
+        self.facts.between(&format!("{at}/stopToExitMs"), timeout, call);
+    }
+
+    /// The pod's counts, all six exact.
+    pub(crate) fn connections(&mut self, expected: [u64; 6]) {
+        let names = ["openAtStop", "closedGracefully", "closedAtExit", "droppedByKill", "reset", "inFlight"];
+        for (name, count) in names.into_iter().zip(expected) {
+            self.facts.is(&format!("/connections/{name}"), count);
+        }
+    }
+
+    /// All facts, and the log replays to the same bytes.
+    pub(crate) fn verdict(self) -> anyhow::Result<Vec<String>> {
+        let facts = self.facts.verdict()?;
+        recording::replays(&self.log, &self.finished, &format!("pod-{}", self.pod.spec.name))?;
+        Ok(facts)
+    }
+}

@@ -1,0 +1,119 @@
+//! The kernel tier's cases, as data: those of the scenario list that need no container.
+
+use crate::check::{Case, Connections, Machine, StopToExit, check};
+use crate::startup;
+use gracetrace_tests::client::Use::{Asks, AsksInVain, Nothing, Served};
+use gracetrace_tests::suite::Scenario;
+use std::time::Duration;
+
+const PID1: &[&str] = &["--pid-namespace", "--grace-period", "2s"];
+
+/// Makes a scenario of a case: the name twice would be one too many.
+macro_rules! case {
+    ($name:literal, { $($field:ident: $value:expr),* $(,)? }) => {
+        Scenario {
+            name: $name,
+            play: |machine: &Machine| check(machine, &Case { name: $name, $($field: $value,)* ..Case::default() }),
+        }
+    };
+}
+
+pub(crate) fn all() -> Vec<Scenario<Machine>> {
+    let mut all = vec![Scenario { name: "start-up", play: startup::is_quick }, Scenario { name: "stop-after", play: startup::stops_after }];
+    all.extend(by_signal());
+    all.extend(by_force());
+    all.extend(by_itself());
+    all.extend(several_processes());
+    all
+}
+
+/// Three requests and an idle connection, all of them finished.
+const DRAINED: &[gracetrace_tests::client::Use] = &[Served, Asks(Duration::from_millis(1200)), Asks(Duration::from_millis(1300)), Nothing];
+const ALL_DRAINED: Connections =
+    Connections { open_at_stop: 4, closed_gracefully: 4, closed_at_exit: 0, dropped_by_kill: 0, reset: 0, in_flight: 0 };
+
+fn by_signal() -> Vec<Scenario<Machine>> {
+    vec![
+        case!("graceful", { clients: DRAINED, connections: ALL_DRAINED, timeline: &[("StopSignalSent", 1), ("StopSignalHandled", 1), ("ContainerExited", 1), ("KillSent", 0), ("EventsLost", 0)] }),
+        case!("calm-in-a-storm", { storm: true, clients: DRAINED, connections: ALL_DRAINED }),
+        case!("graceful-pid1", { run: PID1, clients: &[Served], connections: Connections { open_at_stop: 1, closed_gracefully: 1, ..Connections::default() } }),
+        case!("slow-drain", { run: &["--grace-period", "2s"], victim: &["slow-drain", "1800"], findings: &["slow-exit"] }),
+        case!("nearly-slow", { run: &["--grace-period", "2s"], victim: &["slow-drain", "1400"] }),
+        case!("stopsignal-quit", {
+            run: &["--grace-period", "3s", "--stop-signal", "SIGQUIT"], victim: &["--listen", "127.0.0.1:0", "quit"],
+            stop: Some(("SIGQUIT", "Delivered", "Handler")), findings: &["stop-signal-not-sigterm"],
+        }),
+        case!("keepalive-idle", {
+            victim: &["--listen", "127.0.0.1:0", "keep-idle"], clients: &[Served, Served, Nothing],
+            connections: Connections { open_at_stop: 3, closed_at_exit: 3, ..Connections::default() },
+        }),
+        case!("fails", { victim: &["fail", "7"], outcome: "Failed", exit: Ok(7) }),
+        case!("crash-on-stop", {
+            victim: &["crash-on-stop"], outcome: "Failed", exit: Err("SIGSEGV"), findings: &["crash-during-shutdown"],
+            stop_to_exit: StopToExit::HandlerToPidfd,
+        }),
+    ]
+}
+
+fn by_force() -> Vec<Scenario<Machine>> {
+    vec![
+        case!("ignores-term", {
+            run: PID1, victim: &["ignores"], outcome: "ForceKilled", stop: Some(("SIGTERM", "Ignored", "Default")),
+            exit: Err("SIGKILL"), kill_cause: Some("GracePeriodExpired"), findings: &["stop-signal-ignored", "grace-period-exceeded"],
+            timeline: &[("StopSignalIgnored", 1), ("KillSent", 1), ("StopSignalHandled", 0), ("ContainerExited", 1)], stop_to_exit: StopToExit::OrderToPidfd,
+        }),
+        case!("default-terminated", {
+            victim: &["--listen", "127.0.0.1:0", "ignores"], clients: &[Nothing, Served], outcome: "Terminated",
+            stop: Some(("SIGTERM", "Delivered", "Default")), exit: Err("SIGTERM"),
+            connections: Connections { open_at_stop: 2, dropped_by_kill: 2, ..Connections::default() }, findings: &["connections-dropped"],
+            stop_to_exit: StopToExit::OrderToPidfd,
+        }),
+        case!("overruns", {
+            run: &["--grace-period", "2s"], victim: &["--listen", "127.0.0.1:0", "overrun"],
+            clients: &[Served, Served, Served, Nothing, Nothing, Nothing, AsksInVain, AsksInVain, AsksInVain, AsksInVain],
+            outcome: "ForceKilled", exit: Err("SIGKILL"), kill_cause: Some("GracePeriodExpired"),
+            connections: Connections { open_at_stop: 10, dropped_by_kill: 10, in_flight: 4, ..Connections::default() },
+            findings: &["grace-period-exceeded", "connections-dropped"], stop_to_exit: StopToExit::HandlerToPidfd,
+        }),
+        case!("force-delete", {
+            run: &["--grace-period", "0s"], outcome: "ForceKilled", stop: None, exit: Err("SIGKILL"), kill_cause: Some("NoGracePeriod"),
+            processes: (1, 0, 0), findings: &["no-grace-period"], stop_to_exit: StopToExit::Null,
+        }),
+    ]
+}
+
+fn by_itself() -> Vec<Scenario<Machine>> {
+    vec![
+        case!("completed", {
+            victim: &["complete", "600"], stopped: false, outcome: "Completed", trigger: Some("ContainerExit"), stop: None,
+            processes: (1, 0, 0), stop_to_exit: StopToExit::Null,
+        }),
+        case!("exits-3", {
+            victim: &["complete", "600", "3"], stopped: false, outcome: "Crashed", trigger: Some("ContainerExit"), stop: None,
+            exit: Ok(3), processes: (1, 0, 0), stop_to_exit: StopToExit::Null,
+        }),
+        case!("crash", {
+            victim: &["segv", "600"], stopped: false, outcome: "Crashed", trigger: Some("ContainerExit"), stop: None,
+            exit: Err("SIGSEGV"), processes: (1, 0, 0), stop_to_exit: StopToExit::Null,
+        }),
+        case!("abort", {
+            victim: &["abort", "600"], stopped: false, outcome: "Crashed", trigger: Some("ContainerExit"), stop: None,
+            exit: Err("SIGABRT"), processes: (1, 0, 0), stop_to_exit: StopToExit::Null,
+        }),
+    ]
+}
+
+fn several_processes() -> Vec<Scenario<Machine>> {
+    vec![
+        case!("init-wrapper", {
+            run: PID1, victim: &["init", "{self}", "--listen", "127.0.0.1:0", "graceful"], clients: &[Served],
+            stop: Some(("SIGTERM", "Delivered", "Blocked")), processes: (2, 2, 0),
+            connections: Connections { open_at_stop: 1, closed_gracefully: 1, ..Connections::default() },
+            timeline: &[("SignalForwarded", 1), ("ProcessExited", 1), ("ContainerExited", 1), ("StopSignalIgnored", 0)],
+        }),
+        case!("early-exit", {
+            run: PID1, victim: &["--workers", "3", "fail", "0"], processes: (4, 4, 3),
+            timeline: &[("SignalForwarded", 3), ("ContainerExited", 1), ("KillSent", 0)],
+        }),
+    ]
+}

@@ -1,0 +1,15 @@
+//! The kernel tier: victims under `gracetrace run`, on this kernel, with exact assertions.
+//!
+//! Needs root. Each case is data; [`check::check`] plays it.
+
+mod cases;
+mod check;
+mod startup;
+
+use check::Machine;
+use gracetrace_tests::suite;
+use std::path::Path;
+
+fn main() -> std::process::ExitCode {
+    suite::run("kernel", &cases::all(), || Machine::new(Path::new(env!("CARGO_BIN_EXE_victim"))))
+}

@@ -1,0 +1,42 @@
+//! How quickly tracing begins, and that nothing of the command is missed for it.
+
+use crate::check::Machine;
+use gracetrace_tests::clock::ms_between;
+use gracetrace_tests::facts::Facts;
+use gracetrace_tests::recording;
+use gracetrace_tests::stamps::StampFile;
+
+/// Every probe is attached within 250 ms, and the command's exec comes after that.
+pub(crate) fn is_quick(machine: &Machine) -> anyhow::Result<Vec<String>> {
+    let (log, stamps) = (machine.file("start-up.jsonl"), machine.file("start-up.stamps"));
+    let tracer = machine.run(&["--grace-period", "2s"], &["complete", "200"], &log, &stamps)?;
+    let started_at = tracer.started_at;
+    let finished = tracer.finish()?;
+    let mut facts = Facts::of(finished.report()?);
+    facts.is("/outcome", "Completed");
+    let attached = recording::session(&log)?["startedAt"].as_u64().unwrap_or_default();
+    let took = ms_between(started_at, attached);
+    facts.holds((0.0..250.0).contains(&took), "attached within 250 ms of the start", &format!("it took {took:.1} ms"));
+    let ready = StampFile::at(&stamps).first("ready")?;
+    facts.holds(attached < ready.at_ns, "the victim was ready after that", "it was before");
+    let seen = recording::inputs(&log)?.iter().any(|input| input.to_string().contains("ProcessExecuted") && input.to_string().contains("victim"));
+    facts.holds(seen, "the victim's exec is in the log", "it is not");
+    let mut lines = facts.verdict()?;
+    lines.push(format!("attached after {took:.1} ms"));
+    Ok(lines)
+}
+
+/// `--stop-after` stops the command by itself, and on time.
+pub(crate) fn stops_after(machine: &Machine) -> anyhow::Result<Vec<String>> {
+    let (log, stamps) = (machine.file("stop-after.jsonl"), machine.file("stop-after.stamps"));
+    let tracer = machine.run(&["--grace-period", "2s", "--stop-after", "700ms"], &["graceful"], &log, &stamps)?;
+    let finished = tracer.finish()?;
+    let stamps = StampFile::at(&stamps);
+    let waited = ms_between(stamps.first("ready")?.at_ns, stamps.first("handler")?.at_ns);
+    let mut facts = Facts::of(finished.report()?);
+    facts.is("/outcome", "Graceful");
+    facts.holds((600.0..800.0).contains(&waited), "stopped 700 ms after the start", &format!("it was {waited:.0} ms"));
+    facts.near("/stopToExitMs", ms_between(stamps.first("handler")?.at_ns, stamps.first("exit")?.at_ns), 5.0);
+    facts.findings(&[]);
+    facts.verdict()
+}
