@@ -317,7 +317,7 @@ pub struct WaitStatus(pub u32);
 impl WaitStatus {
     /// The exit value, unless a signal ended the process.
     pub fn code(self) -> Option<i32> {
-        (self.0 & 0x7f == 0).then_some(((self.0 >> 8) & 0xff).cast_signed())
+        self.signal().is_none().then_some(((self.0 >> 8) & 0xff).cast_signed())
     }
 
     /// The signal that ended the process.

@@ -1,1 +1,39 @@
-fn main() {}
+//! Every automation of gracetrace, as `cargo xtask COMMAND`.
+//!
+//! Parses, dispatches, exits. It depends on next to nothing, because it installs what the rest needs.
+#![expect(clippy::print_stdout, reason = "what a person reads is this program's output")]
+
+mod bpf_toolchain;
+mod build;
+mod cli;
+mod demo;
+mod demo_clients;
+mod demo_server;
+mod lint;
+mod process;
+mod setup;
+mod test;
+mod tidy;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Setup { purpose } => setup::run(purpose),
+        Command::Build { debug } => build::run(debug).map(|_| ()),
+        Command::Demo => demo::run(),
+        Command::Test(selection) => test::run(&selection),
+        Command::Lint => lint::run(),
+        Command::Tidy => tidy::run(),
+        Command::DemoServer { port } => demo_server::run(port),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

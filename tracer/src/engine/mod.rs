@@ -1,39 +1,338 @@
 //! The engine: inputs in, reports out. Pure: no IO, no clock, no threads.
 //!
 //! Contract:
-//! - [`Engine::handle`] takes every input in the order it was learnt; time is in the inputs.
+//! - [`Engine::handle`] takes every input in order of time, as far as the kernel can order them; time is
+//!   in the inputs and nowhere else. Any input may bring reports that were waiting for time to pass.
 //! - [`Engine::poll`] gives finished reports, oldest first, until there are none.
-//! - [`Engine::next_deadline`] says until when a [`Input::Tick`] is wanted, and why.
+//! - [`Engine::next_deadline`] says at what time an [`Input::Tick`] is wanted, and why.
+//!
+//! The way of an event: attributed to pod and container here, collected in [`pod`] and [`container`],
+//! concluded in [`verdict`] and [`work`], put together in [`assemble`], judged in [`diagnosis`].
 
 pub mod cgroup_path;
 
-use crate::input::{BootNs, Input, Session};
+mod assemble;
+mod connections;
+mod container;
+mod diagnosis;
+mod facts;
+mod pod;
+mod runtime_names;
+mod tally;
+mod timeline;
+mod verdict;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+use crate::input::{BootNs, CgroupFound, CgroupId, Event, Input, PodFacts, Session, TraceScope, What};
 use crate::report::Report;
+use container::Container;
+use facts::Facts;
+use pod::{At, Pod};
+use std::collections::{BTreeMap, VecDeque};
+
+/// A container that ended while its pod lives on gets its own report after this time, unless it is started again before.
+const CONTAINER_REPORT_MS: u64 = 60_000;
+/// Losses remembered one by one; older ones are drawn together.
+const MAX_LOSSES: usize = 1_024;
+
+/// Where a cgroup belongs.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    pod: CgroupId,
+    /// The container's own cgroup, if it lies that deep.
+    container: Option<CgroupId>,
+}
 
 /// The state machine of everything traced.
 #[derive(Debug)]
 pub struct Engine {
-    _session: Session,
+    session: Session,
+    wall_offset_ns: i64,
+    facts: Facts,
+    pods: BTreeMap<CgroupId, Pod>,
+    places: BTreeMap<CgroupId, Place>,
+    lost: Vec<(BootNs, String, u64)>,
+    finished: VecDeque<Report>,
+    /// Pods that ended without a name, when only one pod was asked for.
+    nameless: u64,
 }
 
 impl Engine {
     /// An engine that knows nothing yet.
     pub fn new(session: Session) -> Self {
-        Self { _session: session }
+        let mut engine = Self {
+            wall_offset_ns: session.wall_offset_ns,
+            facts: Facts::default(),
+            pods: BTreeMap::new(),
+            places: BTreeMap::new(),
+            lost: Vec::new(),
+            finished: VecDeque::new(),
+            nameless: 0,
+            session,
+        };
+        if let TraceScope::Command { cgroup, .. } = engine.session.scope {
+            let started = engine.session.started_at;
+            engine.place_container(cgroup, cgroup, None, None, started);
+        }
+        engine
     }
 
     /// Takes one input.
-    pub fn handle(&mut self, _input: Input) {
-        todo!()
+    pub fn handle(&mut self, input: Input) {
+        match input {
+            Input::Event(event) => {
+                self.advance(event.at);
+                self.event(&event);
+            }
+            Input::CgroupFound(found) => {
+                self.advance(found.at);
+                self.found(&found);
+            }
+            Input::Pod(facts) => {
+                self.advance(facts.at);
+                self.facts.learn_pod(facts);
+            }
+            Input::Container(facts) => {
+                self.advance(facts.at);
+                self.facts.learn_container(facts);
+            }
+            Input::StopRequested { at, reason } => {
+                self.advance(at);
+                for pod in self.pods.values_mut() {
+                    pod.stop_requested.get_or_insert_with(|| (at, reason.clone()));
+                }
+            }
+            Input::Clock { at, wall_offset_ns } => {
+                self.advance(at);
+                self.wall_offset_ns = wall_offset_ns;
+            }
+            Input::Lost { at, what, count } => {
+                self.advance(at);
+                self.lose(at, what, count);
+            }
+            Input::Tick { at } => self.advance(at),
+            Input::Finish { at } => {
+                self.advance(at);
+                self.finish();
+            }
+        }
     }
 
     /// A finished report, if there is one.
     pub fn poll(&mut self) -> Option<Report> {
-        todo!()
+        self.finished.pop_front()
     }
 
     /// When time itself would change something, and what.
     pub fn next_deadline(&self) -> Option<(BootNs, &'static str)> {
-        todo!()
+        let pods = self.pods.values();
+        let over = pods.filter_map(|pod| pod.report_at(&self.facts)).min().map(|at| (at, "a pod's report is due"));
+        let single = self.container_reports().map(|(at, ..)| (at, "a container's report is due")).min();
+        over.into_iter().chain(single).min()
+    }
+
+    /// How many pods ended unreported since their name never became known (only when one pod is traced by name).
+    pub fn ended_nameless(&self) -> u64 {
+        self.nameless
+    }
+
+    /// Reports everything that was due before `now`.
+    fn advance(&mut self, now: BootNs) {
+        loop {
+            let due = |pod: &Pod| pod.report_at(&self.facts).filter(|at| *at <= now);
+            let next = self.pods.values().filter_map(|pod| due(pod).map(|at| (at, pod.cgroup))).min();
+            let single = self.container_reports().filter(|(at, ..)| *at <= now).min();
+            match (next, single) {
+                (Some((at, _)), Some((earlier, pod, container))) if earlier < at => {
+                    self.report_container(pod, container)
+                }
+                (Some((_, pod)), _) => self.report_pod(pod),
+                (None, Some((_, pod, container))) => self.report_container(pod, container),
+                (None, None) => return,
+            }
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        match &event.what {
+            What::CgroupMade { parent, pod, path } => {
+                if let Some(id) = event.cgroup {
+                    self.place(id, *parent, *pod, path, event.at);
+                }
+            }
+            What::CgroupEmptied { pod } => {
+                if let (Some(id), Some(pod)) = (event.cgroup, self.pods.get_mut(pod)) {
+                    pod.emptied(event.at, id);
+                }
+            }
+            What::CgroupRemoved { pod } => {
+                if let (Some(id), Some(pod)) = (event.cgroup, self.pods.get_mut(pod)) {
+                    pod.cgroup_removed(event.at, id);
+                }
+            }
+            What::SocketState { socket, .. } => self.socket(event, socket.pod),
+            What::SocketReset { pod, .. } => self.socket(event, *pod),
+            What::SignalGenerated { sender: actor, .. } | What::ProcessExecuted { parent: actor, .. } => {
+                self.process(event, Some(actor.cgroup));
+            }
+            What::SignalDelivered { .. }
+            | What::ProcessForked { .. }
+            | What::ProcessExited { .. }
+            | What::OomVictim { .. } => self.process(event, None),
+        }
+    }
+
+    /// An event about a process; `actor` is the cgroup of who caused it.
+    fn process(&mut self, event: &Event, actor: Option<CgroupId>) {
+        let Some(place) = event.cgroup.and_then(|id| self.places.get(&id)).copied() else {
+            return;
+        };
+        let inside = actor.and_then(|id| self.places.get(&id)).is_some_and(|of| of.pod == place.pod);
+        let (Some(container), Some(pod)) = (place.container, self.pods.get_mut(&place.pod)) else {
+            return;
+        };
+        let at = At { at: event.at, container, session: &self.session, facts: &self.facts };
+        pod.process_event(&at, &event.what, inside);
+    }
+
+    fn socket(&mut self, event: &Event, pod: CgroupId) {
+        let container = event.cgroup.and_then(|id| self.places.get(&id)).and_then(|place| place.container);
+        if let Some(pod) = self.pods.get_mut(&pod) {
+            pod.socket_event(event.at, container, &event.what);
+        }
+    }
+
+    fn found(&mut self, found: &CgroupFound) {
+        let CgroupFound { at, id, pod, path, processes } = found;
+        if !self.places.contains_key(id) {
+            self.place(*id, *pod, *pod, path, *at);
+        }
+        let container = self.places.get(id).and_then(|place| place.container);
+        if let (Some(container), Some(pod)) = (container, self.pods.get_mut(pod))
+            && let Some(container) = pod.containers.get_mut(&container)
+        {
+            container.found(processes);
+        }
+    }
+
+    /// Learns where a cgroup belongs.
+    fn place(&mut self, id: CgroupId, parent: CgroupId, pod: CgroupId, path: &str, at: BootNs) {
+        if self.places.contains_key(&id) {
+            return;
+        }
+        let parsed = cgroup_path::parse(path);
+        if let Some(parsed) = &parsed {
+            let entry = self.pods.entry(pod).or_insert_with(|| Pod::new(pod));
+            entry.uid.get_or_insert_with(|| parsed.uid.clone());
+            entry.qos_class = entry.qos_class.or(parsed.qos_class);
+        }
+        let depth = path.split('/').filter(|part| !part.is_empty()).count();
+        match parsed.and_then(|parsed| parsed.container) {
+            Some(own) if own.depth == depth => self.place_container(id, pod, Some(own.id), own.runtime, at),
+            Some(own) => {
+                // deeper than the container's own cgroup: part of it
+                let known = self.pods.get(&pod).and_then(|pod| {
+                    pod.containers.values().find(|container| container.id.as_ref() == Some(&own.id)).map(|c| c.cgroup)
+                });
+                self.places.insert(id, Place { pod, container: known });
+            }
+            None => {
+                let container = self.places.get(&parent).and_then(|place| place.container);
+                self.places.insert(id, Place { pod, container });
+            }
+        }
+    }
+
+    fn place_container(
+        &mut self,
+        id: CgroupId,
+        pod: CgroupId,
+        name: Option<String>,
+        runtime: Option<&'static str>,
+        at: BootNs,
+    ) {
+        let mut container = Container::new(id, at);
+        container.id = name;
+        container.runtime = runtime;
+        self.places.insert(id, Place { pod, container: Some(id) });
+        self.pods.entry(pod).or_insert_with(|| Pod::new(pod)).containers.insert(id, container);
+    }
+
+    fn lose(&mut self, at: BootNs, what: String, count: u64) {
+        if self.lost.len() == MAX_LOSSES {
+            let (_, _, first) = self.lost.remove(0);
+            // none is forgotten: the oldest is added to the next
+            if let Some(next) = self.lost.first_mut() {
+                next.2 += first;
+            }
+        }
+        self.lost.push((at, what, count));
+    }
+
+    /// Containers with an end of their own to report: when it is due, in which pod, which.
+    fn container_reports(&self) -> impl Iterator<Item = (BootNs, CgroupId, CgroupId)> + '_ {
+        let wanted = self.session.scope == TraceScope::Node;
+        self.pods.values().filter(move |_| wanted).flat_map(|pod| {
+            pod.ended_alone(&self.facts, CONTAINER_REPORT_MS)
+                .into_iter()
+                .map(|(at, container)| (at, pod.cgroup, container))
+        })
+    }
+
+    fn report_container(&mut self, pod: CgroupId, container: CgroupId) {
+        let report = self.pods.get(&pod).and_then(|pod| assemble::report(&self.sources(pod, Some(container))));
+        self.finished.extend(report);
+        if let Some(pod) = self.pods.get_mut(&pod) {
+            pod.reported(container);
+        }
+    }
+
+    fn report_pod(&mut self, id: CgroupId) {
+        let Some(pod) = self.pods.remove(&id) else {
+            return;
+        };
+        if self.wanted(&pod) {
+            self.finished.extend(assemble::report(&self.sources(&pod, None)));
+        }
+        self.places.retain(|_, place| place.pod != id);
+        if let Some(uid) = &pod.uid {
+            self.facts.forget_pod(uid);
+        }
+    }
+
+    fn sources<'a>(&'a self, pod: &'a Pod, only: Option<CgroupId>) -> assemble::Sources<'a> {
+        let Self { session, wall_offset_ns, facts, lost, .. } = self;
+        assemble::Sources { pod, facts, session, wall_offset_ns: *wall_offset_ns, lost, only }
+    }
+
+    /// Whether this pod was asked for.
+    fn wanted(&mut self, pod: &Pod) -> bool {
+        let TraceScope::Pod { namespace, name } = &self.session.scope else {
+            return true;
+        };
+        let facts = pod.uid.as_deref().and_then(|uid| self.facts.pod(uid));
+        match facts {
+            Some(PodFacts { name: Some(own), namespace: within, .. }) => {
+                own == name && (namespace.is_none() || namespace == within)
+            }
+            // without names a pod can be asked for by its uid
+            Some(_) | None if pod.uid.as_deref() == Some(name.as_str()) => true,
+            Some(_) | None => {
+                self.nameless += 1;
+                false
+            }
+        }
+    }
+
+    /// Reports every end that has begun, as far as it has come.
+    fn finish(&mut self) {
+        let begun: Vec<CgroupId> =
+            self.pods.values().filter(|pod| pod.is_ending(&self.facts)).map(|pod| pod.cgroup).collect();
+        for id in begun {
+            self.report_pod(id);
+        }
     }
 }

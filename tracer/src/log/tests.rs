@@ -79,6 +79,14 @@ fn what_came_before_the_damage_is_kept() {
 }
 
 #[test]
+fn the_documented_log_is_one() {
+    let page = include_str!("../../../docs/event-log.md");
+    let log: Vec<&str> = page.lines().filter(|line| line.starts_with('{')).collect();
+    let (inputs, error) = read(log.join("\n").as_bytes());
+    assert!(error.is_none() && inputs.len() == 2, "{error:?}");
+}
+
+#[test]
 fn other_files_are_told_apart() {
     let says = |bytes: &[u8]| read(bytes).1.unwrap().to_string();
     assert!(says(b"").contains("the file is empty"));

@@ -129,6 +129,33 @@ fn the_schema_is_a_contract() {
     insta::assert_json_snapshot!("schema", schema::report());
 }
 
+/// Names of fields and words of vocabularies, wherever they stand in the schema.
+fn terms(schema: &Value, found: &mut std::collections::BTreeSet<String>) {
+    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+        found.extend(properties.keys().cloned());
+    }
+    let words = schema.get("enum").and_then(Value::as_array).into_iter().flatten().chain(schema.get("const"));
+    found.extend(words.filter_map(Value::as_str).map(str::to_owned));
+    match schema {
+        Value::Array(items) => items.iter().for_each(|item| terms(item, found)),
+        Value::Object(items) => items.values().for_each(|item| terms(item, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn the_documentation_has_every_field_and_word() {
+    let page = include_str!("../../../docs/report.md");
+    let mut found = std::collections::BTreeSet::new();
+    terms(&schema::report(), &mut found);
+    assert!(found.len() > 100, "{found:?}");
+    let missing: Vec<_> = found
+        .iter()
+        .filter(|term| !page.contains(&format!("`{term}`")) && !page.contains(&format!("`\"{term}\"`")))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

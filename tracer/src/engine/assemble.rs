@@ -1,0 +1,298 @@
+//! Puts a report together from what a pod's state holds. Draws no conclusions of its own: those are in
+//! `verdict`, `work` and `diagnosis`.
+
+use super::container::{Container, Sent};
+use super::facts::Facts;
+use super::pod::Pod;
+use super::tally::Concluded;
+use super::{diagnosis, timeline, verdict};
+use crate::input::{
+    Actor, BootNs, CgroupId, ContainerRole, Disposition, FactSource, PreStop, Session, SignalResult, TraceScope,
+};
+use crate::report::{
+    self, API_VERSION, Completeness, Exit, KIND, Kill, KillCause, MetadataSource, Outcome, PreStopKind, PreStopRun,
+    Processes, Report, Scope, Sender, Stop, StopDisposition, StopResult,
+};
+use crate::signal;
+
+/// What a report is made from.
+pub(super) struct Sources<'a> {
+    pub pod: &'a Pod,
+    pub facts: &'a Facts,
+    pub session: &'a Session,
+    pub wall_offset_ns: i64,
+    /// Losses noticed while tracing went on: when, of what, how many.
+    pub lost: &'a [(BootNs, String, u64)],
+    /// Only this container, which ended while its pod lives on.
+    pub only: Option<CgroupId>,
+}
+
+/// One end of a pod, cut out of its state and ready to be told.
+pub(super) struct Picture<'a> {
+    pub pod: &'a Pod,
+    pub facts: &'a Facts,
+    pub containers: Vec<&'a Container>,
+    pub connections: Vec<Concluded<'a>>,
+    pub lost: &'a [(BootNs, String, u64)],
+    pub start: BootNs,
+    pub session: &'a Session,
+    wall_offset_ns: i64,
+    pub scope: Scope,
+}
+
+/// The report; `None` if no container of the pod was ever seen to end.
+pub(super) fn report(sources: &Sources<'_>) -> Option<Report> {
+    let picture = Picture::of(sources)?;
+    let mut report = picture.report();
+    report.findings = diagnosis::findings(&report);
+    Some(report)
+}
+
+impl<'a> Picture<'a> {
+    fn of(sources: &Sources<'a>) -> Option<Self> {
+        let Sources { pod, facts, session, wall_offset_ns, lost, only } = *sources;
+        let containers: Vec<&Container> = match only {
+            Some(id) => pod.containers.get(&id).into_iter().collect(),
+            None => last_of_each_name(pod, facts),
+        };
+        let began = |container: &&Container| verdict::began(container, facts);
+        let asked = containers.iter().filter(|c| c.stop.is_some() || c.kill.is_some()).filter_map(began).min();
+        let start = asked.or_else(|| containers.iter().filter_map(began).min())?;
+        let from = lost.partition_point(|(at, ..)| *at < start);
+        let scope = if only.is_some() { Scope::Container } else { Scope::Pod };
+        let lost = &lost[from..];
+        let mut picture =
+            Self { pod, facts, containers, connections: Vec::new(), lost, start, session, wall_offset_ns, scope };
+        picture.connections = picture.conclude();
+        Some(picture)
+    }
+
+    /// Milliseconds since the start, to a microsecond.
+    pub(super) fn ms(&self, at: BootNs) -> f64 {
+        round(at.ms_since(self.start))
+    }
+
+    /// What a container is called: its name, or the first digits of its id, or the program of `gracetrace run`.
+    pub(super) fn name(&self, container: &Container) -> Option<String> {
+        if let TraceScope::Command { program, .. } = &self.session.scope {
+            return Some(program.clone());
+        }
+        let id = container.id.as_deref()?;
+        let named = self.facts.container(id).and_then(|facts| facts.name.clone());
+        named.or_else(|| Some(id.chars().take(12).collect()))
+    }
+
+    /// When and as which process the sandbox ended.
+    pub(super) fn sandbox_exit(&self) -> Option<(BootNs, (u32, String))> {
+        let sandboxes = self.pod.containers.values();
+        let sandbox = sandboxes.filter(|c| self.pod.role(c, self.facts) == Some(ContainerRole::Sandbox));
+        let exits =
+            sandbox.filter_map(|c| Some((c.exit?.0, c.init.as_ref().map(|init| (init.tgid, init.comm.clone()))?)));
+        exits.max_by_key(|(at, _)| *at).filter(|_| self.scope == Scope::Pod)
+    }
+
+    /// The first stop signal of all.
+    pub(super) fn stopped_at(&self) -> Option<BootNs> {
+        self.containers.iter().filter_map(|container| container.stop.as_ref()).map(|stop| stop.at).min()
+    }
+
+    fn report(&self) -> Report {
+        let apps = || self.containers.iter().filter(|container| self.is_app(container));
+        let outcome = verdict::worst(apps().map(|container| verdict::outcome(container)));
+        let last_exit = apps().filter_map(|container| container.exit).map(|(at, _)| at).max();
+        let grace = apps().find_map(|container| verdict::grace(self.pod, container, self.facts, self.session));
+        let stop_to_exit = self.stopped_at().zip(last_exit).map(|(stop, exit)| exit.ms_since(stop));
+        let timeline = timeline::entries(self);
+        let duration_ms = timeline.iter().map(|entry| entry.at_ms).fold(0.0, f64::max);
+        let used = last_exit.zip(grace).filter(|(_, grace)| grace.ms > 0.0);
+        Report {
+            api_version: API_VERSION.to_owned(),
+            kind: KIND.to_owned(),
+            scope: self.scope,
+            start_time: self.start_time(),
+            duration_ms,
+            pod: self.pod(grace),
+            trigger: verdict::trigger(self.pod, &self.containers, self.session),
+            outcome,
+            stop_to_exit_ms: stop_to_exit.map(round),
+            grace_period_used_ratio: used.map(|(exit, grace)| round(exit.ms_since(self.start) / grace.ms)),
+            containers: self.containers.iter().map(|container| self.container(container)).collect(),
+            connections: self.connections(),
+            timeline,
+            findings: Vec::new(),
+            completeness: self.completeness(outcome),
+        }
+    }
+
+    /// Init containers and helpers do not decide how a pod ended; one of unknown role does.
+    fn is_app(&self, container: &Container) -> bool {
+        match self.pod.role(container, self.facts) {
+            Some(ContainerRole::App | ContainerRole::Sidecar) | None => true,
+            Some(ContainerRole::Init | ContainerRole::Ephemeral | ContainerRole::Sandbox) => false,
+        }
+    }
+
+    fn start_time(&self) -> String {
+        let nanoseconds = i128::from(self.start.0) + i128::from(self.wall_offset_ns);
+        jiff::Timestamp::from_nanosecond(nanoseconds).map_or_else(|_| "unknown".to_owned(), |time| format!("{time:.9}"))
+    }
+
+    fn pod(&self, grace: Option<verdict::Grace>) -> report::Pod {
+        let facts = self.pod.uid.as_deref().and_then(|uid| self.facts.pod(uid));
+        let command = matches!(self.session.scope, TraceScope::Command { .. });
+        let source = facts.map(|facts| facts.source);
+        report::Pod {
+            namespace: facts.and_then(|facts| facts.namespace.clone()),
+            name: facts.and_then(|facts| facts.name.clone()),
+            uid: self.pod.uid.clone(),
+            node: self.session.node.clone(),
+            labels: facts.and_then(|facts| facts.labels.clone()),
+            workload: None,
+            qos_class: self.pod.qos_class.map(str::to_owned),
+            host_network: facts.and_then(|facts| facts.host_network),
+            termination_grace_period_seconds: grace.map(|grace| grace.ms / 1000.0),
+            grace_period_source: grace.map(|grace| grace.source),
+            metadata_source: match source {
+                _ if command => MetadataSource::Command,
+                Some(FactSource::Kubernetes) => MetadataSource::Kubernetes,
+                Some(FactSource::Cri) => MetadataSource::Cri,
+                Some(FactSource::Cgroup) | None => MetadataSource::Cgroup,
+            },
+        }
+    }
+
+    fn container(&self, container: &Container) -> report::Container {
+        let facts = container.id.as_deref().and_then(|id| self.facts.container(id));
+        let runtime = facts.and_then(|facts| facts.runtime.clone()).or_else(|| container.runtime.map(str::to_owned));
+        let grace = verdict::grace(self.pod, container, self.facts, self.session);
+        let began = verdict::began(container, self.facts).unwrap_or(self.start);
+        let kill = container.kill.as_ref();
+        let cause = kill.map(|kill| verdict::kill_cause(container, kill, grace, began, self.session));
+        let exit = container.exit;
+        let since = |sent: Option<&Sent>| sent.zip(exit).map(|(sent, (at, _))| round(at.ms_since(sent.at)));
+        report::Container {
+            name: self.name(container),
+            id: container.id.as_ref().map(|id| format!("{}://{id}", runtime.as_deref().unwrap_or("unknown"))),
+            image: facts.and_then(|facts| facts.image.clone()),
+            role: self.pod.role(container, self.facts),
+            init_pid: container.init.as_ref().map(|init| init.tgid),
+            init_comm: container.init.as_ref().map(|init| init.comm.clone()),
+            restarts: facts.and_then(|facts| facts.restarts),
+            pre_stop: self.pre_stop(container),
+            stop: container.stop.as_ref().map(|stop| self.stop(container, stop)),
+            listeners_closed_ms: container.listener_closed.map(|at| self.ms(at)),
+            kill: kill.zip(cause).map(|(kill, cause)| Kill {
+                at_ms: self.ms(kill.at),
+                cause,
+                sender: sender_of(kill, cause),
+            }),
+            exit: exit.map(|(at, status)| Exit {
+                at_ms: self.ms(at),
+                code: status.code(),
+                signal: status.signal().map(signal::name),
+                core_dumped: status.core_dumped(),
+            }),
+            stop_to_exit_ms: since(container.stop.as_ref()),
+            kill_to_exit_ms: since(kill),
+            processes: Processes {
+                seen: container.seen,
+                signalled: u32::try_from(container.signalled.len()).unwrap_or(u32::MAX),
+                killed_by_pid_namespace: container.killed_by_pid_namespace,
+            },
+            connections: self.counts(|one| one.owner == Some(container.cgroup)),
+        }
+    }
+
+    fn stop(&self, container: &Container, stop: &Sent) -> Stop {
+        Stop {
+            signal: signal::name(stop.signal),
+            at_ms: self.ms(stop.at),
+            result: match stop.result {
+                SignalResult::Delivered => StopResult::Delivered,
+                SignalResult::Ignored => StopResult::Ignored,
+                SignalResult::AlreadyPending => StopResult::AlreadyPending,
+                SignalResult::Lost => StopResult::Lost,
+                SignalResult::Unknown => StopResult::Unknown,
+            },
+            disposition: match stop.disposition {
+                Disposition::Handler => StopDisposition::Handler,
+                Disposition::Default => StopDisposition::Default,
+                Disposition::Ignore => StopDisposition::Ignore,
+                Disposition::Blocked => StopDisposition::Blocked,
+                Disposition::Unknown => StopDisposition::Unknown,
+            },
+            sender: sender(&stop.sender),
+            delivered_ms: container.delivered.map(|at| self.ms(at)),
+        }
+    }
+
+    fn pre_stop(&self, container: &Container) -> Option<PreStopRun> {
+        let start = verdict::pre_stop_at(container, self.facts)?;
+        let facts = container.id.as_deref().and_then(|id| self.facts.container(id))?;
+        let kind = match facts.pre_stop.as_ref()? {
+            PreStop::Exec { .. } => PreStopKind::Exec,
+            PreStop::HttpGet { .. } => PreStopKind::HttpGet,
+            PreStop::Sleep { .. } => PreStopKind::Sleep,
+        };
+        let execs = container.runtime_execs();
+        let (_, tracked) = execs.iter().find(|(exec, _)| exec.at == start)?;
+        let status = tracked.exit.map(|(_, status)| status);
+        Some(PreStopRun {
+            kind,
+            start_ms: self.ms(start),
+            end_ms: tracked.exit.map(|(at, _)| self.ms(at)),
+            exit_code: status.and_then(crate::input::WaitStatus::code),
+            signal: status.and_then(crate::input::WaitStatus::signal).map(signal::name),
+        })
+    }
+
+    fn completeness(&self, outcome: Outcome) -> Completeness {
+        let events_lost = self.lost.iter().map(|(_, _, count)| count).sum();
+        let unexplained =
+            outcome == Outcome::Unknown || self.containers.iter().any(|container| container.init.is_none());
+        let start_seen = !unexplained && self.start >= self.session.started_at;
+        let mut reasons: Vec<String> = Vec::new();
+        if self.pod.connections.uncounted > 0 {
+            reasons.push(format!(
+                "{} connections beyond the memory bound are not told apart",
+                self.pod.connections.uncounted
+            ));
+        }
+        let complete = reasons.is_empty() && events_lost == 0 && start_seen;
+        reasons.extend(self.session.limits.iter().cloned());
+        Completeness { complete, events_lost, start_seen, reasons }
+    }
+}
+
+/// The containers the pod ended with: of several with one name (restarted ones) the last, the sandbox left out.
+fn last_of_each_name<'a>(pod: &'a Pod, facts: &Facts) -> Vec<&'a Container> {
+    let mut own: Vec<&Container> =
+        pod.containers.values().filter(|c| pod.role(c, facts) != Some(ContainerRole::Sandbox)).collect();
+    own.sort_by_key(|container| (container.since, container.cgroup));
+    let name = |container: &Container| container.id.as_deref().and_then(|id| facts.container(id)?.name.clone());
+    let names: Vec<Option<String>> = own.iter().map(|container| name(container)).collect();
+    let replaced = |index: usize| names[index].is_some() && names[index + 1..].contains(&names[index]);
+    own.into_iter().enumerate().filter(|(index, _)| !replaced(*index)).map(|(_, container)| container).collect()
+}
+
+fn sender_of(kill: &Sent, cause: KillCause) -> Option<Sender> {
+    match cause {
+        KillCause::Oom | KillCause::PidNamespaceTeardown => None,
+        KillCause::Unknown if kill.code != 0 => None,
+        KillCause::GracePeriodExpired
+        | KillCause::NoGracePeriod
+        | KillCause::Cleanup
+        | KillCause::CgroupKill
+        | KillCause::External
+        | KillCause::Unknown => Some(sender(&kill.sender)),
+    }
+}
+
+fn sender(actor: &Actor) -> Sender {
+    Sender { pid: actor.tgid, comm: actor.comm.clone(), parent_comm: actor.parent_comm.clone() }
+}
+
+/// To a microsecond (or a millionth, for ratios): what the clocks are good for.
+pub(super) fn round(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,301 @@
+//! One container as the engine knows it: its processes, the signals its init got, its end.
+//!
+//! Collects facts in the order they come; what they amount to is said in `verdict`.
+
+use crate::input::{Actor, Argv, BootNs, CgroupId, Disposition, Process, SignalResult, WaitStatus};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Ended processes that a runtime had put into a healthy container, kept in case one was a preStop hook.
+const KEPT_RUNTIME_EXECS: usize = 64;
+/// Processes remembered one by one; beyond it they are only counted.
+const MAX_PROCESSES: usize = 16_384;
+/// Start times found in `/proc` are rounded down to a tick of 10 ms; more apart than this is another process.
+const SAME_START_NS: u64 = 20_000_000;
+
+/// A container.
+#[derive(Clone, Debug)]
+pub(super) struct Container {
+    /// Its cgroup.
+    pub cgroup: CgroupId,
+    /// Its id, as the cgroup's path has it; none for a command of `gracetrace run`.
+    pub id: Option<String>,
+    /// The runtime, as the path names it.
+    pub runtime: Option<&'static str>,
+    /// When it was first heard of.
+    pub since: BootNs,
+    /// Its init: PID 1 of its namespace, or the first program run in it.
+    pub init: Option<Process>,
+    /// Every process known, by tgid.
+    pub processes: BTreeMap<u32, Tracked>,
+    /// Processes that ended and are kept as they may have been the preStop hook.
+    pub ended_runtime_execs: VecDeque<Tracked>,
+    /// The first signal from outside that asked init to stop.
+    pub stop: Option<Sent>,
+    /// When that signal reached a handler.
+    pub delivered: Option<BootNs>,
+    /// The first SIGKILL to init.
+    pub kill: Option<Sent>,
+    /// How many processes were sent SIGKILL by that sender through `cgroup.kill` (one record a process, not for the group).
+    pub killed_by_cgroup: bool,
+    /// How init ended.
+    pub exit: Option<(BootNs, WaitStatus)>,
+    /// Processes the OOM killer chose.
+    pub oom_victims: Vec<(BootNs, Process)>,
+    /// Its cgroup has no process left.
+    pub emptied: Option<BootNs>,
+    /// Since when it is ending: processes are kept and counted from then.
+    pub ending: Option<BootNs>,
+    /// Counted from then on.
+    pub seen: u32,
+    /// tgids sent the stop signal, by whomever.
+    pub signalled: BTreeSet<u32>,
+    /// Those killed as their PID namespace went.
+    pub killed_by_pid_namespace: u32,
+    /// The last listener of its own to close, if none is left.
+    pub listener_closed: Option<BootNs>,
+    /// Signals that one process of it sent on to another, after its own stop signal.
+    pub forwarded: Vec<Forwarded>,
+    /// Other processes that ended while it was ending.
+    pub exits: Vec<(BootNs, Process, WaitStatus)>,
+}
+
+/// A process and what happened to it.
+#[derive(Clone, Debug)]
+pub(super) struct Tracked {
+    pub process: Process,
+    /// A step of the container runtime on its way to run something here: not yet (or never) the container's own.
+    pub stage: bool,
+    /// A container runtime put it here, when, and with which arguments.
+    pub runtime_exec: Option<RuntimeExec>,
+    pub exit: Option<(BootNs, WaitStatus)>,
+    /// A SIGKILL was sent to it.
+    pub killed: Option<BootNs>,
+}
+
+/// A program that a container runtime ran in the container.
+#[derive(Clone, Debug)]
+pub(super) struct RuntimeExec {
+    pub at: BootNs,
+    pub argv: Option<Argv>,
+}
+
+/// A signal that was sent.
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    pub at: BootNs,
+    pub signal: i32,
+    pub code: i32,
+    pub result: SignalResult,
+    pub disposition: Disposition,
+    pub sender: Actor,
+    /// It came from PID 1 of the target's namespace, on its way out.
+    pub by_dying_init: bool,
+}
+
+/// A signal passed on inside the container.
+#[derive(Clone, Debug)]
+pub(super) struct Forwarded {
+    pub at: BootNs,
+    pub signal: i32,
+    pub from: Actor,
+    pub to: Process,
+}
+
+impl Container {
+    pub(super) fn new(cgroup: CgroupId, since: BootNs) -> Self {
+        Self {
+            cgroup,
+            id: None,
+            runtime: None,
+            since,
+            init: None,
+            processes: BTreeMap::new(),
+            ended_runtime_execs: VecDeque::new(),
+            stop: None,
+            delivered: None,
+            kill: None,
+            killed_by_cgroup: false,
+            exit: None,
+            oom_victims: Vec::new(),
+            emptied: None,
+            ending: None,
+            seen: 0,
+            signalled: BTreeSet::new(),
+            killed_by_pid_namespace: 0,
+            listener_closed: None,
+            forwarded: Vec::new(),
+            exits: Vec::new(),
+        }
+    }
+
+    /// Whether `process` is its init.
+    pub(super) fn is_init(&self, process: &Process) -> bool {
+        self.init.as_ref().is_some_and(|init| same(init, process))
+    }
+
+    /// Takes the processes found in its cgroup (or in one inside it), oldest first.
+    pub(super) fn found(&mut self, processes: &[Process]) {
+        for process in processes {
+            let stage = is_runtime_stage(&process.comm);
+            self.insert(Tracked { process: process.clone(), stage, runtime_exec: None, exit: None, killed: None });
+            // a container's init is number 1 of its own namespace, or (shared namespace) simply the first
+            let better = self.init.as_ref().is_none_or(|init| init.ns_tgid != 1 && process.ns_tgid == 1);
+            if !stage && better {
+                self.init = Some(process.clone());
+            }
+        }
+    }
+
+    pub(super) fn forked(&mut self, child: &Process) {
+        // A child of nobody we know comes from the runtime, which clones its way into the container.
+        let stage = self.processes.get(&child.parent_tgid).is_none_or(|parent| parent.stage);
+        self.count_unless(stage);
+        self.insert(Tracked { process: child.clone(), stage, runtime_exec: None, exit: None, killed: None });
+    }
+
+    pub(super) fn executed(&mut self, at: BootNs, process: &Process, parent_outside: bool, argv: Option<&Argv>) {
+        let stage = is_runtime_stage(&process.comm);
+        let known = self.processes.get(&process.tgid).filter(|known| same(&known.process, process));
+        let was_own = known.is_some_and(|known| !known.stage);
+        let runtime_exec = match known.and_then(|known| known.runtime_exec.clone()) {
+            Some(first) => Some(first),
+            None if parent_outside && !stage && !was_own => Some(RuntimeExec { at, argv: argv.cloned() }),
+            None => None,
+        };
+        self.count_unless(stage || was_own);
+        self.insert(Tracked { process: process.clone(), stage, runtime_exec, exit: None, killed: None });
+        match &mut self.init {
+            // the init has begun another program: its name changes, it stays the init
+            Some(init) if same(init, process) => init.comm.clone_from(&process.comm),
+            None if !stage => self.init = Some(process.clone()),
+            Some(_) | None => {}
+        }
+    }
+
+    /// Takes a process's end; true if it was the init's.
+    pub(super) fn exited(&mut self, at: BootNs, process: &Process, status: WaitStatus) -> bool {
+        let init = self.is_init(process);
+        if init && self.exit.is_none() {
+            self.exit = Some((at, status));
+        }
+        let Some(mut tracked) = self.processes.remove(&process.tgid) else {
+            return init;
+        };
+        tracked.exit = Some((at, status));
+        if self.ending.is_some() && !init && !tracked.stage && self.exits.len() < MAX_PROCESSES {
+            self.exits.push((at, process.clone(), status));
+        }
+        if tracked.runtime_exec.is_some() && !init {
+            if self.ended_runtime_execs.len() == KEPT_RUNTIME_EXECS {
+                self.ended_runtime_execs.pop_front();
+            }
+            self.ended_runtime_execs.push_back(tracked);
+        }
+        init
+    }
+
+    /// Its end has begun: from here on every process counts.
+    pub(super) fn begin(&mut self, at: BootNs) {
+        if self.ending.is_none() {
+            self.ending = Some(at);
+            let own = self.processes.values().filter(|tracked| !tracked.stage).count();
+            self.seen = u32::try_from(own).unwrap_or(u32::MAX);
+        }
+    }
+
+    /// Programs a runtime ran here besides the init, oldest first, ended or not.
+    pub(super) fn runtime_execs(&self) -> Vec<(&RuntimeExec, &Tracked)> {
+        let alive = self.processes.values().filter(|tracked| !self.is_init(&tracked.process));
+        let mut execs: Vec<_> = self
+            .ended_runtime_execs
+            .iter()
+            .chain(alive)
+            .filter_map(|tracked| tracked.runtime_exec.as_ref().map(|exec| (exec, tracked)))
+            .collect();
+        execs.sort_by_key(|(exec, tracked)| (exec.at, tracked.process.tgid));
+        execs
+    }
+
+    fn count_unless(&mut self, not_own: bool) {
+        if self.ending.is_some() && !not_own {
+            self.seen = self.seen.saturating_add(1);
+        }
+    }
+
+    fn insert(&mut self, tracked: Tracked) {
+        if self.processes.len() < MAX_PROCESSES || self.processes.contains_key(&tracked.process.tgid) {
+            self.processes.insert(tracked.process.tgid, tracked);
+        }
+    }
+}
+
+/// The same process, and not another one with a reused pid.
+fn same(a: &Process, b: &Process) -> bool {
+    a.tgid == b.tgid && a.start.0.abs_diff(b.start.0) < SAME_START_NS
+}
+
+/// The names under which runc and crun run inside a container before they become its program.
+/// With `CLONE_INTO_CGROUP` they even start there (`runc init`).
+fn is_runtime_stage(comm: &str) -> bool {
+    comm.starts_with("runc:[") || matches!(comm, "runc" | "crun" | "youki" | "exe")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(tgid: u32, parent_tgid: u32, ns_tgid: u32, comm: &str) -> Process {
+        Process { tgid, start: BootNs(u64::from(tgid) * 1_000_000_000), ns_tgid, parent_tgid, comm: comm.to_owned() }
+    }
+
+    fn container() -> Container {
+        Container::new(CgroupId(7), BootNs(0))
+    }
+
+    #[test]
+    fn init_is_the_first_program_that_is_not_the_runtimes() {
+        let mut c = container();
+        c.forked(&process(10, 9, 1, "runc:[1:CHILD]"));
+        c.executed(BootNs(1), &process(10, 9, 1, "runc:[2:INIT]"), true, None);
+        assert!(c.init.is_none());
+        c.executed(BootNs(2), &process(10, 9, 1, "nginx"), true, None);
+        assert_eq!(c.init.as_ref().map(|p| p.comm.as_str()), Some("nginx"));
+        c.executed(BootNs(3), &process(10, 9, 1, "nginx2"), true, None);
+        assert_eq!(c.init.as_ref().map(|p| p.comm.as_str()), Some("nginx2"));
+    }
+
+    #[test]
+    fn a_reused_pid_is_not_the_init() {
+        let mut c = container();
+        c.executed(BootNs(2), &process(10, 9, 1, "nginx"), true, None);
+        let mut stranger = process(10, 9, 1, "nginx");
+        stranger.start = BootNs(99_000_000_000);
+        assert!(!c.exited(BootNs(5), &stranger, WaitStatus(0)));
+        assert_eq!(c.exit, None);
+    }
+
+    #[test]
+    fn runtime_steps_are_not_counted_as_processes() {
+        let mut c = container();
+        c.executed(BootNs(2), &process(10, 9, 1, "nginx"), true, None);
+        c.forked(&process(11, 10, 2, "nginx"));
+        c.begin(BootNs(3));
+        assert_eq!(c.seen, 2);
+        c.forked(&process(20, 19, 3, "runc:[0:PARENT]"));
+        c.forked(&process(21, 20, 4, "runc:[1:CHILD]"));
+        assert_eq!(c.seen, 2);
+        c.executed(BootNs(4), &process(21, 19, 4, "sh"), true, None);
+        assert_eq!(c.seen, 3);
+        c.executed(BootNs(5), &process(21, 19, 4, "sleep"), true, None);
+        assert_eq!(c.seen, 3);
+        assert_eq!(c.runtime_execs().len(), 1);
+        assert_eq!(c.runtime_execs()[0].0.at, BootNs(4));
+    }
+
+    #[test]
+    fn found_processes_give_the_init_of_its_own_namespace() {
+        let mut c = container();
+        c.found(&[process(5, 4, 30, "sh"), process(6, 4, 1, "app")]);
+        assert_eq!(c.init.as_ref().map(|p| p.tgid), Some(6));
+    }
+}

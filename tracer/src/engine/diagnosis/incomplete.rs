@@ -1,0 +1,26 @@
+//! `incomplete`: events were lost or the start was not seen.
+
+use super::{Fired, Rule, count};
+use crate::report::{Report, Severity, TimelineEvent};
+
+pub(super) const RULE: Rule = Rule { id: "incomplete", severity: Severity::Warning, check };
+
+fn check(report: &Report) -> Vec<Fired> {
+    let completeness = &report.completeness;
+    if completeness.complete {
+        return Vec::new();
+    }
+    let summary = match (completeness.events_lost, completeness.start_seen) {
+        (0, true) => completeness.reasons.first().cloned().unwrap_or_else(|| "not everything was seen".to_owned()),
+        (0, false) => "the beginning was not seen: tracing began too late, or the process was not known".to_owned(),
+        (lost, _) => format!("{} of the kernel side lost: counts may be too low", count(lost, "record")),
+    };
+    let advice = if completeness.events_lost > 0 {
+        "Give the ring more room with --ring-buffer-size; until then take every count in this report for a lower bound"
+    } else {
+        "Start gracetrace before the pod is stopped"
+    };
+    let entries = report.timeline.iter().enumerate();
+    let lost = entries.filter(|(_, entry)| entry.event == TimelineEvent::EventsLost).map(|(index, _)| index);
+    vec![Fired { container: None, summary, evidence: lost.collect(), advice: advice.to_owned() }]
+}

@@ -1,0 +1,120 @@
+//! What was not graceful and what to change: one rule a file, each judging the finished facts of a report.
+//!
+//! A rule sees the report and nothing else, so what it says can be checked against what the user sees.
+//! It fires with evidence (indexes into the timeline) and advice with real values, or stays silent.
+
+mod connections_dropped;
+mod crash_during_shutdown;
+mod grace_period_exceeded;
+mod incomplete;
+mod killed_by_other;
+mod no_grace_period;
+mod oom_killed;
+mod prestop_ate_grace_period;
+mod prestop_failed;
+mod prestop_overran;
+mod requests_in_flight_at_exit;
+mod slow_exit;
+mod stop_signal_ignored;
+mod stop_signal_not_sigterm;
+
+use crate::report::{Container, ContainerRole, Finding, Report, Severity, TimelineEvent};
+
+/// A rule.
+struct Rule {
+    id: &'static str,
+    severity: Severity,
+    check: fn(&Report) -> Vec<Fired>,
+}
+
+/// A rule that fires.
+struct Fired {
+    container: Option<String>,
+    summary: String,
+    evidence: Vec<usize>,
+    advice: String,
+}
+
+/// Every rule, the gravest first.
+const RULES: [Rule; 14] = [
+    oom_killed::RULE,
+    stop_signal_ignored::RULE,
+    grace_period_exceeded::RULE,
+    prestop_overran::RULE,
+    killed_by_other::RULE,
+    crash_during_shutdown::RULE,
+    connections_dropped::RULE,
+    requests_in_flight_at_exit::RULE,
+    prestop_ate_grace_period::RULE,
+    prestop_failed::RULE,
+    no_grace_period::RULE,
+    slow_exit::RULE,
+    incomplete::RULE,
+    stop_signal_not_sigterm::RULE,
+];
+
+/// Every finding, the gravest first.
+pub(super) fn findings(report: &Report) -> Vec<Finding> {
+    let fired = |rule: &Rule| {
+        let Rule { id, severity, check } = *rule;
+        check(report).into_iter().map(move |fired| {
+            let Fired { container, summary, evidence, advice } = fired;
+            Finding { rule: id.to_owned(), severity, container, summary, evidence, advice }
+        })
+    };
+    RULES.iter().flat_map(fired).collect()
+}
+
+/// The containers that decide how the pod ended.
+fn apps(report: &Report) -> impl Iterator<Item = &Container> {
+    report.containers.iter().filter(|container| match container.role {
+        Some(ContainerRole::App | ContainerRole::Sidecar) | None => true,
+        Some(ContainerRole::Init | ContainerRole::Ephemeral | ContainerRole::Sandbox) => false,
+    })
+}
+
+/// Where in the timeline a container's events of these kinds are.
+fn evidence(report: &Report, container: &Container, events: &[TimelineEvent]) -> Vec<usize> {
+    let entries = report.timeline.iter().enumerate();
+    entries
+        .filter(|(_, entry)| events.contains(&entry.event) && entry.container == container.name)
+        .map(|(index, _)| index)
+        .collect()
+}
+
+/// `340 ms`, `3.1 s`.
+fn span(ms: f64) -> String {
+    if ms < 999.5 { format!("{ms:.0} ms") } else { format!("{:.1} s", ms / 1000.0) }
+}
+
+/// `1 connection`, `4 connections`.
+fn count(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// PID 1 by name, as a summary calls it.
+fn init(container: &Container) -> String {
+    container.init_comm.as_ref().map_or_else(|| "PID 1".to_owned(), |comm| format!("PID 1 ({comm})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_well_formed() {
+        let mut ids: Vec<&str> = RULES.iter().map(|rule| rule.id).collect();
+        assert!(ids.iter().all(|id| id.chars().all(|c| c.is_ascii_lowercase() || c == '-')));
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), RULES.len());
+    }
+
+    #[test]
+    fn numbers_read_like_speech() {
+        assert_eq!(span(340.2), "340 ms");
+        assert_eq!(span(999.9), "1.0 s");
+        assert_eq!(count(1, "connection"), "1 connection");
+        assert_eq!(count(0, "connection"), "0 connections");
+    }
+}

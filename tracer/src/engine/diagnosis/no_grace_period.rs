@@ -1,0 +1,25 @@
+//! `no-grace-period`: the pod was given no time, or at most a second.
+
+use super::{Fired, Rule, apps, evidence};
+use crate::report::{KillCause, Report, Severity, TimelineEvent};
+
+pub(super) const RULE: Rule = Rule { id: "no-grace-period", severity: Severity::Warning, check };
+
+fn check(report: &Report) -> Vec<Fired> {
+    let short = report.pod.termination_grace_period_seconds.filter(|grace| *grace <= 1.0);
+    let mut fired = Vec::new();
+    for container in apps(report) {
+        let killed = container.kill.as_ref().is_some_and(|kill| kill.cause == KillCause::NoGracePeriod);
+        let summary = match short {
+            _ if killed => "SIGKILL came at once, without a stop signal before it".to_owned(),
+            Some(grace) if container.stop.is_some() => format!("the grace period is {grace} s"),
+            Some(_) | None => continue,
+        };
+        let advice =
+            "Delete without --force and --grace-period=0, and set terminationGracePeriodSeconds to what a drain needs"
+                .to_owned();
+        let evidence = evidence(report, container, &[TimelineEvent::StopSignalSent, TimelineEvent::KillSent]);
+        fired.push(Fired { container: container.name.clone(), summary, evidence, advice });
+    }
+    fired
+}

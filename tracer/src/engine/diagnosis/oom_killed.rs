@@ -1,0 +1,24 @@
+//! `oom-killed`: the kernel's OOM killer chose a process of the pod.
+
+use super::{Fired, Rule, apps, evidence};
+use crate::report::{Report, Severity, TimelineEvent};
+
+pub(super) const RULE: Rule = Rule { id: "oom-killed", severity: Severity::Error, check };
+
+fn check(report: &Report) -> Vec<Fired> {
+    let mut fired = Vec::new();
+    for container in apps(report) {
+        let evidence = evidence(report, container, &[TimelineEvent::OomVictim]);
+        let Some(victim) = evidence.first().and_then(|index| report.timeline.get(*index)) else {
+            continue;
+        };
+        let comm = victim.comm.as_deref().unwrap_or("a process");
+        let pid = victim.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+        let which = if victim.pid == container.init_pid { "PID 1 of its container" } else { "not PID 1" };
+        let summary = format!("the OOM killer chose {comm}{pid}, {which}");
+        let advice =
+            "Raise the container's memory limit, or find what grew: the exit was not the program's own".to_owned();
+        fired.push(Fired { container: container.name.clone(), summary, evidence, advice });
+    }
+    fired
+}

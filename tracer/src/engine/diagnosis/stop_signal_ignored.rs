@@ -1,0 +1,33 @@
+//! `stop-signal-ignored`: the kernel discarded the stop signal, for PID 1 had no handler for it.
+
+use super::{Fired, Rule, apps, evidence, init};
+use crate::report::{Report, Severity, StopDisposition, StopResult, TimelineEvent};
+
+pub(super) const RULE: Rule = Rule { id: "stop-signal-ignored", severity: Severity::Error, check };
+
+fn check(report: &Report) -> Vec<Fired> {
+    let mut fired = Vec::new();
+    for container in apps(report) {
+        let Some(stop) = container.stop.as_ref().filter(|stop| stop.result == StopResult::Ignored) else {
+            continue;
+        };
+        let init = init(container);
+        let signal = &stop.signal;
+        let summary = match stop.disposition {
+            StopDisposition::Ignore => format!("{init} ignores {signal} (SIG_IGN): the kernel discarded it"),
+            StopDisposition::Default
+            | StopDisposition::Handler
+            | StopDisposition::Blocked
+            | StopDisposition::Unknown => {
+                format!("{init} has no {signal} handler: the kernel discarded the signal")
+            }
+        };
+        let advice = format!(
+            "Handle {signal} in the program that runs as PID 1, or run it under an init that forwards signals \
+             (tini, dumb-init); if PID 1 is a shell, start the program with `exec`"
+        );
+        let evidence = evidence(report, container, &[TimelineEvent::StopSignalSent, TimelineEvent::StopSignalIgnored]);
+        fired.push(Fired { container: container.name.clone(), summary, evidence, advice });
+    }
+    fired
+}

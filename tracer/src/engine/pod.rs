@@ -1,0 +1,306 @@
+//! One pod as the engine knows it: takes the kernel's events, and knows when the pod has ended.
+//!
+//! Collects; the conclusions are drawn in `verdict`, the report is put together in `assemble`.
+
+use super::connections::{Change, Connections, Effect};
+use super::container::{Container, Forwarded, Sent};
+use super::facts::Facts;
+use super::runtime_names;
+use crate::input::{
+    Actor, Argv, BootNs, CgroupId, ContainerRole, PreStop, Process, Session, TraceScope, WaitStatus, What,
+};
+use crate::signal::{SIGINT, SIGKILL, SIGQUIT, SIGTERM};
+use std::collections::BTreeMap;
+
+/// `SI_KERNEL`: the kernel itself sent the signal.
+const SI_KERNEL: i32 = 0x80;
+/// Late closes may come this long after the end.
+pub(super) const SETTLE_MS: u64 = 50;
+/// How long a container may outlive the sandbox before the report no longer waits for it.
+const STRAGGLER_MS: u64 = 2_000;
+/// Wait statuses remembered to tell why a socket was closed.
+const MAX_EXITS: usize = 65_536;
+/// Forwarded signals told one by one.
+const MAX_FORWARDED: usize = 64;
+
+/// A pod.
+#[derive(Clone, Debug)]
+pub(super) struct Pod {
+    pub cgroup: CgroupId,
+    /// Its uid; none for a command of `gracetrace run`.
+    pub uid: Option<String>,
+    pub qos_class: Option<&'static str>,
+    pub containers: BTreeMap<CgroupId, Container>,
+    pub connections: Connections,
+    /// Wait statuses of its processes that have ended, by tgid.
+    exits: BTreeMap<u32, WaitStatus>,
+    /// `gracetrace run` asked for the stop.
+    pub stop_requested: Option<(BootNs, String)>,
+    /// Its own cgroup is gone.
+    removed: Option<BootNs>,
+    /// Containers that had a report of their own.
+    pub reported: Vec<CgroupId>,
+}
+
+/// An event about one container of the pod.
+pub(super) struct At<'a> {
+    pub at: BootNs,
+    pub container: CgroupId,
+    pub session: &'a Session,
+    pub facts: &'a Facts,
+}
+
+impl Pod {
+    pub(super) fn new(cgroup: CgroupId) -> Self {
+        Self {
+            cgroup,
+            uid: None,
+            qos_class: None,
+            containers: BTreeMap::new(),
+            connections: Connections::default(),
+            exits: BTreeMap::new(),
+            stop_requested: None,
+            removed: None,
+            reported: Vec::new(),
+        }
+    }
+
+    /// Takes what happened to one of its processes.
+    pub(super) fn process_event(&mut self, at: &At<'_>, what: &What, sender_in_pod: bool) {
+        let Some(container) = self.containers.get_mut(&at.container) else {
+            return;
+        };
+        match what {
+            What::SignalGenerated { target, sender, signal, code, group, result, disposition } => {
+                let sent = Sent {
+                    at: at.at,
+                    signal: *signal,
+                    code: *code,
+                    result: *result,
+                    disposition: *disposition,
+                    sender: sender.clone(),
+                    by_dying_init: *code == SI_KERNEL && sender.exiting && sender.ns_tgid == 1,
+                };
+                signalled(container, at, target, sent, *group, sender_in_pod);
+            }
+            What::SignalDelivered { process, signal, handled } => {
+                let is_stop = container.stop.as_ref().is_some_and(|stop| stop.signal == *signal);
+                if *handled && is_stop && container.is_init(process) && container.delivered.is_none() {
+                    container.delivered = Some(at.at);
+                }
+            }
+            What::ProcessForked { child } => container.forked(child),
+            What::ProcessExecuted { process, argv, parent: _, netns: _ } => {
+                let outside = !sender_in_pod;
+                container.executed(at.at, process, outside, argv.as_ref());
+                if outside && argv.as_ref().is_some_and(|argv| is_pre_stop(at.facts, container, argv)) {
+                    container.begin(at.at);
+                }
+            }
+            What::ProcessExited { process, status, netns: _ } => {
+                if self.exits.len() < MAX_EXITS {
+                    self.exits.insert(process.tgid, *status);
+                }
+                if container.is_init(process) {
+                    container.begin(at.at);
+                }
+                container.exited(at.at, process, *status);
+            }
+            What::OomVictim { process } => container.oom_victims.push((at.at, process.clone())),
+            What::SocketState { .. }
+            | What::SocketReset { .. }
+            | What::CgroupMade { .. }
+            | What::CgroupEmptied { .. }
+            | What::CgroupRemoved { .. } => {}
+        }
+    }
+
+    /// Takes a change of one of its sockets; `container` is the one whose cgroup the socket has.
+    pub(super) fn socket_event(&mut self, at: BootNs, container: Option<CgroupId>, what: &What) {
+        match what {
+            What::SocketState { socket, current, old, new } => {
+                let dying = self.dying(current);
+                let change = Change { socket, current, old: *old, new: *new, dying };
+                let effect = self.connections.state(at, container, &change);
+                if effect == Effect::ListenerClosed
+                    && let Some(container) = container.and_then(|id| self.containers.get_mut(&id))
+                {
+                    container.listener_closed = Some(at);
+                }
+                self.forget_what_is_no_ending();
+            }
+            What::SocketReset { address: Some(address), .. } => self.connections.reset(*address),
+            What::SocketReset { address: None, .. }
+            | What::SignalGenerated { .. }
+            | What::SignalDelivered { .. }
+            | What::ProcessForked { .. }
+            | What::ProcessExecuted { .. }
+            | What::ProcessExited { .. }
+            | What::OomVictim { .. }
+            | What::CgroupMade { .. }
+            | What::CgroupEmptied { .. }
+            | What::CgroupRemoved { .. } => {}
+        }
+    }
+
+    /// A cgroup of it has no process left.
+    pub(super) fn emptied(&mut self, at: BootNs, cgroup: CgroupId) {
+        if let Some(container) = self.containers.get_mut(&cgroup)
+            && container.emptied.is_none()
+        {
+            container.emptied = Some(at);
+        }
+    }
+
+    /// A cgroup of it was removed.
+    pub(super) fn cgroup_removed(&mut self, at: BootNs, cgroup: CgroupId) {
+        if cgroup == self.cgroup {
+            self.removed = Some(at);
+        }
+        self.emptied(at, cgroup);
+    }
+
+    /// When its report is due, once it has ended.
+    pub(super) fn report_at(&self, facts: &Facts) -> Option<BootNs> {
+        if let Some(removed) = self.removed {
+            return Some(removed.plus_ms(SETTLE_MS));
+        }
+        let ended = |container: &Container| container.emptied.or(container.exit.map(|(at, _)| at));
+        let is_sandbox = |container: &&Container| self.role(container, facts) == Some(ContainerRole::Sandbox);
+        let sandbox = self.containers.values().filter(is_sandbox).max_by_key(|container| container.since);
+        let mut others = self.containers.values().filter(|container| !is_sandbox(container)).peekable();
+        others.peek()?;
+        let Some(sandbox) = sandbox else {
+            // no sandbox process: over when nothing runs in any container
+            let emptied: Option<Vec<BootNs>> = others.map(|container| container.emptied).collect();
+            return emptied?.into_iter().max().map(|last| last.plus_ms(SETTLE_MS));
+        };
+        let end = sandbox.exit.map(|(at, _)| at).or(sandbox.emptied)?;
+        let last: Option<Vec<BootNs>> = others.map(ended).collect();
+        match last {
+            Some(ends) => ends.into_iter().max().map(|last| last.max(end).plus_ms(SETTLE_MS)),
+            None => Some(end.plus_ms(STRAGGLER_MS)),
+        }
+    }
+
+    /// Containers that ended while the pod lives on, and when each is to be reported: after `patience_ms`,
+    /// or when one of the same name has been started in its place.
+    pub(super) fn ended_alone(&self, facts: &Facts, patience_ms: u64) -> Vec<(BootNs, CgroupId)> {
+        let name = |container: &Container| {
+            container.id.as_deref().and_then(|id| facts.container(id)).and_then(|facts| facts.name.clone())
+        };
+        let due = |container: &Container| {
+            let (exit, _) = container.exit?;
+            let own = name(container)?;
+            let mut after = self.containers.values().filter(|other| other.since > container.since);
+            let replaced = after.find(|other| other.init.is_some() && name(other).as_ref() == Some(&own));
+            let others_end = self.containers.values().any(|other| other.ending.is_some() && other.exit.is_none());
+            match replaced {
+                Some(next) => Some(next.since.max(exit.plus_ms(SETTLE_MS))),
+                None if others_end => None,
+                None => Some(exit.plus_ms(patience_ms)),
+            }
+        };
+        let open = self.containers.values().filter(|container| !self.reported.contains(&container.cgroup));
+        let apps = open.filter(|container| self.role(container, facts) != Some(ContainerRole::Sandbox));
+        apps.filter_map(|container| due(container).map(|at| (at, container.cgroup))).collect()
+    }
+
+    /// A container has had its own report.
+    pub(super) fn reported(&mut self, container: CgroupId) {
+        self.reported.push(container);
+    }
+
+    /// Whether the end of the whole pod has begun: every container that lived has been asked to stop or has ended.
+    pub(super) fn is_ending(&self, facts: &Facts) -> bool {
+        let mut apps =
+            self.containers.values().filter(|c| self.role(c, facts) != Some(ContainerRole::Sandbox)).peekable();
+        apps.peek().is_some() && apps.all(|container| container.ending.is_some())
+    }
+
+    /// What a container is to the pod, as far as that is known.
+    pub(super) fn role(&self, container: &Container, facts: &Facts) -> Option<ContainerRole> {
+        let id = container.id.as_deref();
+        let sandbox = self.uid.as_deref().and_then(|uid| facts.pod(uid)).and_then(|pod| pod.sandbox_id.as_deref());
+        if id.is_some() && id == sandbox {
+            return Some(ContainerRole::Sandbox);
+        }
+        let told = id.and_then(|id| facts.container(id)).and_then(|facts| facts.role);
+        let paused = container.init.as_ref().is_some_and(|init| init.comm == "pause");
+        // kube-system's own pause image is the sandbox of every runtime that has one
+        told.or_else(|| (paused && sandbox.is_none()).then_some(ContainerRole::Sandbox))
+    }
+
+    /// How `current` ends, if it is a dying process of this pod.
+    fn dying(&self, current: &Actor) -> Option<WaitStatus> {
+        current.exiting.then(|| self.exits.get(&current.tgid).copied()).flatten()
+    }
+
+    /// Connections that end while nothing is being stopped are nobody's loss.
+    fn forget_what_is_no_ending(&mut self) {
+        if self.containers.values().all(|container| container.ending.is_none()) {
+            self.connections.forget_ended();
+        }
+    }
+}
+
+/// Whether these arguments are the container's preStop hook.
+pub(super) fn is_pre_stop(facts: &Facts, container: &Container, argv: &Argv) -> bool {
+    let declared = container.id.as_deref().and_then(|id| facts.container(id)).and_then(|facts| facts.pre_stop.as_ref());
+    match declared {
+        Some(PreStop::Exec { argv: declared }) => argv.runs(declared),
+        Some(PreStop::HttpGet { .. } | PreStop::Sleep { .. }) | None => false,
+    }
+}
+
+fn signalled(container: &mut Container, at: &At<'_>, target: &Process, sent: Sent, group: bool, sender_in_pod: bool) {
+    let to_init = container.is_init(target);
+    if sent.signal == SIGKILL {
+        killed(container, target, sent, group, sender_in_pod);
+        return;
+    }
+    if to_init && !sender_in_pod && container.stop.is_none() && asks_to_stop(at, container, &sent) {
+        container.begin(sent.at);
+        container.stop = Some(sent.clone());
+    }
+    let is_stop = container.stop.as_ref().is_some_and(|stop| stop.signal == sent.signal);
+    if !is_stop {
+        return;
+    }
+    container.signalled.insert(target.tgid);
+    if sender_in_pod && !to_init && container.forwarded.len() < MAX_FORWARDED {
+        let forwarded = Forwarded { at: sent.at, signal: sent.signal, from: sent.sender, to: target.clone() };
+        container.forwarded.push(forwarded);
+    }
+}
+
+fn killed(container: &mut Container, target: &Process, sent: Sent, group: bool, sender_in_pod: bool) {
+    if let Some(tracked) = container.processes.get_mut(&target.tgid) {
+        tracked.killed.get_or_insert(sent.at);
+    }
+    let to_init = container.is_init(target);
+    if sent.by_dying_init && !to_init {
+        container.killed_by_pid_namespace += 1;
+        return;
+    }
+    // inside its own namespace nobody can kill a PID 1: the kernel ignores it
+    let effective = !sender_in_pod || sent.code == SI_KERNEL;
+    if to_init && effective {
+        container.begin(sent.at);
+        // cgroup.kill signals each process by itself, kill() the group
+        container.killed_by_cgroup |= !group && sent.code == 0;
+        container.kill.get_or_insert(sent);
+    }
+}
+
+/// Whether a signal from outside to PID 1 begins its end. A reload (SIGHUP, SIGUSR1 …) by somebody on the node does not.
+fn asks_to_stop(at: &At<'_>, container: &Container, sent: &Sent) -> bool {
+    let declared = container.id.as_deref().and_then(|id| at.facts.container(id)).and_then(|facts| facts.stop_signal);
+    let ordered = match &at.session.scope {
+        TraceScope::Command { stop_signal, .. } => Some(*stop_signal),
+        TraceScope::Node | TraceScope::Pod { .. } => declared,
+    };
+    ordered == Some(sent.signal)
+        || matches!(sent.signal, SIGTERM | SIGINT | SIGQUIT)
+        || (crate::signal::catchable(sent.signal) && runtime_names::is_runtime(&sent.sender))
+}

@@ -1,0 +1,119 @@
+//! The connections of a report: which belong to this end, whose each was, and how many of each fate.
+
+use super::assemble::{Picture, round};
+use super::connections::Ended;
+use super::work;
+use crate::input::{BootNs, CgroupId};
+use crate::report::{Connection, ConnectionCounts, ConnectionEnd, Connections, Direction, Scope, Work};
+
+/// A connection and what is concluded of it.
+pub(super) struct Concluded<'a> {
+    pub at: BootNs,
+    pub end: ConnectionEnd,
+    pub container: Option<String>,
+    pub accepted_after_stop: Option<BootNs>,
+    pub owner: Option<CgroupId>,
+    direction: Direction,
+    work: Work,
+    ended: &'a Ended,
+}
+
+impl<'a> Picture<'a> {
+    pub(super) fn conclude(&self) -> Vec<Concluded<'a>> {
+        let stop = self.stopped_at();
+        let sole = match self.containers.as_slice() {
+            [one] => Some(one.cgroup),
+            _ => None,
+        };
+        let ours = |id: &CgroupId| self.containers.iter().any(|container| container.cgroup == *id);
+        let ended = self.pod.connections.ended().iter();
+        ended
+            .filter(|one| {
+                one.at >= self.start && (self.scope == Scope::Pod || one.container.is_some_and(|id| ours(&id)))
+            })
+            .map(|ended| {
+                let direction = self.pod.connections.direction(ended);
+                let owner = ended.container.or(sole);
+                let container = owner.and_then(|id| self.pod.containers.get(&id)).and_then(|c| self.name(c));
+                let after = ended.opened.filter(|opened| stop.is_some_and(|stop| *opened > stop));
+                let held = ended.end != ConnectionEnd::RefusedInBacklog && direction == Direction::Inbound;
+                Concluded {
+                    at: ended.at,
+                    end: ended.end,
+                    container,
+                    accepted_after_stop: after.filter(|_| held),
+                    owner,
+                    direction,
+                    work: work::lost(ended, direction),
+                    ended,
+                }
+            })
+            .collect()
+    }
+
+    pub(super) fn connections(&self) -> Connections {
+        let limit = self.session.max_connections;
+        let details: Vec<Connection> = self.connections.iter().take(limit).map(|one| self.connection(one)).collect();
+        let omitted = self.connections.len() - details.len();
+        let details_omitted = u64::try_from(omitted).unwrap_or(u64::MAX) + self.pod.connections.uncounted;
+        Connections { counts: self.counts(|_| true), details, details_omitted }
+    }
+
+    fn connection(&self, one: &Concluded<'_>) -> Connection {
+        let ended = one.ended;
+        let counters = ended.counters;
+        let fin = u64::from(ended.peer_closed);
+        // an active opener's SYN is acknowledged as one byte
+        let syn = u64::from(one.direction == Direction::Outbound);
+        Connection {
+            at_ms: self.ms(ended.at),
+            container: one.container.clone(),
+            direction: one.direction,
+            local: ended.local.to_string(),
+            peer: ended.peer.to_string(),
+            end: ended.end,
+            reset: ended.reset,
+            work: one.work,
+            age_ms: ended.opened.map(|opened| round(ended.at.ms_since(opened))),
+            bytes_received: counters.map(|c| c.bytes_received.saturating_sub(fin)),
+            bytes_sent: counters.map(|c| c.bytes_acked.saturating_sub(syn)),
+            unread_bytes: counters.map(|c| u64::from(c.unread).saturating_sub(fin)),
+            unacked_bytes: counters.map(|c| u64::from(c.unacked)),
+        }
+    }
+
+    pub(super) fn counts(&self, wanted: impl Fn(&Concluded<'_>) -> bool) -> ConnectionCounts {
+        let stop = self.stopped_at();
+        let mut counts =
+            ConnectionCounts { open_at_stop: Some(0), accepted_after_stop: stop.map(|_| 0), ..Default::default() };
+        let mut last: Option<BootNs> = None;
+        for one in self.connections.iter().filter(|one| wanted(one)) {
+            let before =
+                stop.is_none() || one.ended.opened.is_none_or(|opened| stop.is_some_and(|stop| opened <= stop));
+            counts.open_at_stop = counts.open_at_stop.map(|open| open + u64::from(before));
+            let lost = match one.end {
+                ConnectionEnd::ClosedGracefully => {
+                    counts.closed_gracefully += 1;
+                    false
+                }
+                ConnectionEnd::ClosedAtExit => {
+                    counts.closed_at_exit += 1;
+                    true
+                }
+                ConnectionEnd::DroppedByKill => {
+                    counts.dropped_by_kill += 1;
+                    true
+                }
+                ConnectionEnd::ResetByPeer | ConnectionEnd::RefusedInBacklog | ConnectionEnd::Unknown => false,
+            };
+            counts.reset += u64::from(one.ended.reset);
+            counts.in_flight += u64::from(lost && work::in_flight(one.work));
+            if let Some(opened) = one.accepted_after_stop {
+                counts.accepted_after_stop = counts.accepted_after_stop.map(|accepted| accepted + 1);
+                last = last.max(Some(opened));
+            }
+        }
+        counts.last_accepted_ms = last.map(|at| self.ms(at));
+        counts
+    }
+}

@@ -1,0 +1,209 @@
+//! Concludes from the facts of a container: outcome, cause of the kill, grace period, trigger.
+
+use super::container::{Container, Sent};
+use super::facts::Facts;
+use super::pod::{Pod, is_pre_stop};
+use super::runtime_names::{is_kubelet, is_runtime, is_systemd};
+use crate::input::{BootNs, Session, TraceScope};
+use crate::report::{GracePeriodSource, KillCause, Outcome, Trigger, TriggerKind};
+use crate::signal;
+
+/// The kubelet takes whole seconds of a preStop hook off the grace period, cutting fractions: a kill
+/// may come this much before the period is over, counted from the hook's start.
+const TRUNCATION_MS: f64 = 1_500.0;
+/// A runtime's timer fires this soon after a whole second.
+const TIMER_SLACK_MS: f64 = 250.0;
+/// An OOM victim other than init counts as the cause of an end that follows this soon.
+const OOM_CONSEQUENCE_MS: f64 = 10_000.0;
+
+/// The grace period and where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Grace {
+    pub ms: f64,
+    pub source: GracePeriodSource,
+}
+
+/// When the container's end began: its preStop hook, its stop signal, the kill, or the exit itself.
+pub(super) fn began(container: &Container, facts: &Facts) -> Option<BootNs> {
+    let pre_stop = pre_stop_at(container, facts);
+    let sent = [&container.stop, &container.kill].into_iter().flatten().map(|sent| sent.at);
+    let exit = container.exit.map(|(at, _)| at);
+    pre_stop.into_iter().chain(sent).chain(exit).chain(container.emptied).min()
+}
+
+/// When the preStop hook that belongs to this end began.
+pub(super) fn pre_stop_at(container: &Container, facts: &Facts) -> Option<BootNs> {
+    let limit = [&container.stop, &container.kill].into_iter().flatten().map(|sent| sent.at).min();
+    let limit = limit.or(container.exit.map(|(at, _)| at))?;
+    container
+        .runtime_execs()
+        .iter()
+        .filter(|(exec, _)| exec.at <= limit)
+        .rfind(|(exec, _)| exec.argv.as_ref().is_some_and(|argv| is_pre_stop(facts, container, argv)))
+        .map(|(exec, _)| exec.at)
+}
+
+/// The grace period as far as it can be known.
+#[expect(clippy::cast_precision_loss, reason = "grace periods are far below 2^53 milliseconds")]
+pub(super) fn grace(pod: &Pod, container: &Container, facts: &Facts, session: &Session) -> Option<Grace> {
+    let from_pod = pod.uid.as_deref().and_then(|uid| facts.pod(uid)).and_then(|pod| pod.grace_ms);
+    let annotated = container.id.as_deref().and_then(|id| facts.container(id)).and_then(|facts| facts.grace_ms);
+    let told = [
+        (from_pod, GracePeriodSource::Pod),
+        (annotated, GracePeriodSource::Annotations),
+        (session.default_grace_ms, GracePeriodSource::Flag),
+    ];
+    let told = told.into_iter().find_map(|(ms, source)| ms.map(|ms| Grace { ms: ms as f64, source }));
+    told.or_else(|| {
+        let (stop, kill) = (container.stop.as_ref()?, container.kill.as_ref()?);
+        let elapsed = kill.at.ms_since(stop.at);
+        (is_runtime(&kill.sender) && on_a_whole_second(elapsed))
+            .then(|| Grace { ms: (elapsed / 1000.0).floor() * 1000.0, source: GracePeriodSource::Inferred })
+    })
+}
+
+/// Why SIGKILL was sent to init.
+pub(super) fn kill_cause(
+    container: &Container,
+    kill: &Sent,
+    grace: Option<Grace>,
+    began: BootNs,
+    session: &Session,
+) -> KillCause {
+    if kill.by_dying_init {
+        return KillCause::PidNamespaceTeardown;
+    }
+    if kill.code != 0 {
+        let chosen = container.oom_victims.iter().any(|(_, victim)| container.is_init(victim));
+        return if chosen { KillCause::Oom } else { KillCause::Unknown };
+    }
+    if is_kubelet(&kill.sender) {
+        return KillCause::Cleanup;
+    }
+    let ours = matches!(session.scope, TraceScope::Command { .. }) && kill.sender.tgid == session.tracer_tgid;
+    if !ours && !is_runtime(&kill.sender) {
+        return if container.killed_by_cgroup { KillCause::CgroupKill } else { KillCause::External };
+    }
+    let Some(stop) = &container.stop else {
+        return KillCause::NoGracePeriod;
+    };
+    let used_up = grace.is_some_and(|grace| kill.at.ms_since(began) >= grace.ms - TRUNCATION_MS.min(grace.ms / 2.0));
+    // a period shortened when the pod was deleted is known only by the runtime's timer
+    if used_up || on_a_whole_second(kill.at.ms_since(stop.at)) {
+        KillCause::GracePeriodExpired
+    } else {
+        KillCause::Cleanup
+    }
+}
+
+/// How the container ended.
+pub(super) fn outcome(container: &Container) -> Outcome {
+    let Some((exit_at, status)) = container.exit else {
+        return Outcome::Unknown;
+    };
+    let init_was_victim = container.oom_victims.iter().any(|(_, victim)| container.is_init(victim));
+    let child_was_victim = container
+        .oom_victims
+        .iter()
+        .any(|(at, _)| (0.0..OOM_CONSEQUENCE_MS).contains(&exit_at.ms_since(*at)) && status.0 != 0);
+    if init_was_victim || child_was_victim {
+        return Outcome::OomKilled;
+    }
+    if status.signal() == Some(signal::SIGKILL) {
+        return if container.kill.is_some() { Outcome::ForceKilled } else { Outcome::Unknown };
+    }
+    match (&container.stop, status.code(), status.signal()) {
+        (Some(stop), None, Some(fatal)) if fatal == stop.signal => Outcome::Terminated,
+        (Some(stop), Some(code), _) if code == 0 || code == 128 + stop.signal => Outcome::Graceful,
+        (Some(_), _, _) => Outcome::Failed,
+        (None, Some(0), _) => Outcome::Completed,
+        (None, _, _) => Outcome::Crashed,
+    }
+}
+
+/// How a pod ended whose app containers ended so: the worst of them.
+pub(super) fn worst(outcomes: impl IntoIterator<Item = Outcome>) -> Outcome {
+    outcomes.into_iter().max_by_key(|outcome| rank(*outcome)).unwrap_or(Outcome::Unknown)
+}
+
+fn rank(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Completed => 0,
+        Outcome::Graceful => 1,
+        Outcome::Terminated => 2,
+        Outcome::Failed => 3,
+        Outcome::Unknown => 4,
+        Outcome::Crashed => 5,
+        Outcome::ForceKilled => 6,
+        Outcome::OomKilled => 7,
+    }
+}
+
+/// What set the end off, as far as a node can know.
+pub(super) fn trigger(pod: &Pod, containers: &[&Container], session: &Session) -> Trigger {
+    let of = |kind, evidence: String| Trigger { kind, evidence: Some(evidence) };
+    if let Some((_, reason)) = &pod.stop_requested {
+        return of(TriggerKind::External, format!("gracetrace run: {reason}"));
+    }
+    let first = containers
+        .iter()
+        .flat_map(|container| [&container.stop, &container.kill])
+        .flatten()
+        .filter(|sent| !sent.by_dying_init)
+        .min_by_key(|sent| sent.at);
+    let oom = containers.iter().flat_map(|container| &container.oom_victims).min_by_key(|(at, _)| *at);
+    if let Some((at, victim)) = oom
+        && first.is_none_or(|sent| sent.at.0 + 1_000_000 >= at.0)
+    {
+        return of(TriggerKind::Oom, format!("the OOM killer chose {} ({})", victim.comm, victim.tgid));
+    }
+    match first {
+        Some(sent) if is_systemd(&sent.sender) => {
+            of(TriggerKind::NodeShutdown, format!("{} from systemd (1)", signal::name(sent.signal)))
+        }
+        Some(sent) if is_runtime(&sent.sender) => of(
+            TriggerKind::Unknown,
+            format!(
+                "{} from the container runtime; why is known to the Kubernetes API alone",
+                signal::name(sent.signal)
+            ),
+        ),
+        Some(sent) if sent.sender.tgid == session.tracer_tgid => {
+            of(TriggerKind::External, format!("gracetrace run: {}", signal::name(sent.signal)))
+        }
+        Some(sent) => {
+            let Sent { sender, signal: number, .. } = sent;
+            of(TriggerKind::External, format!("{} from {} ({})", signal::name(*number), sender.comm, sender.tgid))
+        }
+        None if containers.iter().any(|container| container.exit.is_some()) => {
+            of(TriggerKind::ContainerExit, "PID 1 ended before any stop signal".to_owned())
+        }
+        None => Trigger { kind: TriggerKind::Unknown, evidence: None },
+    }
+}
+
+/// Whether a time is what a timer of whole seconds gives.
+fn on_a_whole_second(ms: f64) -> bool {
+    ms >= 1_000.0 - 1.0 && (ms + 1.0) % 1_000.0 <= TIMER_SLACK_MS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timers_of_whole_seconds() {
+        for (ms, yes) in
+            [(999.5, true), (1003.0, true), (30_012.4, true), (1400.0, false), (400.0, false), (0.3, false)]
+        {
+            assert_eq!(on_a_whole_second(ms), yes, "{ms}");
+        }
+    }
+
+    #[test]
+    fn the_worst_outcome_is_the_pods() {
+        assert_eq!(worst([Outcome::Graceful, Outcome::ForceKilled]), Outcome::ForceKilled);
+        assert_eq!(worst([Outcome::Completed, Outcome::Graceful]), Outcome::Graceful);
+        assert_eq!(worst([]), Outcome::Unknown);
+    }
+}

@@ -1,0 +1,175 @@
+//! The cgroup v2 tree as the file system shows it: where it is mounted, which pods are in it.
+//!
+//! Reads only. A cgroup that goes away while it is looked at is no error, it is just not there.
+
+mod mountinfo;
+mod process;
+
+use crate::engine::cgroup_path;
+use crate::input::{BootNs, CgroupFound, CgroupId, Process};
+use crate::source::clock;
+use crate::text;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+/// How deep the tree is followed; a container may nest cgroups below its own without end.
+const MAX_DEPTH: usize = 32;
+/// How many cgroups of pods are listed; the rest become known when something happens in them.
+const MAX_CGROUPS: usize = 65_536;
+
+/// Why the tree cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// No cgroup2 file system is mounted.
+    #[error(
+        "no cgroup2 file system is mounted: mount one (`mount -t cgroup2 none /sys/fs/cgroup`), or boot with cgroup v2 or hybrid"
+    )]
+    NotMounted,
+    /// A file or folder could not be read or written.
+    #[error("{doing} {path}: {source}")]
+    Io {
+        /// What was being done: `read`, `create`.
+        doing: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+/// A mounted v2 hierarchy.
+#[derive(Clone, Debug)]
+pub struct CgroupTree {
+    root: PathBuf,
+    proc: PathBuf,
+}
+
+impl CgroupTree {
+    /// Finds the mount in `/proc/self/mountinfo` (also a hybrid's `unified`).
+    pub fn find() -> Result<Self, CgroupError> {
+        let path = Path::new("/proc/self/mountinfo");
+        let text = std::fs::read(path).map_err(|source| failed("read", path, source))?;
+        let root = mountinfo::cgroup2_mount(&text).ok_or(CgroupError::NotMounted)?;
+        Ok(Self { root, proc: PathBuf::from("/proc") })
+    }
+
+    /// Where it is mounted.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The id of a cgroup: its directory's inode number.
+    pub fn id(&self, path: &str) -> Result<CgroupId, CgroupError> {
+        inode(&self.folder(path)?)
+    }
+
+    /// Every cgroup that belongs to a pod (the pod's own, its containers', and those nested inside), parents before children.
+    pub fn pods(&self) -> Result<Vec<CgroupFound>, CgroupError> {
+        let root = Place { folder: self.root.clone(), path: String::new(), depth: 0, pod: None };
+        self.walk(&root, clock::boot_now())
+    }
+
+    /// One cgroup and those below it, as part of the pod whose own cgroup is `pod`.
+    pub fn subtree(&self, path: &str, pod: CgroupId) -> Result<Vec<CgroupFound>, CgroupError> {
+        let place =
+            Place { folder: self.folder(path)?, path: path.trim_end_matches('/').to_owned(), depth: 0, pod: Some(pod) };
+        self.walk(&place, clock::boot_now())
+    }
+
+    /// The directory of a cgroup; never one outside the tree.
+    fn folder(&self, path: &str) -> Result<PathBuf, CgroupError> {
+        let relative = Path::new(path.trim_start_matches('/'));
+        if relative.components().all(|part| matches!(part, Component::Normal(_))) {
+            return Ok(self.root.join(relative));
+        }
+        Err(failed("read", Path::new(path), io::Error::new(io::ErrorKind::InvalidInput, "not a path of a cgroup")))
+    }
+
+    /// Depth first, so that parents come before their children; siblings by name.
+    fn walk(&self, start: &Place, at: BootNs) -> Result<Vec<CgroupFound>, CgroupError> {
+        // only the start must be readable: whatever is below it may be gone at any moment
+        let mut pending = children(start).map_err(|source| failed("read", &start.folder, source))?;
+        let mut found = Vec::new();
+        self.look(start, at, &mut found);
+        while let Some(mut place) = pending.pop() {
+            if found.len() >= MAX_CGROUPS {
+                tracing::warn!("over {MAX_CGROUPS} cgroups belong to pods: the rest is left out");
+                break;
+            }
+            if place.pod.is_none() && cgroup_path::parse(&place.path).is_some() {
+                let Ok(id) = inode(&place.folder) else { continue };
+                place.pod = Some(id);
+            }
+            self.look(&place, at, &mut found);
+            if place.depth < MAX_DEPTH {
+                match children(&place) {
+                    Ok(below) => pending.extend(below),
+                    Err(error) => tracing::debug!("cgroup {}: {error}", place.path),
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Adds a cgroup that belongs to a pod, if it is still there.
+    fn look(&self, place: &Place, at: BootNs, found: &mut Vec<CgroupFound>) {
+        let Some(pod) = place.pod else { return };
+        let Ok(id) = inode(&place.folder) else { return };
+        let processes = self.processes(&place.folder);
+        found.push(CgroupFound { at, id, pod, path: text::clean(&place.path), processes });
+    }
+
+    /// The processes in one cgroup, oldest first.
+    fn processes(&self, folder: &Path) -> Vec<Process> {
+        // a threaded cgroup has no list of processes (EOPNOTSUPP): they are those of its domain above
+        let Ok(list) = std::fs::read_to_string(folder.join("cgroup.procs")) else { return Vec::new() };
+        // 0 stands for a process that is not visible in this PID namespace
+        let tgids = list.lines().filter_map(|line| line.parse().ok()).filter(|tgid| *tgid != 0);
+        let mut processes: Vec<Process> = tgids.filter_map(|tgid| process::read(&self.proc, tgid)).collect();
+        processes.sort_by_key(|process| (process.start, process.tgid));
+        processes
+    }
+}
+
+/// A cgroup on the way through the tree.
+#[derive(Debug)]
+struct Place {
+    folder: PathBuf,
+    /// Below the v2 root, starting with `/`; empty for the root.
+    path: String,
+    /// Below the start of the walk.
+    depth: usize,
+    /// The pod that it belongs to.
+    pod: Option<CgroupId>,
+}
+
+/// The directories in a cgroup's, last name first; links are not followed.
+fn children(place: &Place) -> io::Result<Vec<Place>> {
+    let mut names: Vec<_> = std::fs::read_dir(&place.folder)?
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.file_name())
+        .collect();
+    names.sort_by(|a, b| b.cmp(a));
+    let below = |name: &OsStr| Place {
+        folder: place.folder.join(name),
+        path: format!("{}/{}", place.path, name.to_string_lossy()),
+        depth: place.depth + 1,
+        pod: place.pod,
+    };
+    Ok(names.iter().map(|name| below(name)).collect())
+}
+
+fn inode(folder: &Path) -> Result<CgroupId, CgroupError> {
+    let metadata = std::fs::symlink_metadata(folder).map_err(|source| failed("read", folder, source))?;
+    Ok(CgroupId(metadata.ino()))
+}
+
+fn failed(doing: &'static str, path: &Path, source: io::Error) -> CgroupError {
+    CgroupError::Io { doing, path: PathBuf::from(text::clean(&path.to_string_lossy())), source }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! The walk, over a folder that looks like a cgroup tree.
+
+use super::*;
+use std::fs;
+
+const POD: &str = "/kubepods/burstable/pod0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
+const OTHER: &str = "/kubepods/podffffffff-eeee-dddd-cccc-bbbbbbbbbbbb";
+const ID: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+const NOW: BootNs = BootNs(7);
+
+struct Fake {
+    folder: tempfile::TempDir,
+    tree: CgroupTree,
+}
+
+fn fake() -> Fake {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tree = CgroupTree { root: folder.path().join("cgroup"), proc: folder.path().join("proc") };
+    fs::create_dir_all(&tree.root).expect("a folder");
+    Fake { folder, tree }
+}
+
+impl Fake {
+    fn cgroup(&self, path: &str, tgids: &[u32]) -> CgroupId {
+        let folder = self.tree.root.join(&path[1..]);
+        fs::create_dir_all(&folder).expect("a folder");
+        let list = tgids.iter().map(u32::to_string).collect::<Vec<_>>().join("\n");
+        fs::write(folder.join("cgroup.procs"), list).expect("a file");
+        self.tree.id(path).expect("its id")
+    }
+
+    fn process(&self, tgid: u32, ticks: u64) {
+        let folder = self.folder.path().join("proc").join(tgid.to_string());
+        fs::create_dir_all(&folder).expect("a folder");
+        let stat = format!("{tgid} (my (app)) S 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 {ticks} 0\n");
+        fs::write(folder.join("stat"), stat).expect("a file");
+        fs::write(folder.join("status"), format!("Name:\tx\nNSpid:\t{tgid}\t1\n")).expect("a file");
+    }
+
+    fn walk(&self) -> Vec<CgroupFound> {
+        let root = Place { folder: self.tree.root.clone(), path: String::new(), depth: 0, pod: None };
+        self.tree.walk(&root, NOW).expect("a tree")
+    }
+}
+
+#[test]
+fn pods_come_with_all_below_them() {
+    let fake = fake();
+    fake.cgroup("/system.slice/ssh.service", &[5]);
+    let other = fake.cgroup(OTHER, &[]);
+    let pod = fake.cgroup(POD, &[]);
+    let container = format!("{POD}/{ID}");
+    fake.cgroup(&container, &[30, 20, 0, 404]);
+    // a container may name the cgroups inside its own like those of another pod
+    let nested = format!("{container}{OTHER}");
+    fake.cgroup(&nested, &[]);
+    fake.process(30, 100);
+    fake.process(20, 200);
+
+    let found = fake.walk();
+    let paths: Vec<_> = found.iter().map(|found| (found.path.as_str(), found.pod)).collect();
+    let inside = format!("{container}/kubepods");
+    assert_eq!(paths, [(POD, pod), (&container, pod), (&inside, pod), (&nested, pod), (OTHER, other)],);
+    let processes = &found[1].processes;
+    let expected = |tgid, ticks: u64| Process {
+        tgid,
+        start: BootNs(ticks * 10_000_000),
+        ns_tgid: 1,
+        parent_tgid: 1,
+        comm: "my (app)".into(),
+    };
+    assert_eq!(*processes, [expected(30, 100), expected(20, 200)]);
+    assert!(found.iter().all(|found| found.at == NOW && fake.tree.id(&found.path).expect("its id") == found.id));
+}
+
+#[test]
+fn a_subtree_belongs_to_the_given_pod() {
+    let fake = fake();
+    let own = fake.cgroup("/gracetrace-run", &[]);
+    let below = fake.cgroup("/gracetrace-run/x", &[]);
+    let place = |path: &str| Place {
+        folder: fake.tree.folder(path).expect("a path"),
+        path: path.into(),
+        depth: 0,
+        pod: Some(own),
+    };
+    let found = fake.tree.walk(&place("/gracetrace-run"), NOW).expect("a tree");
+    assert_eq!(found.iter().map(|found| (found.id, found.pod)).collect::<Vec<_>>(), [(own, own), (below, own)]);
+    assert!(fake.tree.walk(&place("/gone"), NOW).is_err());
+}
+
+#[test]
+fn links_and_endless_nesting_are_not_followed() {
+    let fake = fake();
+    fake.cgroup(POD, &[]);
+    std::os::unix::fs::symlink(&fake.tree.root, fake.tree.root.join(&POD[1..]).join("loop")).expect("a link");
+    fake.cgroup(&format!("{POD}{}", "/x".repeat(100)), &[]);
+    let found = fake.walk();
+    assert!(found.iter().all(|found| !found.path.contains("loop")));
+    assert_eq!(found.len(), 1 + MAX_DEPTH - 3);
+}
+
+#[test]
+fn no_path_leads_out_of_the_tree() {
+    let fake = fake();
+    for path in ["/../x", "/a/../../x", "/..", "//../x"] {
+        let error = fake.tree.id(path).expect_err(path).to_string();
+        assert!(error.contains("not a path of a cgroup") && !error.contains('\n'), "{error}");
+    }
+    let error = fake.tree.id("/gone").expect_err("no such cgroup").to_string();
+    assert!(error.starts_with("read ") && error.contains("/gone: ") && !error.contains('\n'), "{error}");
+    assert!(fake.tree.id("/").is_ok());
+}

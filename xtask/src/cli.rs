@@ -1,0 +1,93 @@
+//! The command line, as data: no behaviour.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Set-up, build, demo and tests of gracetrace
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Find or install what the build (or the tests) need
+    Setup {
+        /// What the machine is to be made fit for
+        #[arg(long = "for", value_enum, default_value_t = Purpose::Build)]
+        purpose: Purpose,
+    },
+    /// Set up, then build target/release/gracetrace
+    Build {
+        /// Without optimization, into target/debug
+        #[arg(long)]
+        debug: bool,
+    },
+    /// Build, then stop a server that has live clients, and show the report
+    Demo,
+    /// Set up for tests, then run them, tier by tier
+    Test(Selection),
+    /// Formatting, clippy, rustdoc, warnings of the eBPF programs, tidy
+    Lint,
+    /// The rules of this repository that a machine can check
+    Tidy,
+    /// The server that the demo stops
+    #[command(hide = true)]
+    DemoServer {
+        /// Port on 127.0.0.1
+        #[arg(long)]
+        port: u16,
+    },
+}
+
+/// What a machine is set up for.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Purpose {
+    /// To build gracetrace
+    Build,
+    /// To build it and to run every test tier
+    Test,
+}
+
+/// Which tests to run.
+#[derive(Args)]
+pub(crate) struct Selection {
+    /// Tiers to run; all if none is named
+    #[arg(value_enum)]
+    pub(crate) tiers: Vec<Tier>,
+    /// Leave a tier out; may be given several times
+    #[arg(long, value_enum, value_name = "TIER")]
+    pub(crate) without: Vec<Tier>,
+    /// What follows `--` goes to each test program: a filter, `--nocapture`, …
+    #[arg(last = true)]
+    pub(crate) arguments: Vec<String>,
+}
+
+/// A test tier, from the cheapest to the dearest; they run in this order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Tier {
+    /// Tests inside the crates, and the examples in their documentation
+    Unit,
+    /// Recorded event logs give the reports they gave
+    Replay,
+    /// What holds for any input
+    Properties,
+    /// The program from outside: flags, messages, exit codes
+    Cli,
+    /// Victims in fresh cgroups under this kernel; needs root
+    Kernel,
+    /// Pods of a real containerd; needs root
+    Containerd,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

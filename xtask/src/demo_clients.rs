@@ -1,0 +1,108 @@
+//! The clients of the demo: some ask again and again, some download an export. They know only what a
+//! client can know: whether an answer was whole.
+
+use crate::demo_server::{PAUSE, PIECE, PIECES};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Clients that ask for something small, on one connection each.
+pub(crate) const REQUESTERS: usize = 4;
+/// Clients that download.
+pub(crate) const EXPORTS: usize = 2;
+
+/// How long a client waits for the server to listen, the tracer's start included.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The clients at work.
+pub(crate) struct Clients {
+    requesters: Vec<JoinHandle<u64>>,
+    exports: Vec<JoinHandle<bool>>,
+    over: Arc<AtomicBool>,
+}
+
+/// What all clients together have seen.
+pub(crate) struct Seen {
+    /// Whole answers to small requests.
+    pub(crate) answers: u64,
+    /// Downloads that began and did not end.
+    pub(crate) exports_cut: usize,
+}
+
+impl Clients {
+    pub(crate) fn start(port: u16) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let requester = |_| {
+            let over = Arc::clone(&over);
+            thread::spawn(move || connect(port, &over).map_or(0, |stream| ask(&stream)))
+        };
+        let export = |_| {
+            let over = Arc::clone(&over);
+            thread::spawn(move || connect(port, &over).is_some_and(download))
+        };
+        let (requesters, exports) = ((0..REQUESTERS).map(requester).collect(), (0..EXPORTS).map(export).collect());
+        Self { requesters, exports, over }
+    }
+
+    /// Collects what they saw once the server is gone.
+    pub(crate) fn finish(self) -> Seen {
+        self.over.store(true, Ordering::Relaxed);
+        let answers = self.requesters.into_iter().filter_map(|client| client.join().ok()).sum();
+        let exports_cut = self.exports.into_iter().filter_map(|client| client.join().ok()).filter(|cut| *cut).count();
+        Seen { answers, exports_cut }
+    }
+}
+
+/// Connects as soon as the server listens.
+fn connect(port: u16, over: &AtomicBool) -> Option<TcpStream> {
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE && !over.load(Ordering::Relaxed) {
+        if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
+            return Some(stream);
+        }
+        thread::sleep(PAUSE / 5);
+    }
+    None
+}
+
+/// Asks until the server ends the connection; how many answers came.
+fn ask(stream: &TcpStream) -> u64 {
+    let mut answers = 0;
+    while matches!(request(stream), Ok(true)) {
+        answers += 1;
+        if !stays_open(stream) {
+            break;
+        }
+    }
+    answers
+}
+
+/// One small request; whether the answer was whole.
+fn request(mut stream: &TcpStream) -> io::Result<bool> {
+    stream.set_read_timeout(None)?;
+    stream.write_all(b"GET /hello HTTP/1.1\r\nHost: demo\r\n\r\n")?;
+    for line in BufReader::new(stream).lines() {
+        if line? == "ok" {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Pauses; whether the server has kept the connection for another request, as a client with a pool looks.
+fn stays_open(stream: &TcpStream) -> bool {
+    let waits = stream.set_read_timeout(Some(PAUSE)).and_then(|()| stream.peek(&mut [0]));
+    waits.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+}
+
+/// Downloads; whether it began and was cut short.
+fn download(mut stream: TcpStream) -> bool {
+    let sent = stream.write_all(b"GET /export HTTP/1.1\r\nHost: demo\r\n\r\n");
+    let mut received = Vec::new();
+    let ended = stream.read_to_end(&mut received);
+    let begun = sent.is_ok() && !received.is_empty();
+    begun && (ended.is_err() || received.len() < PIECES * PIECE.len())
+}
