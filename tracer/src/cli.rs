@@ -70,7 +70,7 @@ pub struct TraceArgs {
     /// Grace period of pods whose own cannot be read, like 30s
     #[arg(long, env = "GRACETRACE_GRACE_PERIOD", value_name = "DURATION", value_parser = values::duration)]
     pub grace_period: Option<Duration>,
-    /// The container runtime's socket, instead of the usual places: unix:///run/containerd/containerd.sock
+    /// The container runtime's socket, instead of the usual places, like `unix:///run/containerd/containerd.sock`
     #[arg(long, env = "GRACETRACE_RUNTIME_ENDPOINT", value_name = "ENDPOINT")]
     pub runtime_endpoint: Option<String>,
     /// How reports are written, what else is kept of them, and how to trace.
@@ -157,7 +157,7 @@ pub struct ProbeArgs {
     /// Keep everything that was seen in this file, for `gracetrace replay`
     #[arg(long, env = "GRACETRACE_RECORD", value_name = "FILE")]
     pub record: Option<PathBuf>,
-    /// This node's name, for the reports (default: $NODE_NAME, else the host name)
+    /// This node's name, for the reports (default: `$NODE_NAME`, else the host name)
     #[arg(long, env = "GRACETRACE_NODE", value_name = "NAME")]
     pub node: Option<String>,
     /// How many connections a report lists one by one; all are counted
@@ -282,7 +282,7 @@ mod tests {
             ("gracetrace --pod Web", "a pod name cannot contain upper-case letters"),
             ("gracetrace --pod web -n a.b", "a namespace cannot contain '.'"),
             ("gracetrace --timeout 60s", "--timeout is for --pod"),
-            ("gracetrace --pod web --timeout -5s", "--timeout"),
+            ("gracetrace --pod web --timeout=-5s", "cannot be negative"),
             ("gracetrace --grace-period 5s run -- true", "--grace-period before `run` would do nothing"),
             ("gracetrace run", "<CMD>"),
             ("gracetrace run --stop-signal KILL -- true", "cannot be caught"),

@@ -49,7 +49,7 @@ pub(super) fn kernel_release() -> String {
     text::clean(&rustix::system::uname().release().to_string_lossy())
 }
 
-/// `--node`, else what a DaemonSet passes down from the API, else the host's name.
+/// `--node`, else what a `DaemonSet` passes down from the API, else the host's name.
 fn node(asked: Option<String>) -> Option<String> {
     let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
     let passed = || std::env::var("NODE_NAME").ok().filter(|name| !name.is_empty());

@@ -152,7 +152,7 @@ impl Target {
     }
 
     /// Other targets, in other namespaces than this one. Several of one namespace are one pod and its
-    /// successor (a StatefulSet's).
+    /// successor (a `StatefulSet`'s).
     fn rivals(&self, facts: &PodFacts, existing: bool) -> Rivals {
         let own = facts.namespace.clone().unwrap_or_default();
         let others: Vec<&Seen> =

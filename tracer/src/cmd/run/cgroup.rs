@@ -5,7 +5,7 @@ use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How many names are tried, should somebody else's cgroup be in the way.
@@ -28,26 +28,22 @@ impl RunCgroup {
     pub(super) fn create(tree: &CgroupTree) -> anyhow::Result<Self> {
         let base = format!("gracetrace-run-{}", std::process::id());
         let mut name = base.clone();
-        for attempt in 1..=NAMES {
+        let mut attempt = 1;
+        loop {
             let folder = tree.root().join(&name);
             match fs::create_dir(&folder) {
                 Ok(()) => return Ok(Self { path: format!("/{name}"), folder }),
                 // left by one that was killed, or made by one in another PID namespace
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempt < NAMES => {
                     name = format!("{base}-{attempt}");
+                    attempt += 1;
                 }
                 Err(error) => {
-                    let advice = match error.kind() {
-                        io::ErrorKind::PermissionDenied => "run gracetrace as root",
-                        io::ErrorKind::ReadOnlyFilesystem => "the cgroup file system has to be mounted writable",
-                        _ => "`gracetrace doctor` says how cgroups are mounted here",
-                    };
-                    return Err(error)
-                        .with_context(|| format!("cannot make a cgroup at {} ({advice})", folder.display()));
+                    let place = format!("cannot make a cgroup at {} ({})", folder.display(), advice(&error));
+                    return Err(error).context(place);
                 }
             }
         }
-        unreachable!("the last attempt returns")
     }
 
     /// `cgroup.procs`, open for writing: who writes `0` to it is in the cgroup.
@@ -68,19 +64,7 @@ impl RunCgroup {
     pub(super) fn kill(&self) {
         // in one go since Linux 5.14, and without a race against forks
         if fs::write(self.folder.join("cgroup.kill"), "1").is_err() {
-            self.kill_each(&self.folder);
-        }
-    }
-
-    fn kill_each(&self, folder: &std::path::Path) {
-        for pid in fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default().lines() {
-            if let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) {
-                // it may have gone by itself
-                let _ = kill_process(pid, Signal::KILL);
-            }
-        }
-        for below in children(folder) {
-            self.kill_each(&below);
+            kill_each(&self.folder);
         }
     }
 }
@@ -104,15 +88,37 @@ impl Drop for RunCgroup {
     }
 }
 
+fn kill_each(folder: &Path) {
+    for pid in fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default().lines() {
+        if let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) {
+            // it may have gone by itself
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+    for below in children(folder) {
+        kill_each(&below);
+    }
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        "run gracetrace as root"
+    } else if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
+        "the cgroup file system has to be mounted writable"
+    } else {
+        "`gracetrace doctor` says how cgroups are mounted here"
+    }
+}
+
 /// Removes a cgroup and those the command made below it.
-fn remove(folder: &std::path::Path) -> io::Result<()> {
+fn remove(folder: &Path) -> io::Result<()> {
     for below in children(folder) {
         remove(&below)?;
     }
     fs::remove_dir(folder)
 }
 
-fn children(folder: &std::path::Path) -> Vec<PathBuf> {
+fn children(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
 }

@@ -30,7 +30,7 @@ impl Main {
         door: File,
         pid_namespace: bool,
     ) -> anyhow::Result<(Self, oneshot::Receiver<()>)> {
-        let child = spawn::spawn(words, door, pid_namespace).map_err(|error| refusal(words, error))?;
+        let child = spawn::spawn(words, door, pid_namespace).map_err(|error| refusal(words, &error))?;
         let pid = Pid::from_child(&child);
         let main = Self { child, pid };
         let (sender, gone) = oneshot::channel();
@@ -66,12 +66,14 @@ impl Drop for Main {
     }
 }
 
-fn refusal(words: &[OsString], error: io::Error) -> anyhow::Error {
+fn refusal(words: &[OsString], error: &io::Error) -> anyhow::Error {
     let program = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
-    let advice = match error.kind() {
-        io::ErrorKind::NotFound => "is it spelt right, and in $PATH?",
-        io::ErrorKind::PermissionDenied => "is it executable?",
-        _ => "does it run without gracetrace?",
+    let advice = if error.kind() == io::ErrorKind::NotFound {
+        "is it spelt right, and in $PATH?"
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        "is it executable?"
+    } else {
+        "does it run without gracetrace?"
     };
     let text = error.to_string();
     let reason = text.split(" (os error").next().unwrap_or(&text);
@@ -84,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_command_that_cannot_run_is_one_line() {
-        let error = refusal(&["foo".into()], io::Error::from_raw_os_error(2));
+        let error = refusal(&["foo".into()], &io::Error::from_raw_os_error(2));
         assert_eq!(error.to_string(), "cannot run foo: No such file or directory: is it spelt right, and in $PATH?");
     }
 }
