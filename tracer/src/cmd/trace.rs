@@ -1,0 +1,177 @@
+//! `gracetrace` and `gracetrace --pod NAME`: traces pods from the kernel until told to stop, or until
+//! the one pod has ended.
+
+use super::signals::Signals;
+use super::{Exit, console, reports, session};
+use crate::cli::{TraceArgs, duration_text};
+use crate::input::{PodFacts, TraceScope};
+use crate::pipeline::{Parts, Pipeline, Target};
+use crate::source::cgroupfs::CgroupTree;
+use crate::source::runtime;
+use anyhow::{Context, anyhow};
+use std::pin::pin;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// Traces.
+pub(super) async fn trace(args: &TraceArgs, kernel_log: bool) -> anyhow::Result<Exit> {
+    let mut signals = Signals::new()?;
+    if let Some(endpoint) = &args.runtime_endpoint {
+        runtime::check_endpoint(endpoint)
+            .await
+            .map_err(|line| anyhow!(line))
+            .context("cannot use --runtime-endpoint")?;
+    }
+    let mut pipeline = start(args, kernel_log)?;
+    let stopped = match &args.pod {
+        Some(name) => watch_pod(args, name, &mut pipeline, &mut signals).await?,
+        None => watch_node(&mut pipeline, &mut signals).await?,
+    };
+    match stopped {
+        Watched::Reported => Ok(Exit::Done),
+        Watched::TimedOut => {
+            pipeline.flush();
+            Ok(Exit::TimedOut)
+        }
+        Watched::Stopped => {
+            signals.end_at_next();
+            pipeline.finish().await?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// Why watching came to its end.
+enum Watched {
+    Reported,
+    TimedOut,
+    /// A signal asked for it.
+    Stopped,
+}
+
+fn start(args: &TraceArgs, kernel_log: bool) -> anyhow::Result<Pipeline> {
+    let namespace = args.only_namespace();
+    let scope = match &args.pod {
+        Some(name) => TraceScope::Pod { namespace: namespace.map(str::to_owned), name: name.clone() },
+        None => TraceScope::Node,
+    };
+    let tree = CgroupTree::find().context("cannot trace")?;
+    let probes = session::load_probes(&args.probes, true, kernel_log)?;
+    let session = session::begin(&args.probes, &probes, scope, args.grace_period);
+    let log = session::record(&args.probes, &session)?;
+    let output = reports::to_stdout(args.output, &session.scope, namespace);
+    // the daemon outlives a full disk, one report does not
+    let output = if args.pod.is_some() { output } else { output.enduring() };
+    let mut pipeline = Pipeline::start(Parts { probes, session, log, output })?;
+    let target = args.pod.as_ref().map(|name| Target::new(namespace, name));
+    pipeline.resolve(args.runtime_endpoint.clone(), target);
+    let pods = pipeline.adopt(&tree)?;
+    if args.pod.is_none() {
+        console::say(&format!("tracing every pod on this node ({pods} now)…"));
+    }
+    Ok(pipeline)
+}
+
+async fn watch_node(pipeline: &mut Pipeline, signals: &mut Signals) -> anyhow::Result<Watched> {
+    loop {
+        tokio::select! {
+            step = pipeline.next() => step?,
+            _ = signals.next() => return Ok(Watched::Stopped),
+        }
+    }
+}
+
+async fn watch_pod(
+    args: &TraceArgs,
+    name: &str,
+    pipeline: &mut Pipeline,
+    signals: &mut Signals,
+) -> anyhow::Result<Watched> {
+    let mut asked = Some(ask(args, name));
+    let mut told = Told::default();
+    let mut timeout = pin!(pass(args.timeout));
+    while pipeline.reports() == 0 {
+        tokio::select! {
+            step = pipeline.next() => step?,
+            _ = signals.next() => return Ok(Watched::Stopped),
+            pods = answer(&mut asked) => pipeline.targets_named(pods)?,
+            () = &mut timeout => {
+                console::say(&too_long(pipeline, args.timeout.unwrap_or_default()));
+                return Ok(Watched::TimedOut);
+            }
+        }
+        told.progress(pipeline, asked.is_none());
+    }
+    Ok(Watched::Reported)
+}
+
+/// Asks every source for pods of that name, beside the tracing.
+fn ask(args: &TraceArgs, name: &str) -> JoinHandle<Vec<PodFacts>> {
+    let (endpoint, namespace) = (args.runtime_endpoint.clone(), args.only_namespace().map(str::to_owned));
+    let name = name.to_owned();
+    tokio::spawn(async move { runtime::pods_named(endpoint.as_deref(), namespace.as_deref(), &name).await })
+}
+
+/// The answer, once; for ever after, nothing.
+async fn answer(asked: &mut Option<JoinHandle<Vec<PodFacts>>>) -> Vec<PodFacts> {
+    let Some(task) = asked else { return std::future::pending().await };
+    let pods = task.await.unwrap_or_else(|error| {
+        tracing::warn!("nobody could be asked for the pod: {error}");
+        Vec::new()
+    });
+    *asked = None;
+    pods
+}
+
+async fn pass(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What was said on stderr already.
+#[derive(Default)]
+struct Told {
+    waiting: bool,
+    tracing: bool,
+}
+
+impl Told {
+    /// Says what is waited for, each thing once.
+    fn progress(&mut self, pipeline: &Pipeline, asked: bool) {
+        let Some(target) = pipeline.target() else { return };
+        if let Some(found) = target.found() {
+            if !std::mem::replace(&mut self.tracing, true) {
+                console::say(&format!("tracing {}{}…", found.name, containers(found.containers)));
+            }
+        } else if asked && !std::mem::replace(&mut self.waiting, true) {
+            console::say(&format!("waiting for pod {} on this node…", target.wanted()));
+        }
+    }
+}
+
+/// `--timeout` passed: what was seen until then.
+fn too_long(pipeline: &Pipeline, limit: Duration) -> String {
+    let limit = duration_text(&limit);
+    match pipeline.target().map(|target| (target.found(), target.wanted())) {
+        Some((Some(found), _)) => format!(
+            "gracetrace: --timeout {limit} passed: {}{} is here, its termination was not seen",
+            found.name,
+            containers(found.containers)
+        ),
+        Some((None, wanted)) => {
+            format!("gracetrace: --timeout {limit} passed: no pod {wanted} came to this node; is it on another one?")
+        }
+        None => format!("gracetrace: --timeout {limit} passed"),
+    }
+}
+
+/// How many, if any is known; a new pod has none yet.
+fn containers(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => " (1 container)".to_owned(),
+        more => format!(" ({more} containers)"),
+    }
+}

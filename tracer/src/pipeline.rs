@@ -1,1 +1,0 @@
-//! Joins sources, log, engine and sinks while tracing.

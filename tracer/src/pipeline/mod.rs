@@ -1,0 +1,330 @@
+//! Joins sources, log, engine and sinks while tracing: everything that can wake the program ends here
+//! as one [`Input`] after the other, in the order in which it happened as far as that can be known.
+//!
+//! - Kernel records are held until everything older has surely arrived, then handed in by time.
+//! - What gracetrace itself did (a stop request) takes its place among them.
+//! - Facts about pods are handed in when they are learnt; the engine copes with late ones.
+//! - A tick never runs ahead of a record, and losses are told before a tick can finish a report.
+
+mod core;
+mod output;
+mod target;
+
+pub use output::Output;
+pub use target::{Ambiguous, Found, Target, Verdict};
+
+use self::core::Core;
+use crate::engine::cgroup_path;
+use crate::input::{BootNs, CgroupFound, CgroupId, Event, Input, PodFacts, Session, What};
+use crate::log::Writer;
+use crate::source::cgroupfs::CgroupTree;
+use crate::source::clock;
+use crate::source::probe::order::Order;
+use crate::source::probe::{Batch, Probes, decode};
+use crate::source::runtime::Resolver;
+use anyhow::{Context, anyhow};
+use std::collections::{BTreeSet, VecDeque};
+use std::fs::File;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Interval, MissedTickBehavior, timeout_at};
+
+/// Batches of records that may wait; a full queue makes the reader wait, and then the ring fills.
+const BATCHES: usize = 64;
+/// Facts about pods that may wait.
+const FACTS: usize = 1024;
+/// How long records are held back behind the reader, for clocks of CPUs that differ.
+const HOLD_NS: u64 = 1_000_000;
+/// How often losses and the clock are looked at, and the log is written out.
+const BEAT: Duration = Duration::from_millis(250);
+/// The wall clock is told again after this long …
+const CLOCK_EVERY_NS: u64 = 60_000_000_000;
+/// … or when it has moved this much.
+const CLOCK_MOVED_NS: u64 = 1_000_000;
+/// How long the end waits for the reader to have caught up.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// Everything between the sources and the sinks.
+#[derive(Debug)]
+pub struct Pipeline {
+    core: Core,
+    probes: Probes,
+    batches: mpsc::Receiver<Batch>,
+    facts: mpsc::Receiver<Input>,
+    resolver: Option<Resolver>,
+    target: Option<Target>,
+    order: Order,
+    /// Inputs of our own that wait for older records; oldest first.
+    own: VecDeque<(BootNs, Input)>,
+    /// Every record older than this has arrived.
+    arrived: BootNs,
+    beat: Interval,
+    clock_told: (BootNs, i64),
+}
+
+/// What a pipeline is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Attached probes.
+    pub probes: Probes,
+    /// What the engine and the log begin with.
+    pub session: Session,
+    /// The log that is wanted.
+    pub log: Option<Writer<File>>,
+    /// Where reports go.
+    pub output: Output,
+}
+
+impl Pipeline {
+    /// Begins to read the ring. Must be called inside a tokio runtime.
+    pub fn start(parts: Parts) -> anyhow::Result<Self> {
+        let Parts { mut probes, session, log, output } = parts;
+        let (batch_sender, batches) = mpsc::channel(BATCHES);
+        probes.spawn_reader(batch_sender).context("cannot read the probes' ring buffer")?;
+        let mut beat = tokio::time::interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let clock_told = (session.started_at, session.wall_offset_ns);
+        Ok(Self {
+            core: Core::new(session, log, output),
+            probes,
+            batches,
+            // closed: nobody learns facts until `resolve` is called
+            facts: mpsc::channel(1).1,
+            resolver: None,
+            target: None,
+            order: Order::default(),
+            own: VecDeque::new(),
+            arrived: BootNs(0),
+            beat,
+            clock_told,
+        })
+    }
+
+    /// Finds out in the background who the pods are; with a target, traces no others for longer than
+    /// it takes to tell.
+    pub fn resolve(&mut self, runtime_endpoint: Option<String>, target: Option<Target>) {
+        let (sender, facts) = mpsc::channel(FACTS);
+        self.facts = facts;
+        self.resolver = Some(Resolver::spawn(runtime_endpoint, sender));
+        self.target = target;
+    }
+
+    /// Traces the pods that are there already; gives how many.
+    pub fn adopt(&mut self, tree: &CgroupTree) -> anyhow::Result<usize> {
+        // first track, then look again: a process made in between is seen by one of the two
+        for found in tree.pods().context("cannot look for pods")? {
+            self.track(&found)?;
+        }
+        let mut pods = BTreeSet::new();
+        for found in tree.pods().context("cannot look for pods")? {
+            self.track(&found)?;
+            pods.insert(found.pod);
+            self.cgroup_seen(found.pod, &found.path, true)?;
+            self.core.feed(Input::CgroupFound(found))?;
+        }
+        Ok(pods.len())
+    }
+
+    /// Traces one cgroup and hands it in.
+    pub fn adopt_cgroup(&mut self, found: CgroupFound) -> anyhow::Result<()> {
+        self.track(&found)?;
+        self.core.feed(Input::CgroupFound(found))
+    }
+
+    /// Waits for the next thing to happen and deals with it. May be dropped while it waits.
+    pub async fn next(&mut self) -> anyhow::Result<()> {
+        tokio::select! {
+            batch = self.batches.recv() => match batch {
+                Some(batch) => self.take(&batch),
+                None => Err(anyhow!("the thread that reads the ring buffer has ended; run with -v to see why")),
+            },
+            Some(input) = self.facts.recv() => self.learn(input),
+            _ = self.beat.tick() => self.look_around(),
+        }
+    }
+
+    /// `gracetrace run` is about to send the stop signal.
+    pub fn stop_requested(&mut self, reason: String) {
+        let at = clock::boot_now();
+        self.own.push_back((at, Input::StopRequested { at, reason }));
+    }
+
+    /// Every source was asked for the target, and these were found.
+    pub fn targets_named(&mut self, pods: Vec<PodFacts>) -> anyhow::Result<()> {
+        for facts in pods {
+            self.learn(Input::Pod(facts))?;
+        }
+        let forget = self.target.as_mut().map(Target::settle);
+        self.forget(forget.unwrap_or_default())
+    }
+
+    /// The pod that is waited for.
+    pub fn target(&self) -> Option<&Target> {
+        self.target.as_ref()
+    }
+
+    /// How many reports went out.
+    pub fn reports(&self) -> u64 {
+        self.core.reports()
+    }
+
+    /// Ends: takes what the kernel has written until now, and lets the engine report what it can.
+    pub async fn finish(&mut self) -> anyhow::Result<()> {
+        let (until, patience) = (clock::boot_now(), Instant::now() + DRAIN);
+        while self.arrived < until {
+            match timeout_at(patience, self.batches.recv()).await {
+                Ok(Some(batch)) => self.take(&batch)?,
+                Ok(None) | Err(_) => break,
+            }
+        }
+        while let Ok(input) = self.facts.try_recv() {
+            self.learn(input)?;
+        }
+        self.release(BootNs(u64::MAX))?;
+        self.tell_losses()?;
+        self.core.feed(Input::Finish { at: clock::boot_now() })?;
+        self.core.flush();
+        Ok(())
+    }
+
+    /// Hands the log to its file, when it ends without [`Pipeline::finish`].
+    pub fn flush(&mut self) {
+        self.core.flush();
+    }
+
+    fn take(&mut self, batch: &Batch) -> anyhow::Result<()> {
+        let mut malformed = 0;
+        for record in decode::records(&batch.bytes) {
+            match record {
+                Ok(event) => self.order.push(event),
+                Err(error) => {
+                    malformed += 1;
+                    tracing::warn!("cannot read a record: {error}");
+                }
+            }
+        }
+        self.arrived = self.arrived.max(batch.complete_until);
+        self.release(BootNs(self.arrived.0.saturating_sub(HOLD_NS)))?;
+        if malformed > 0 {
+            self.core.feed(Input::Lost { at: self.arrived, what: "decode".to_owned(), count: malformed })?;
+        }
+        Ok(())
+    }
+
+    /// Hands in what happened before `until`, in order, each tick in its place; then a tick, if one is due.
+    fn release(&mut self, until: BootNs) -> anyhow::Result<()> {
+        loop {
+            let own_at = self.own.front().map_or(until, |(at, _)| *at).min(until);
+            if let Some(event) = self.order.pop_before(own_at) {
+                self.tick_if_due(event.at)?;
+                self.hand_in(event)?;
+            } else if own_at < until
+                && let Some((at, input)) = self.own.pop_front()
+            {
+                self.tick_if_due(at)?;
+                self.core.feed(input)?;
+            } else {
+                break;
+            }
+        }
+        // at the very end, `until` is no time that passes: `Finish` is the last word
+        if until.0 < u64::MAX { self.tick_if_due(until) } else { Ok(()) }
+    }
+
+    /// Everything before `now` was handed in: if the engine waited for a moment until then, tell it.
+    fn tick_if_due(&mut self, now: BootNs) -> anyhow::Result<()> {
+        if self.core.deadline().is_none_or(|deadline| deadline > now) {
+            return Ok(());
+        }
+        self.tell_losses()?;
+        self.core.feed(Input::Tick { at: now })
+    }
+
+    fn hand_in(&mut self, event: Event) -> anyhow::Result<()> {
+        let seen = match &event.what {
+            What::CgroupMade { pod, path, .. } => Some((*pod, path.clone())),
+            What::CgroupRemoved { .. } => {
+                if let (Some(target), Some(id)) = (&mut self.target, event.cgroup) {
+                    target.gone(id);
+                }
+                None
+            }
+            What::SignalGenerated { .. }
+            | What::SignalDelivered { .. }
+            | What::ProcessForked { .. }
+            | What::ProcessExecuted { .. }
+            | What::ProcessExited { .. }
+            | What::OomVictim { .. }
+            | What::SocketState { .. }
+            | What::SocketReset { .. }
+            | What::CgroupEmptied { .. } => None,
+        };
+        self.core.feed(Input::Event(event))?;
+        seen.map_or(Ok(()), |(pod, path)| self.cgroup_seen(pod, &path, false))
+    }
+
+    /// A cgroup of a pod is there: ask who it is, unless it is none of our business.
+    fn cgroup_seen(&mut self, pod: CgroupId, path: &str, existing: bool) -> anyhow::Result<()> {
+        let (Some(resolver), Some(place)) = (&self.resolver, cgroup_path::parse(path)) else { return Ok(()) };
+        if let Some(target) = &mut self.target
+            && target.pod_seen(&place.uid, pod, existing) == Verdict::Other
+        {
+            return self.forget(vec![pod]);
+        }
+        let depth = path.split('/').filter(|part| !part.is_empty()).count();
+        match place.container {
+            // what is nested inside a container is the container's own affair
+            Some(container) if container.depth == depth => {
+                resolver.container_seen(&place.uid, &container.id);
+                if let Some(target) = &mut self.target {
+                    target.container_seen(&place.uid, &container.id);
+                }
+            }
+            None if place.pod_depth == depth => resolver.pod_seen(&place.uid),
+            Some(_) | None => {}
+        }
+        Ok(())
+    }
+
+    /// Something was learnt about a pod or container.
+    fn learn(&mut self, input: Input) -> anyhow::Result<()> {
+        let mut forget = Vec::new();
+        if let (Some(target), Input::Pod(facts)) = (&mut self.target, &input) {
+            forget = target.learnt(facts)?;
+        }
+        self.core.feed(input)?;
+        self.forget(forget)
+    }
+
+    fn track(&mut self, found: &CgroupFound) -> anyhow::Result<()> {
+        self.probes.track(found.id, found.pod).with_context(|| format!("cannot trace {}", found.path))
+    }
+
+    fn forget(&mut self, pods: Vec<CgroupId>) -> anyhow::Result<()> {
+        for pod in pods {
+            self.probes.forget_pod(pod).context("cannot stop tracing a pod")?;
+        }
+        Ok(())
+    }
+
+    fn look_around(&mut self) -> anyhow::Result<()> {
+        self.tell_losses()?;
+        let (at, wall_offset_ns) = (clock::boot_now(), clock::wall_offset_ns());
+        let (told_at, told) = self.clock_told;
+        if at.0.saturating_sub(told_at.0) >= CLOCK_EVERY_NS || wall_offset_ns.abs_diff(told) > CLOCK_MOVED_NS {
+            self.clock_told = (at, wall_offset_ns);
+            self.core.feed(Input::Clock { at, wall_offset_ns })?;
+        }
+        self.core.flush();
+        Ok(())
+    }
+
+    fn tell_losses(&mut self) -> anyhow::Result<()> {
+        for (what, count) in self.probes.take_lost() {
+            if count > 0 {
+                self.core.feed(Input::Lost { at: clock::boot_now(), what: what.to_owned(), count })?;
+            }
+        }
+        Ok(())
+    }
+}
