@@ -44,6 +44,7 @@ pub fn run<W>(tier: &str, scenarios: &[Scenario<W>], world: fn() -> anyhow::Resu
             }
         }
     }
+    let passed = chosen.len() - failures.len();
     for problem in tear_down() {
         failures.push(("teardown", anyhow::anyhow!("{problem}")));
     }
@@ -56,8 +57,7 @@ pub fn run<W>(tier: &str, scenarios: &[Scenario<W>], world: fn() -> anyhow::Resu
     let failed = failures.len();
     let verdict = if failed == 0 { "ok" } else { "FAILED" };
     say(&format!(
-        "\ntest result: {verdict}. {} passed; {failed} failed; 0 ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
-        chosen.len().saturating_sub(failed),
+        "\ntest result: {verdict}. {passed} passed; {failed} failed; 0 ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
         scenarios.len() - chosen.len(),
         begun.elapsed().as_secs_f64()
     ));
@@ -85,7 +85,10 @@ fn quiet<T>(what: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
 }
 
 fn needs_root(tier: &str) -> anyhow::Result<()> {
-    anyhow::ensure!(rustix::process::geteuid().is_root(), "the {tier} tier loads kernel probes and makes cgroups: run it as root");
+    anyhow::ensure!(
+        rustix::process::geteuid().is_root(),
+        "the {tier} tier loads kernel probes and makes cgroups: run it as root"
+    );
     Ok(())
 }
 
