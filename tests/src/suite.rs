@@ -67,8 +67,8 @@ pub fn run<W>(tier: &str, scenarios: &[Scenario<W>], world: fn() -> anyhow::Resu
 fn play<W>(scenario: &Scenario<W>, world: &W) -> anyhow::Result<()> {
     let begun = Instant::now();
     let result = quiet(|| (scenario.play)(world));
-    let word = if result.is_ok() { "ok" } else { "FAILED" };
-    say(&format!("test {} ... {word} <{:.2}s>", scenario.name, begun.elapsed().as_secs_f64()));
+    let verdict = if result.is_ok() { "ok" } else { "FAILED" };
+    say(&format!("test {} ... {verdict} <{:.2}s>", scenario.name, begun.elapsed().as_secs_f64()));
     for fact in result? {
         say(&format!("    {fact}"));
     }
@@ -100,7 +100,15 @@ pub fn at_end(what: &'static str, step: impl FnOnce() -> anyhow::Result<()> + Se
     STEPS.lock().unwrap_or_else(PoisonError::into_inner).push((what, Box::new(step)));
 }
 
+/// Held while steps are undone: whoever comes second must not end the process under the first.
+static TEARING_DOWN: Mutex<()> = Mutex::new(());
+
 fn tear_down() -> Vec<String> {
+    let _alone = TEARING_DOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    undo_steps()
+}
+
+fn undo_steps() -> Vec<String> {
     let mut problems = Vec::new();
     loop {
         let step = STEPS.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -122,7 +130,8 @@ fn tear_down_on_signals() {
             }
         });
         if let Some(code) = code {
-            for problem in tear_down() {
+            let _until_exit = TEARING_DOWN.lock().unwrap_or_else(PoisonError::into_inner);
+            for problem in undo_steps() {
                 say(&format!("teardown: {problem}"));
             }
             say("test result: FAILED. interrupted");

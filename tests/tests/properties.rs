@@ -33,7 +33,7 @@ fn logs() -> &'static [Log] {
                 let session: Session = serde_json::from_value(head["session"].clone()).expect("a session");
                 let inputs: Vec<Input> = lines.map(|line| serde_json::from_str(line).expect("an input")).collect();
                 let reports = reports_of(&session, &inputs);
-                assert!(!reports.is_empty(), "{:?} gives no report", entry.path());
+                assert!(!reports.is_empty(), "{} gives no report", entry.path().display());
                 logs.push(Log { name: entry.file_name().to_string_lossy().into_owned(), session, inputs, reports });
             }
         }

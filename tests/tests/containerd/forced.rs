@@ -87,20 +87,20 @@ pub(crate) fn prestop_overruns(node: &Node) -> anyhow::Result<Vec<String>> {
     ended.verdict()
 }
 
-/// `kill -9` by somebody on the node: the harness itself.
+/// `kill -9` by somebody on the node.
 pub(crate) fn killed_from_host(node: &Node) -> anyhow::Result<Vec<String>> {
     let traced = Traced::pod(node, &PodSpec::new("killed-from-host", 8, &["graceful"]))?;
-    let pid =
-        rustix::process::Pid::from_raw(i32::try_from(traced.pod.pids[0])?).ok_or_else(|| anyhow::anyhow!("no pid"))?;
     let watch = gracetrace_tests::clock::ExitWatch::on(traced.pod.pids[0])?;
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
+    let mut killer =
+        std::process::Command::new("busybox").args(["kill", "-9", &traced.pod.pids[0].to_string()]).spawn()?;
+    let sender = killer.id();
+    anyhow::ensure!(killer.wait()?.success(), "the kill failed");
     watch.ended_at()?;
     let mut ended = traced.stop_sandbox()?;
     ended.facts.is("/trigger/kind", "External");
     ended.facts.is("/containers/0/kill/cause", "External");
-    ended.facts.is("/containers/0/kill/sender/pid", std::process::id());
-    let comm = std::fs::read_to_string("/proc/self/comm")?;
-    ended.facts.is("/containers/0/kill/sender/comm", comm.trim());
+    ended.facts.is("/containers/0/kill/sender/pid", sender);
+    ended.facts.is("/containers/0/kill/sender/comm", "busybox");
     ended.exited("app", Err("SIGKILL"));
     ended.facts.findings(&["killed-by-other"]);
     ended.verdict()

@@ -116,19 +116,19 @@ impl Ended {
         self.facts.is(&format!("{at}/signal"), signal);
         self.facts.is(&format!("{at}/result"), result);
         self.facts.is(&format!("{at}/disposition"), disposition);
-        self.from_the_runtime(&at);
+        self.sent_by_the_runtime(&at);
     }
 
     /// SIGKILL from the runtime, and the exit that follows it.
     pub(crate) fn killed(&mut self, container: &str, cause: &str) {
         let at = self.facts.container(container);
         self.facts.is(&format!("{at}/kill/cause"), cause);
-        self.from_the_runtime(&format!("{at}/kill"));
+        self.sent_by_the_runtime(&format!("{at}/kill"));
         self.exited(container, Err("SIGKILL"));
         self.facts.between(&format!("{at}/killToExitMs"), 0.0, 100.0);
     }
 
-    fn from_the_runtime(&mut self, at: &str) {
+    fn sent_by_the_runtime(&mut self, at: &str) {
         self.facts.is(&format!("{at}/sender/comm"), "runc");
         self.facts.is(&format!("{at}/sender/parentComm"), "containerd-shim");
     }

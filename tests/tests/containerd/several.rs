@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(crate) fn two_containers(node: &Node) -> anyhow::Result<Vec<String>> {
     let spec = PodSpec::new("two-containers", 8, &[PORT[0], PORT[1], "slow-drain", "1500"]);
     let traced = Traced::pod(node, &spec.and(ContainerSpec::new("proxy", &["slow-drain", "200"])))?;
-    let clients = client::open_all(traced.pod.server, [Use::Asks(Duration::from_millis(1000))])?;
+    let clients = client::open_all(traced.pod.server, [Use::Asks(Duration::from_secs(1))])?;
     std::thread::sleep(Duration::from_millis(100));
     let mut ended = traced.stop()?;
     let seen = client::seen_by_all(clients)?;

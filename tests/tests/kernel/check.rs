@@ -164,15 +164,15 @@ pub(crate) fn check(machine: &Machine, case: &Case) -> anyhow::Result<Vec<String
         facts.timeline(event, *times);
     }
     facts.complete();
-    match (&case.stop_to_exit, ordered) {
-        (StopToExit::Stamps, _) => {
-            facts.near("/stopToExitMs", ms_between(stamps.first("handler")?.at_ns, stamps.first("exit")?.at_ns), 5.0)
-        }
-        (StopToExit::HandlerToPidfd, _) => {
-            facts.near("/stopToExitMs", ms_between(stamps.first("handler")?.at_ns, ended), 5.0)
-        }
-        (StopToExit::OrderToPidfd, Some(ordered)) => facts.near("/stopToExitMs", ms_between(ordered, ended), 5.0),
-        (StopToExit::OrderToPidfd | StopToExit::Null, _) => facts.is("/stopToExitMs", serde_json::Value::Null),
+    let ms = match (&case.stop_to_exit, ordered) {
+        (StopToExit::Stamps, _) => Some(ms_between(stamps.first("handler")?.at_ns, stamps.first("exit")?.at_ns)),
+        (StopToExit::HandlerToPidfd, _) => Some(ms_between(stamps.first("handler")?.at_ns, ended)),
+        (StopToExit::OrderToPidfd, Some(ordered)) => Some(ms_between(ordered, ended)),
+        (StopToExit::OrderToPidfd | StopToExit::Null, _) => None,
+    };
+    match ms {
+        Some(ms) => facts.near("/stopToExitMs", ms, 5.0),
+        None => facts.is("/stopToExitMs", serde_json::Value::Null),
     }
     if let Some([signals, forks, connections]) = noise {
         let enough = signals > 10_000 && forks > 100 && connections > 1_000;
