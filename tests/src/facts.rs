@@ -73,7 +73,11 @@ impl Facts {
     pub fn timeline(&mut self, event: &str, times: usize) {
         let entries = self.at("/timeline").as_array().map(Vec::as_slice).unwrap_or_default();
         let found = entries.iter().filter(|entry| entry["event"] == event).count();
-        self.holds(found == times, &format!("{event} {times} times in the timeline"), &format!("it is there {found} times"));
+        self.holds(
+            found == times,
+            &format!("{event} {times} times in the timeline"),
+            &format!("it is there {found} times"),
+        );
     }
 
     /// Nothing was missed.

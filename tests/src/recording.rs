@@ -19,7 +19,12 @@ pub fn replays(log: &Path, finished: &Finished, fixture: &str) -> anyhow::Result
     }
     let replayed = Tracer::start(["replay".as_ref(), log.as_os_str(), "-o".as_ref(), "json".as_ref()])?.finish()?;
     anyhow::ensure!(replayed.code == 0, "replay ended with {}: {}", replayed.code, replayed.stderr);
-    anyhow::ensure!(replayed.stdout == finished.stdout, "the replayed report differs:\n{}\nlive:\n{}", replayed.stdout, finished.stdout);
+    anyhow::ensure!(
+        replayed.stdout == finished.stdout,
+        "the replayed report differs:\n{}\nlive:\n{}",
+        replayed.stdout,
+        finished.stdout
+    );
     Ok(())
 }
 

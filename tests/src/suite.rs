@@ -44,6 +44,7 @@ pub fn run<W>(tier: &str, scenarios: &[Scenario<W>], world: fn() -> anyhow::Resu
             }
         }
     }
+    let passed = chosen.len() - failures.len();
     for problem in tear_down() {
         failures.push(("teardown", anyhow::anyhow!("{problem}")));
     }
@@ -56,8 +57,7 @@ pub fn run<W>(tier: &str, scenarios: &[Scenario<W>], world: fn() -> anyhow::Resu
     let failed = failures.len();
     let verdict = if failed == 0 { "ok" } else { "FAILED" };
     say(&format!(
-        "\ntest result: {verdict}. {} passed; {failed} failed; 0 ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
-        chosen.len().saturating_sub(failed),
+        "\ntest result: {verdict}. {passed} passed; {failed} failed; 0 ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
         scenarios.len() - chosen.len(),
         begun.elapsed().as_secs_f64()
     ));
@@ -67,8 +67,8 @@ pub fn run<W>(tier: &str, scenarios: &[Scenario<W>], world: fn() -> anyhow::Resu
 fn play<W>(scenario: &Scenario<W>, world: &W) -> anyhow::Result<()> {
     let begun = Instant::now();
     let result = quiet(|| (scenario.play)(world));
-    let word = if result.is_ok() { "ok" } else { "FAILED" };
-    say(&format!("test {} ... {word} <{:.2}s>", scenario.name, begun.elapsed().as_secs_f64()));
+    let verdict = if result.is_ok() { "ok" } else { "FAILED" };
+    say(&format!("test {} ... {verdict} <{:.2}s>", scenario.name, begun.elapsed().as_secs_f64()));
     for fact in result? {
         say(&format!("    {fact}"));
     }
@@ -85,7 +85,10 @@ fn quiet<T>(what: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
 }
 
 fn needs_root(tier: &str) -> anyhow::Result<()> {
-    anyhow::ensure!(rustix::process::geteuid().is_root(), "the {tier} tier loads kernel probes and makes cgroups: run it as root");
+    anyhow::ensure!(
+        rustix::process::geteuid().is_root(),
+        "the {tier} tier loads kernel probes and makes cgroups: run it as root"
+    );
     Ok(())
 }
 
@@ -97,7 +100,15 @@ pub fn at_end(what: &'static str, step: impl FnOnce() -> anyhow::Result<()> + Se
     STEPS.lock().unwrap_or_else(PoisonError::into_inner).push((what, Box::new(step)));
 }
 
+/// Held while steps are undone: whoever comes second must not end the process under the first.
+static TEARING_DOWN: Mutex<()> = Mutex::new(());
+
 fn tear_down() -> Vec<String> {
+    let _alone = TEARING_DOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    undo_steps()
+}
+
+fn undo_steps() -> Vec<String> {
     let mut problems = Vec::new();
     loop {
         let step = STEPS.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -119,7 +130,8 @@ fn tear_down_on_signals() {
             }
         });
         if let Some(code) = code {
-            for problem in tear_down() {
+            let _until_exit = TEARING_DOWN.lock().unwrap_or_else(PoisonError::into_inner);
+            for problem in undo_steps() {
                 say(&format!("teardown: {problem}"));
             }
             say("test result: FAILED. interrupted");

@@ -12,7 +12,11 @@ use std::time::Duration;
 pub fn binary() -> anyhow::Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
     let path = std::env::var_os("GRACETRACE_BIN").map_or_else(|| root.join("target/release/gracetrace"), PathBuf::from);
-    anyhow::ensure!(path.is_file(), "no gracetrace at {}: run `cargo xtask build` first or set GRACETRACE_BIN", path.display());
+    anyhow::ensure!(
+        path.is_file(),
+        "no gracetrace at {}: run `cargo xtask build` first or set GRACETRACE_BIN",
+        path.display()
+    );
     Ok(path)
 }
 
@@ -68,7 +72,10 @@ impl Tracer {
         })
         .map_err(|error| anyhow::anyhow!("{error}; stderr: {}", self.stderr.text()))?;
         let seen = self.stderr.text();
-        anyhow::ensure!(seen.lines().any(|line| line.contains(text)), "gracetrace ended without {text:?}; stderr: {seen}");
+        anyhow::ensure!(
+            seen.lines().any(|line| line.contains(text)),
+            "gracetrace ended without {text:?}; stderr: {seen}"
+        );
         Ok(())
     }
 
@@ -82,7 +89,8 @@ impl Tracer {
 
     /// Sends it SIGTERM; the reading is taken just before.
     pub fn terminate(&self) -> anyhow::Result<u64> {
-        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id())?).ok_or_else(|| anyhow::anyhow!("no pid"))?;
+        let pid =
+            rustix::process::Pid::from_raw(i32::try_from(self.child.id())?).ok_or_else(|| anyhow::anyhow!("no pid"))?;
         let at = boot_ns();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
         Ok(at)
@@ -118,7 +126,8 @@ impl Finished {
     /// The one report on stdout, after an exit with code 0.
     pub fn report(&self) -> anyhow::Result<serde_json::Value> {
         anyhow::ensure!(self.code == 0, "gracetrace ended with {}; stderr: {}", self.code, self.stderr);
-        serde_json::from_str(&self.stdout).map_err(|error| anyhow::anyhow!("stdout is no JSON object: {error}\n{}\n{}", self.stdout, self.stderr))
+        serde_json::from_str(&self.stdout)
+            .map_err(|error| anyhow::anyhow!("stdout is no JSON object: {error}\n{}\n{}", self.stdout, self.stderr))
     }
 
     /// One report a line.
@@ -156,7 +165,8 @@ impl Stream {
     fn to_end(&self) -> String {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(reader) = reader {
-            let _late = wait_until("the end of a stream", Duration::from_secs(2), || reader.is_finished().then_some(()));
+            let _late =
+                wait_until("the end of a stream", Duration::from_secs(2), || reader.is_finished().then_some(()));
         }
         self.text()
     }

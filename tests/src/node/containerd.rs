@@ -18,7 +18,10 @@ pub(super) fn socket(root: &Path) -> PathBuf {
 /// Starts containerd below `root` and waits until it answers; its end is remembered.
 pub(super) fn start(root: &Path) -> anyhow::Result<PathBuf> {
     for program in ["containerd", "ctr", "runc", "/usr/lib/cni/bridge", "busybox"] {
-        anyhow::ensure!(found(program), "{program} is not installed: `cargo xtask setup` installs what this tier needs");
+        anyhow::ensure!(
+            found(program),
+            "{program} is not installed: `cargo xtask setup` installs what this tier needs"
+        );
     }
     fs::create_dir_all(root.join("cni"))?;
     fs::create_dir_all(root.join("scratch"))?;
@@ -41,7 +44,8 @@ pub(super) fn start(root: &Path) -> anyhow::Result<PathBuf> {
         .spawn()?;
     fs::write(root.join("containerd.pid"), daemon.id().to_string())?;
     let socket = socket(root);
-    let answers = || Command::new("ctr").arg("--address").arg(&socket).arg("version").output().is_ok_and(|o| o.status.success());
+    let answers =
+        || Command::new("ctr").arg("--address").arg(&socket).arg("version").output().is_ok_and(|o| o.status.success());
     let ready = wait_until("containerd's socket", Duration::from_secs(30), || answers().then_some(()));
     crate::suite::at_end("containerd", move || {
         let pid = rustix::process::Pid::from_child(&daemon);

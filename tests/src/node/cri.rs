@@ -3,8 +3,9 @@
 use hyper_util::rt::TokioIo;
 use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
 use k8s_cri::v1::{
-    ContainerConfig, ContainerStatus, ContainerStatusRequest, CreateContainerRequest, ExecSyncRequest, PodSandboxConfig,
-    PodSandboxStatusRequest, RemovePodSandboxRequest, RunPodSandboxRequest, StartContainerRequest, StopContainerRequest, StopPodSandboxRequest,
+    ContainerConfig, ContainerStatus, ContainerStatusRequest, CreateContainerRequest, ExecSyncRequest,
+    PodSandboxConfig, PodSandboxStatusRequest, RemovePodSandboxRequest, RunPodSandboxRequest, StartContainerRequest,
+    StopContainerRequest, StopPodSandboxRequest,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -22,10 +23,12 @@ impl Runtime {
     pub fn connect(socket: &Path) -> anyhow::Result<Self> {
         let executor = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let socket = socket.to_owned();
-        let channel = executor.block_on(Endpoint::from_static("http://cri").connect_with_connector(tower::service_fn(move |_| {
-            let socket = socket.clone();
-            async move { tokio::net::UnixStream::connect(socket).await.map(TokioIo::new) }
-        })))?;
+        let channel = executor.block_on(Endpoint::from_static("http://cri").connect_with_connector(
+            tower::service_fn(move |_| {
+                let socket = socket.clone();
+                async move { tokio::net::UnixStream::connect(socket).await.map(TokioIo::new) }
+            }),
+        ))?;
         Ok(Self { executor: Arc::new(executor), client: RuntimeServiceClient::new(channel) })
     }
 
@@ -37,12 +40,22 @@ impl Runtime {
     pub(super) fn pod_ip(&self, sandbox: &str) -> anyhow::Result<std::net::IpAddr> {
         let request = PodSandboxStatusRequest { pod_sandbox_id: sandbox.to_owned(), verbose: false };
         let status = self.executor.block_on(self.client.clone().pod_sandbox_status(request))?.into_inner().status;
-        let network = status.and_then(|status| status.network).ok_or_else(|| anyhow::anyhow!("the sandbox has no network"))?;
+        let network =
+            status.and_then(|status| status.network).ok_or_else(|| anyhow::anyhow!("the sandbox has no network"))?;
         Ok(network.ip.parse()?)
     }
 
-    pub(super) fn create_container(&self, sandbox: &str, config: ContainerConfig, pod: PodSandboxConfig) -> anyhow::Result<String> {
-        let request = CreateContainerRequest { pod_sandbox_id: sandbox.to_owned(), config: Some(config), sandbox_config: Some(pod) };
+    pub(super) fn create_container(
+        &self,
+        sandbox: &str,
+        config: ContainerConfig,
+        pod: PodSandboxConfig,
+    ) -> anyhow::Result<String> {
+        let request = CreateContainerRequest {
+            pod_sandbox_id: sandbox.to_owned(),
+            config: Some(config),
+            sandbox_config: Some(pod),
+        };
         Ok(self.executor.block_on(self.client.clone().create_container(request))?.into_inner().container_id)
     }
 

@@ -11,7 +11,12 @@ pub(super) fn import(root: &Path, socket: &Path, victim: &Path) -> anyhow::Resul
     let (files, archive) = (stage.join("rootfs"), stage.join("archive"));
     fs::create_dir_all(&archive)?;
     stage_files(&files, victim)?;
-    run(Command::new("tar").args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "-cf"]).arg(archive.join("layer.tar")).arg("-C").arg(&files).arg("."))?;
+    run(Command::new("tar")
+        .args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "-cf"])
+        .arg(archive.join("layer.tar"))
+        .arg("-C")
+        .arg(&files)
+        .arg("."))?;
     let digest = run(Command::new("sha256sum").arg(archive.join("layer.tar")))?;
     let digest = digest.split_whitespace().next().unwrap_or_default().to_owned();
     let images = [
@@ -26,7 +31,8 @@ pub(super) fn import(root: &Path, socket: &Path, victim: &Path) -> anyhow::Resul
             "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
         });
         fs::write(archive.join(format!("{file}.json")), config.to_string())?;
-        manifest.push(serde_json::json!({"Config": format!("{file}.json"), "RepoTags": [tag], "Layers": ["layer.tar"]}));
+        manifest
+            .push(serde_json::json!({"Config": format!("{file}.json"), "RepoTags": [tag], "Layers": ["layer.tar"]}));
     }
     fs::write(archive.join("manifest.json"), serde_json::Value::from(manifest).to_string())?;
     let tar = stage.join("images.tar");
@@ -55,7 +61,10 @@ fn stage_files(files: &Path, victim: &Path) -> anyhow::Result<()> {
 
 fn busybox() -> anyhow::Result<PathBuf> {
     let places = ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from);
-    places.into_iter().find(|place| place.is_file()).ok_or_else(|| anyhow::anyhow!("no busybox: install busybox-static"))
+    places
+        .into_iter()
+        .find(|place| place.is_file())
+        .ok_or_else(|| anyhow::anyhow!("no busybox: install busybox-static"))
 }
 
 fn libraries(program: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {

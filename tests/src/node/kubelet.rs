@@ -122,7 +122,10 @@ impl Kubelet {
             let threads: Vec<_> = (0..pod.containers.len())
                 .map(|index| scope.spawn(move || self.stop_container(pod, index, grace_s, least_s)))
                 .collect();
-            threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow::anyhow!("the kubelet panicked"))?).collect()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().map_err(|_| anyhow::anyhow!("the kubelet panicked"))?)
+                .collect()
         })
     }
 
@@ -142,7 +145,14 @@ impl Kubelet {
         let returned = boot_ns();
         let ended_at = watch?.ended_at()?;
         let status = self.runtime.status(id)?;
-        Ok(Ending { pre_stop, stop: (called, returned), timeout_s, ended_at, exit_code: status.exit_code, reason: status.reason })
+        Ok(Ending {
+            pre_stop,
+            stop: (called, returned),
+            timeout_s,
+            ended_at,
+            exit_code: status.exit_code,
+            reason: status.reason,
+        })
     }
 
     /// Waits for the hook, but at most for the grace period; then it is left to itself.
@@ -187,5 +197,12 @@ impl RunningPod {
 /// A uid like those of the API server, unlike any other of this boot.
 fn new_uid() -> String {
     let (now, pid) = (boot_ns(), std::process::id());
-    format!("{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}", pid, now >> 48 & 0xffff, now >> 36 & 0xfff, now >> 24 & 0xfff, now & 0xffff_ffff_ffff)
+    format!(
+        "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+        pid,
+        now >> 48 & 0xffff,
+        now >> 36 & 0xfff,
+        now >> 24 & 0xfff,
+        now & 0xffff_ffff_ffff
+    )
 }

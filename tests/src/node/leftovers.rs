@@ -81,7 +81,12 @@ fn processes_of(root: &Path) -> Vec<i32> {
         }
     }
     let shims = ours.clone();
-    ours.extend(parents.into_iter().filter(|(_, parent)| parent.is_some_and(|parent| shims.contains(&parent))).map(|(pid, _)| pid));
+    ours.extend(
+        parents
+            .into_iter()
+            .filter(|(_, parent)| parent.is_some_and(|parent| shims.contains(&parent)))
+            .map(|(pid, _)| pid),
+    );
     ours
 }
 
@@ -142,5 +147,8 @@ fn remove_tree(cgroup: &Path) {
 fn hierarchies() -> anyhow::Result<Vec<PathBuf>> {
     let mounts = fs::read_to_string("/proc/self/mounts")?;
     let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    Ok(fields.filter(|fields| fields.len() > 2 && fields[2].starts_with("cgroup")).map(|fields| PathBuf::from(fields[1])).collect())
+    Ok(fields
+        .filter(|fields| fields.len() > 2 && fields[2].starts_with("cgroup"))
+        .map(|fields| PathBuf::from(fields[1]))
+        .collect())
 }

@@ -1,8 +1,9 @@
 //! Pods as the tests describe them, and the CRI configuration a kubelet makes of that.
 
 use k8s_cri::v1::{
-    ContainerConfig, ContainerMetadata, ImageSpec, LinuxContainerConfig, LinuxContainerResources, LinuxContainerSecurityContext, LinuxPodSandboxConfig,
-    LinuxSandboxSecurityContext, Mount, NamespaceMode, NamespaceOption, PodSandboxConfig, PodSandboxMetadata,
+    ContainerConfig, ContainerMetadata, ImageSpec, LinuxContainerConfig, LinuxContainerResources,
+    LinuxContainerSecurityContext, LinuxPodSandboxConfig, LinuxSandboxSecurityContext, Mount, NamespaceMode,
+    NamespaceOption, PodSandboxConfig, PodSandboxMetadata,
 };
 use std::collections::HashMap;
 use std::path::Path;
@@ -41,7 +42,13 @@ impl PodSpec {
     /// A pod with one container `app` that runs the victim on port 8080 with these arguments.
     pub fn new(name: &str, grace_s: u32, victim_args: &[&str]) -> Self {
         let app = ContainerSpec::new("app", victim_args);
-        Self { name: name.to_owned(), namespace: "gracetrace-tests".to_owned(), grace_s, share_pids: false, containers: vec![app] }
+        Self {
+            name: name.to_owned(),
+            namespace: "gracetrace-tests".to_owned(),
+            grace_s,
+            share_pids: false,
+            containers: vec![app],
+        }
     }
 
     /// With another container.
@@ -53,14 +60,22 @@ impl PodSpec {
 
     pub(super) fn sandbox_config(&self, uid: &str, logs: &Path) -> PodSandboxConfig {
         PodSandboxConfig {
-            metadata: Some(PodSandboxMetadata { name: self.name.clone(), uid: uid.to_owned(), namespace: self.namespace.clone(), attempt: 0 }),
+            metadata: Some(PodSandboxMetadata {
+                name: self.name.clone(),
+                uid: uid.to_owned(),
+                namespace: self.namespace.clone(),
+                attempt: 0,
+            }),
             hostname: self.name.clone(),
             log_directory: logs.display().to_string(),
             labels: self.labels(uid, &[("app", &self.name)]),
             annotations: strings(&[("kubernetes.io/config.source", "api")]),
             linux: Some(LinuxPodSandboxConfig {
                 cgroup_parent: cgroup(uid),
-                security_context: Some(LinuxSandboxSecurityContext { namespace_options: Some(self.namespaces()), ..Default::default() }),
+                security_context: Some(LinuxSandboxSecurityContext {
+                    namespace_options: Some(self.namespaces()),
+                    ..Default::default()
+                }),
                 ..Default::default()
             }),
             ..Default::default()
@@ -84,13 +99,25 @@ impl PodSpec {
             metadata: Some(ContainerMetadata { name: container.name.clone(), attempt: 0 }),
             image: Some(ImageSpec { image: container.image.to_owned(), ..Default::default() }),
             args: container.args.clone(),
-            mounts: vec![Mount { container_path: "/stamps".to_owned(), host_path: stamps.display().to_string(), ..Default::default() }],
+            mounts: vec![Mount {
+                container_path: "/stamps".to_owned(),
+                host_path: stamps.display().to_string(),
+                ..Default::default()
+            }],
             labels: self.labels(uid, &[("io.kubernetes.container.name", &container.name)]),
             annotations,
             log_path: format!("{}_0.log", container.name),
             linux: Some(LinuxContainerConfig {
-                resources: Some(LinuxContainerResources { memory_limit_in_bytes: limit, memory_swap_limit_in_bytes: limit, oom_score_adj: 999, ..Default::default() }),
-                security_context: Some(LinuxContainerSecurityContext { namespace_options: Some(self.namespaces()), ..Default::default() }),
+                resources: Some(LinuxContainerResources {
+                    memory_limit_in_bytes: limit,
+                    memory_swap_limit_in_bytes: limit,
+                    oom_score_adj: 999,
+                    ..Default::default()
+                }),
+                security_context: Some(LinuxContainerSecurityContext {
+                    namespace_options: Some(self.namespaces()),
+                    ..Default::default()
+                }),
             }),
             ..Default::default()
         }
@@ -104,7 +131,11 @@ impl PodSpec {
 
     fn labels(&self, uid: &str, more: &[(&str, &str)]) -> HashMap<String, String> {
         let mut labels = strings(more);
-        labels.extend(strings(&[("io.kubernetes.pod.name", &self.name), ("io.kubernetes.pod.namespace", &self.namespace), ("io.kubernetes.pod.uid", uid)]));
+        labels.extend(strings(&[
+            ("io.kubernetes.pod.name", &self.name),
+            ("io.kubernetes.pod.namespace", &self.namespace),
+            ("io.kubernetes.pod.uid", uid),
+        ]));
         labels
     }
 }

@@ -21,7 +21,11 @@ pub(crate) fn oom_pid1(node: &Node) -> anyhow::Result<Vec<String>> {
     let traced = Traced::pod(node, &spec)?;
     let (code, reason) = wait_for_exit(&traced)?;
     let mut ended = traced.stop_sandbox()?;
-    ended.facts.holds(code == 137 && reason == "OOMKilled", "the runtime says 137, OOMKilled", &format!("{code}, {reason}"));
+    ended.facts.holds(
+        code == 137 && reason == "OOMKilled",
+        "the runtime says 137, OOMKilled",
+        &format!("{code}, {reason}"),
+    );
     ended.facts.is("/outcome", "OOMKilled");
     ended.facts.is("/trigger/kind", "OOM");
     ended.facts.is("/containers/0/stop", Value::Null);
@@ -54,7 +58,11 @@ pub(crate) fn completed(node: &Node) -> anyhow::Result<Vec<String>> {
     let traced = Traced::pod(node, &PodSpec::new("completed", 8, &["complete", "2500"]))?;
     let (code, reason) = wait_for_exit(&traced)?;
     let mut ended = traced.stop_sandbox()?;
-    ended.facts.holds(code == 0 && reason == "Completed", "the runtime says 0, Completed", &format!("{code}, {reason}"));
+    ended.facts.holds(
+        code == 0 && reason == "Completed",
+        "the runtime says 0, Completed",
+        &format!("{code}, {reason}"),
+    );
     ended.facts.is("/outcome", "Completed");
     ended.facts.is("/trigger/kind", "ContainerExit");
     ended.facts.is("/containers/0/stop", Value::Null);

@@ -25,7 +25,11 @@ pub(crate) fn overruns(node: &Node) -> anyhow::Result<Vec<String>> {
     std::thread::sleep(std::time::Duration::from_millis(100));
     let mut ended = traced.stop()?;
     let seen = client::seen_by_all(clients)?;
-    ended.facts.holds(client::count(&seen, End::Eof) == 10, "every client saw an end without an answer", "they did not");
+    ended.facts.holds(
+        client::count(&seen, End::Eof) == 10,
+        "every client saw an end without an answer",
+        "they did not",
+    );
     ended.facts.is("/outcome", "ForceKilled");
     ended.stop_signal("app", "SIGTERM", "Delivered", "Handler");
     ended.killed("app", "GracePeriodExpired");
@@ -34,7 +38,8 @@ pub(crate) fn overruns(node: &Node) -> anyhow::Result<Vec<String>> {
     for one in &seen {
         let peer = one.local.map(|local| local.to_string()).unwrap_or_default();
         let details = ended.facts.at("/connections/details").as_array().cloned().unwrap_or_default();
-        let ends: Vec<_> = details.iter().filter(|detail| detail["peer"] == peer).map(|detail| detail["end"].to_string()).collect();
+        let ends: Vec<_> =
+            details.iter().filter(|detail| detail["peer"] == peer).map(|detail| detail["end"].to_string()).collect();
         ended.facts.holds(ends == ["\"DroppedByKill\""], &format!("{peer} dropped by the kill"), &format!("{ends:?}"));
     }
     ended.facts.findings(&["grace-period-exceeded", "connections-dropped"]);
@@ -43,7 +48,8 @@ pub(crate) fn overruns(node: &Node) -> anyhow::Result<Vec<String>> {
 
 /// `StopContainer` with a timeout of 0: SIGKILL without a stop signal.
 pub(crate) fn force_delete(node: &Node) -> anyhow::Result<Vec<String>> {
-    let mut ended = Traced::pod(node, &PodSpec::new("force-delete", 30, &[PORT[0], PORT[1], "graceful"]))?.stop_by_force()?;
+    let mut ended =
+        Traced::pod(node, &PodSpec::new("force-delete", 30, &[PORT[0], PORT[1], "graceful"]))?.stop_by_force()?;
     ended.facts.is("/outcome", "ForceKilled");
     ended.facts.is("/containers/0/stop", serde_json::Value::Null);
     ended.killed("app", "NoGracePeriod");
@@ -57,31 +63,44 @@ pub(crate) fn prestop_overruns(node: &Node) -> anyhow::Result<Vec<String>> {
     let mut spec = PodSpec::new("prestop-overruns", 3, &[PORT[0], PORT[1], "graceful"]);
     spec.containers[0].pre_stop = Some(["/bin/sleep", "30"].map(str::to_owned).to_vec());
     let mut ended = Traced::pod(node, &spec)?.stop()?;
-    ended.facts.holds(ended.endings[0].timeout_s == 2, "StopContainer had 2 s", &format!("{} s", ended.endings[0].timeout_s));
+    ended.facts.holds(
+        ended.endings[0].timeout_s == 2,
+        "StopContainer had 2 s",
+        &format!("{} s", ended.endings[0].timeout_s),
+    );
     ended.exited("app", Ok(0));
     ended.stop_signal("app", "SIGTERM", "Delivered", "Handler");
     ended.took_what_the_victim_says("app")?;
     ended.facts.is("/containers/0/preStop/exitCode", serde_json::Value::Null);
     ended.facts.is("/containers/0/preStop/signal", "SIGKILL");
     let rules = ended.facts.rules();
-    ended.facts.holds(rules.iter().any(|rule| rule == "prestop-overran"), "prestop-overran", &format!("only {rules:?}"));
-    ended.facts.holds(!rules.iter().any(|rule| rule == "prestop-ate-grace-period"), "not prestop-ate-grace-period", &format!("{rules:?}"));
+    ended.facts.holds(
+        rules.iter().any(|rule| rule == "prestop-overran"),
+        "prestop-overran",
+        &format!("only {rules:?}"),
+    );
+    ended.facts.holds(
+        !rules.iter().any(|rule| rule == "prestop-ate-grace-period"),
+        "not prestop-ate-grace-period",
+        &format!("{rules:?}"),
+    );
     ended.verdict()
 }
 
-/// `kill -9` by somebody on the node: the harness itself.
+/// `kill -9` by somebody on the node.
 pub(crate) fn killed_from_host(node: &Node) -> anyhow::Result<Vec<String>> {
     let traced = Traced::pod(node, &PodSpec::new("killed-from-host", 8, &["graceful"]))?;
-    let pid = rustix::process::Pid::from_raw(i32::try_from(traced.pod.pids[0])?).ok_or_else(|| anyhow::anyhow!("no pid"))?;
     let watch = gracetrace_tests::clock::ExitWatch::on(traced.pod.pids[0])?;
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
+    let mut killer =
+        std::process::Command::new("busybox").args(["kill", "-9", &traced.pod.pids[0].to_string()]).spawn()?;
+    let sender = killer.id();
+    anyhow::ensure!(killer.wait()?.success(), "the kill failed");
     watch.ended_at()?;
     let mut ended = traced.stop_sandbox()?;
     ended.facts.is("/trigger/kind", "External");
     ended.facts.is("/containers/0/kill/cause", "External");
-    ended.facts.is("/containers/0/kill/sender/pid", std::process::id());
-    let comm = std::fs::read_to_string("/proc/self/comm")?;
-    ended.facts.is("/containers/0/kill/sender/comm", comm.trim());
+    ended.facts.is("/containers/0/kill/sender/pid", sender);
+    ended.facts.is("/containers/0/kill/sender/comm", "busybox");
     ended.exited("app", Err("SIGKILL"));
     ended.facts.findings(&["killed-by-other"]);
     ended.verdict()

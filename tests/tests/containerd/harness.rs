@@ -17,7 +17,8 @@ pub(crate) fn proves_itself(node: &Node) -> anyhow::Result<Vec<String>> {
 
 fn graceful(node: &Node) -> anyhow::Result<Vec<String>> {
     let pod = node.kubelet.run(&PodSpec::new("self-graceful", 5, &["--listen", "0.0.0.0:8080", "graceful"]))?;
-    let unified = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(|root| Path::new(root).join(pod.container_cgroup(0).trim_start_matches('/')));
+    let unified = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
+        .map(|root| Path::new(root).join(pod.container_cgroup(0).trim_start_matches('/')));
     anyhow::ensure!(unified.iter().any(|path| path.is_dir()), "no v2 cgroup of the container: {unified:?}");
     let clients = client::open_all(pod.server, [Use::Served, Use::Asks(Duration::from_millis(400))])?;
     std::thread::sleep(Duration::from_millis(100));
@@ -31,7 +32,9 @@ fn graceful(node: &Node) -> anyhow::Result<Vec<String>> {
     let late = ms_between(stamps.first("exit")?.at_ns, ending.ended_at);
     anyhow::ensure!((0.0..20.0).contains(&late), "the pidfd was {late} ms later than the victim");
     node.kubelet.remove(&pod)?;
-    Ok(vec![format!("a graceful pod drained for {drained:.1} ms, its pidfd was {late:.2} ms later, its v2 cgroup existed")])
+    Ok(vec![format!(
+        "a graceful pod drained for {drained:.1} ms, its pidfd was {late:.2} ms later, its v2 cgroup existed"
+    )])
 }
 
 fn forced(node: &Node) -> anyhow::Result<Vec<String>> {
@@ -57,8 +60,13 @@ fn two_containers_and_a_hook(node: &Node) -> anyhow::Result<Vec<String>> {
     let hook = ms_between(begun, ended);
     anyhow::ensure!(code == 0 && (1000.0..1400.0).contains(&hook), "{endings:?}");
     anyhow::ensure!(endings[0].timeout_s == 7 && endings[1].timeout_s == 8, "{endings:?}");
-    anyhow::ensure!(endings[1].ended_at < endings[0].ended_at && endings.iter().all(|one| one.exit_code == 0), "{endings:?}");
-    Ok(vec![format!("a hook of 1 s took {hook:.0} ms and one second of the grace period; the other container left before")])
+    anyhow::ensure!(
+        endings[1].ended_at < endings[0].ended_at && endings.iter().all(|one| one.exit_code == 0),
+        "{endings:?}"
+    );
+    Ok(vec![format!(
+        "a hook of 1 s took {hook:.0} ms and one second of the grace period; the other container left before"
+    )])
 }
 
 fn out_of_memory(node: &Node) -> anyhow::Result<Vec<String>> {

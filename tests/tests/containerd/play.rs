@@ -37,7 +37,18 @@ impl<'a> Traced<'a> {
         let log = node.scratch().join(format!("{}.jsonl", spec.name));
         let (endpoint, record) = (node.endpoint(), log.display().to_string());
         let mut tracer = Tracer::start([
-            "--pod", &spec.name, "-n", &spec.namespace, "-o", "json", "--runtime-endpoint", &endpoint, "--timeout", "60s", "--record", &record,
+            "--pod",
+            &spec.name,
+            "-n",
+            &spec.namespace,
+            "-o",
+            "json",
+            "--runtime-endpoint",
+            &endpoint,
+            "--timeout",
+            "60s",
+            "--record",
+            &record,
         ])?;
         tracer.wait_for_line(&format!("tracing {}/{}", spec.namespace, spec.name))?;
         Ok(Self { node, pod, tracer, log })
@@ -105,19 +116,19 @@ impl Ended {
         self.facts.is(&format!("{at}/signal"), signal);
         self.facts.is(&format!("{at}/result"), result);
         self.facts.is(&format!("{at}/disposition"), disposition);
-        self.from_the_runtime(&at);
+        self.sent_by_the_runtime(&at);
     }
 
     /// SIGKILL from the runtime, and the exit that follows it.
     pub(crate) fn killed(&mut self, container: &str, cause: &str) {
         let at = self.facts.container(container);
         self.facts.is(&format!("{at}/kill/cause"), cause);
-        self.from_the_runtime(&format!("{at}/kill"));
+        self.sent_by_the_runtime(&format!("{at}/kill"));
         self.exited(container, Err("SIGKILL"));
         self.facts.between(&format!("{at}/killToExitMs"), 0.0, 100.0);
     }
 
-    fn from_the_runtime(&mut self, at: &str) {
+    fn sent_by_the_runtime(&mut self, at: &str) {
         self.facts.is(&format!("{at}/sender/comm"), "runc");
         self.facts.is(&format!("{at}/sender/parentComm"), "containerd-shim");
     }
@@ -131,7 +142,8 @@ impl Ended {
     /// How a container's init ended.
     pub(crate) fn exited(&mut self, container: &str, how: Result<i32, &str>) {
         let at = format!("{}/exit", self.facts.container(container));
-        let (code, signal) = how.map_or_else(|signal| (Value::Null, Value::from(signal)), |code| (Value::from(code), Value::Null));
+        let (code, signal) =
+            how.map_or_else(|signal| (Value::Null, Value::from(signal)), |code| (Value::from(code), Value::Null));
         self.facts.is(&format!("{at}/code"), code);
         self.facts.is(&format!("{at}/signal"), signal);
     }

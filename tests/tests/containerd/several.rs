@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(crate) fn two_containers(node: &Node) -> anyhow::Result<Vec<String>> {
     let spec = PodSpec::new("two-containers", 8, &[PORT[0], PORT[1], "slow-drain", "1500"]);
     let traced = Traced::pod(node, &spec.and(ContainerSpec::new("proxy", &["slow-drain", "200"])))?;
-    let clients = client::open_all(traced.pod.server, [Use::Asks(Duration::from_millis(1000))])?;
+    let clients = client::open_all(traced.pod.server, [Use::Asks(Duration::from_secs(1))])?;
     std::thread::sleep(Duration::from_millis(100));
     let mut ended = traced.stop()?;
     let seen = client::seen_by_all(clients)?;
@@ -24,15 +24,24 @@ pub(crate) fn two_containers(node: &Node) -> anyhow::Result<Vec<String>> {
         ended.not_killed(name);
         ended.took_what_the_victim_says(name)?;
     }
-    let exits: Vec<_> = ["app", "proxy"].map(|name| ended.pod.stamps(name).first("exit")).into_iter().collect::<Result<_, _>>()?;
+    let exits: Vec<_> =
+        ["app", "proxy"].map(|name| ended.pod.stamps(name).first("exit")).into_iter().collect::<Result<_, _>>()?;
     let apart = ms_between(exits[1].at_ns, exits[0].at_ns);
     let at = ["app", "proxy"].map(|name| ended.facts.ms(&format!("{}/exit/atMs", ended.facts.container(name))));
     let found = at[0] - at[1];
-    ended.facts.holds((found - apart).abs() <= 20.0, &format!("the exits are {apart:.1} ms apart"), &format!("{found}"));
+    ended.facts.holds(
+        (found - apart).abs() <= 20.0,
+        &format!("the exits are {apart:.1} ms apart"),
+        &format!("{found}"),
+    );
     ended.connections([1, 1, 0, 0, 0, 0]);
     let rules = ended.facts.rules();
     // `sidecar-exited-first` comes with a later issue; nothing else may be found
-    ended.facts.holds(rules.iter().all(|rule| rule == "sidecar-exited-first"), "no other finding", &format!("{rules:?}"));
+    ended.facts.holds(
+        rules.iter().all(|rule| rule == "sidecar-exited-first"),
+        "no other finding",
+        &format!("{rules:?}"),
+    );
     ended.facts.timeline("ContainerExited", 2);
     ended.verdict()
 }
@@ -77,7 +86,10 @@ pub(crate) fn daemon(node: &Node) -> anyhow::Result<Vec<String>> {
     node.kubelet.remove(&after)?;
     anyhow::ensure!(reports.len() == 2, "there are {} reports", reports.len());
     let mut lines = vec!["two reports for two pods, exit 0 on SIGTERM".to_owned()];
-    for (pod, outcome, findings) in [(&before, "Graceful", &[] as &[&str]), (&after, "ForceKilled", &["stop-signal-ignored", "grace-period-exceeded"])] {
+    for (pod, outcome, findings) in [
+        (&before, "Graceful", &[] as &[&str]),
+        (&after, "ForceKilled", &["stop-signal-ignored", "grace-period-exceeded"]),
+    ] {
         let report = reports.iter().find(|report| report["pod"]["uid"] == pod.uid.as_str());
         let mut facts = Facts::of(report.cloned().unwrap_or_default());
         who(&mut facts, pod);

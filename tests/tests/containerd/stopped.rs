@@ -9,11 +9,18 @@ use std::time::Duration;
 /// Two requests in flight are answered, the listener is closed, exit 0.
 pub(crate) fn graceful_server(node: &Node) -> anyhow::Result<Vec<String>> {
     let traced = Traced::pod(node, &PodSpec::new("graceful-server", 8, &[PORT[0], PORT[1], "graceful"]))?;
-    let clients = client::open_all(traced.pod.server, [Use::Asks(Duration::from_millis(900)), Use::Asks(Duration::from_millis(1100))])?;
+    let clients = client::open_all(
+        traced.pod.server,
+        [Use::Asks(Duration::from_millis(900)), Use::Asks(Duration::from_millis(1100))],
+    )?;
     std::thread::sleep(Duration::from_millis(100));
     let mut ended = traced.stop()?;
     let seen = client::seen_by_all(clients)?;
-    ended.facts.holds(client::count(&seen, End::Eof) == 2 && seen.iter().all(|one| one.answers == 1), "both clients were answered", "they were not");
+    ended.facts.holds(
+        client::count(&seen, End::Eof) == 2 && seen.iter().all(|one| one.answers == 1),
+        "both clients were answered",
+        "they were not",
+    );
     ended.facts.is("/outcome", "Graceful");
     ended.stop_signal("app", "SIGTERM", "Delivered", "Handler");
     ended.exited("app", Ok(0));
@@ -26,7 +33,14 @@ pub(crate) fn graceful_server(node: &Node) -> anyhow::Result<Vec<String>> {
     ended.facts.near("/containers/0/listenersClosedMs", stop_at + closed, TOLERANCE_MS);
     ended.facts.near("/containers/0/stop/deliveredMs", stop_at, TOLERANCE_MS);
     ended.facts.findings(&[]);
-    for (event, times) in [("StopSignalSent", 1), ("StopSignalHandled", 1), ("ListenerClosed", 1), ("ContainerExited", 1), ("SandboxExited", 1), ("KillSent", 0)] {
+    for (event, times) in [
+        ("StopSignalSent", 1),
+        ("StopSignalHandled", 1),
+        ("ListenerClosed", 1),
+        ("ContainerExited", 1),
+        ("SandboxExited", 1),
+        ("KillSent", 0),
+    ] {
         ended.facts.timeline(event, times);
     }
     ended.verdict()
@@ -115,7 +129,9 @@ pub(crate) fn init_wrapper(node: &Node) -> anyhow::Result<Vec<String>> {
     ended.stop_signal("app", "SIGTERM", "Delivered", "Blocked");
     ended.exited("app", Ok(0));
     ended.facts.is("/containers/0/stop/deliveredMs", serde_json::Value::Null);
-    ended.facts.is("/containers/0/processes", serde_json::json!({"seen": 2, "signalled": 2, "killedByPidNamespace": 0}));
+    ended
+        .facts
+        .is("/containers/0/processes", serde_json::json!({"seen": 2, "signalled": 2, "killedByPidNamespace": 0}));
     ended.connections([1, 1, 0, 0, 0, 0]);
     ended.facts.findings(&[]);
     ended.facts.timeline("SignalForwarded", 1);
@@ -136,7 +152,11 @@ pub(crate) fn exec_during(node: &Node) -> anyhow::Result<Vec<String>> {
     ended.exited("app", Ok(0));
     ended.not_killed("app");
     let took = ended.facts.ms("/containers/0/preStop/endMs") - ended.facts.ms("/containers/0/preStop/startMs");
-    ended.facts.holds((took - 1000.0).abs() <= TOLERANCE_MS, "the hook is the sleep of 1 s", &format!("it took {took}"));
+    ended.facts.holds(
+        (took - 1000.0).abs() <= TOLERANCE_MS,
+        "the hook is the sleep of 1 s",
+        &format!("it took {took}"),
+    );
     ended.took_what_the_victim_says("app")?;
     ended.facts.is("/containers/0/processes/killedByPidNamespace", 1);
     ended.facts.findings(&[]);

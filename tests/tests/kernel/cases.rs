@@ -19,7 +19,10 @@ macro_rules! case {
 }
 
 pub(crate) fn all() -> Vec<Scenario<Machine>> {
-    let mut all = vec![Scenario { name: "start-up", play: startup::is_quick }, Scenario { name: "stop-after", play: startup::stops_after }];
+    let mut all = vec![
+        Scenario { name: "start-up", play: startup::is_quick },
+        Scenario { name: "stop-after", play: startup::stops_after },
+    ];
     all.extend(by_signal());
     all.extend(by_force());
     all.extend(by_itself());
@@ -28,9 +31,16 @@ pub(crate) fn all() -> Vec<Scenario<Machine>> {
 }
 
 /// Three requests and an idle connection, all of them finished.
-const DRAINED: &[gracetrace_tests::client::Use] = &[Served, Asks(Duration::from_millis(1200)), Asks(Duration::from_millis(1300)), Nothing];
-const ALL_DRAINED: Connections =
-    Connections { open_at_stop: 4, closed_gracefully: 4, closed_at_exit: 0, dropped_by_kill: 0, reset: 0, in_flight: 0 };
+const DRAINED: &[gracetrace_tests::client::Use] =
+    &[Served, Asks(Duration::from_millis(1200)), Asks(Duration::from_millis(1300)), Nothing];
+const ALL_DRAINED: Connections = Connections {
+    open_at_stop: 4,
+    closed_gracefully: 4,
+    closed_at_exit: 0,
+    dropped_by_kill: 0,
+    reset: 0,
+    in_flight: 0,
+};
 
 fn by_signal() -> Vec<Scenario<Machine>> {
     vec![

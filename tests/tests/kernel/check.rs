@@ -123,7 +123,9 @@ pub(crate) fn check(machine: &Machine, case: &Case) -> anyhow::Result<Vec<String
     let tracer = machine.run(case.run, case.victim, &log, &stamps)?;
     let stamps = StampFile::at(&stamps);
     let ready = stamps.wait_for("ready")?;
-    let init = wait_until("the victim among the processes", Duration::from_secs(5), || victim_pid(tracer.pid(), stamps.path()))?;
+    let init = wait_until("the victim among the processes", Duration::from_secs(5), || {
+        victim_pid(tracer.pid(), stamps.path())
+    })?;
     let watch = ExitWatch::on(init)?;
     let server = std::net::SocketAddr::from(([127, 0, 0, 1], ready.detail.parse().unwrap_or(0)));
     let clients = client::open_all(server, case.clients.iter().copied())?;
@@ -144,7 +146,11 @@ pub(crate) fn check(machine: &Machine, case: &Case) -> anyhow::Result<Vec<String
     if let Some(trigger) = case.trigger {
         facts.is("/trigger/kind", trigger);
     }
-    facts.holds(facts.at("/containers").as_array().is_some_and(|all| all.len() == 1), "one container", "there is another number");
+    facts.holds(
+        facts.at("/containers").as_array().is_some_and(|all| all.len() == 1),
+        "one container",
+        "there is another number",
+    );
     facts.is("/containers/0/initPid", init);
     facts.is("/containers/0/initComm", "victim");
     stop_and_exit(&mut facts, case, comm.trim());
@@ -158,15 +164,23 @@ pub(crate) fn check(machine: &Machine, case: &Case) -> anyhow::Result<Vec<String
         facts.timeline(event, *times);
     }
     facts.complete();
-    match (&case.stop_to_exit, ordered) {
-        (StopToExit::Stamps, _) => facts.near("/stopToExitMs", ms_between(stamps.first("handler")?.at_ns, stamps.first("exit")?.at_ns), 5.0),
-        (StopToExit::HandlerToPidfd, _) => facts.near("/stopToExitMs", ms_between(stamps.first("handler")?.at_ns, ended), 5.0),
-        (StopToExit::OrderToPidfd, Some(ordered)) => facts.near("/stopToExitMs", ms_between(ordered, ended), 5.0),
-        (StopToExit::OrderToPidfd | StopToExit::Null, _) => facts.is("/stopToExitMs", serde_json::Value::Null),
+    let ms = match (&case.stop_to_exit, ordered) {
+        (StopToExit::Stamps, _) => Some(ms_between(stamps.first("handler")?.at_ns, stamps.first("exit")?.at_ns)),
+        (StopToExit::HandlerToPidfd, _) => Some(ms_between(stamps.first("handler")?.at_ns, ended)),
+        (StopToExit::OrderToPidfd, Some(ordered)) => Some(ms_between(ordered, ended)),
+        (StopToExit::OrderToPidfd | StopToExit::Null, _) => None,
+    };
+    match ms {
+        Some(ms) => facts.near("/stopToExitMs", ms, 5.0),
+        None => facts.is("/stopToExitMs", serde_json::Value::Null),
     }
     if let Some([signals, forks, connections]) = noise {
         let enough = signals > 10_000 && forks > 100 && connections > 1_000;
-        facts.holds(enough, &format!("a storm of {signals} signals, {forks} processes, {connections} connections"), "that is none");
+        facts.holds(
+            enough,
+            &format!("a storm of {signals} signals, {forks} processes, {connections} connections"),
+            "that is none",
+        );
     }
     let facts = facts.verdict()?;
     recording::replays(&log, &finished, &format!("run-{}", case.name))?;

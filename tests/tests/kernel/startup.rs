@@ -19,7 +19,9 @@ pub(crate) fn is_quick(machine: &Machine) -> anyhow::Result<Vec<String>> {
     facts.holds((0.0..250.0).contains(&took), "attached within 250 ms of the start", &format!("it took {took:.1} ms"));
     let ready = StampFile::at(&stamps).first("ready")?;
     facts.holds(attached < ready.at_ns, "the victim was ready after that", "it was before");
-    let seen = recording::inputs(&log)?.iter().any(|input| input.to_string().contains("ProcessExecuted") && input.to_string().contains("victim"));
+    let seen = recording::inputs(&log)?
+        .iter()
+        .any(|input| input.to_string().contains("ProcessExecuted") && input.to_string().contains("victim"));
     facts.holds(seen, "the victim's exec is in the log", "it is not");
     let mut lines = facts.verdict()?;
     lines.push(format!("attached after {took:.1} ms"));

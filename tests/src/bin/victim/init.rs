@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use std::process::Command;
 
 /// Starts `command`, forwards SIGTERM to it, reaps, and leaves with its exit value.
-pub(crate) fn run(command: Vec<String>, stamps: &Stamps) {
+pub(crate) fn run(command: &[String], stamps: &Stamps) {
     let blocked = sys::block(&[libc::SIGTERM, libc::SIGCHLD]);
     let Some((program, args)) = command.split_first() else { crate::usage("init needs a command") };
     let mut child = Command::new(program);

@@ -73,7 +73,7 @@ fn main() {
         }
         "sleep" => brief::after(ms(number_arg()), &options.stamps, || std::process::exit(0)),
         "eat-memory" => brief::eat_memory(usize::try_from(number_arg()).unwrap_or(usize::MAX), &options),
-        "init" => init::run(args.collect(), &options.stamps),
+        "init" => init::run(&args.collect::<Vec<_>>(), &options.stamps),
         "pause" => init::pause(),
         other => usage(&format!("no behaviour is called {other:?}")),
     }

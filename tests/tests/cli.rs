@@ -1,0 +1,178 @@
+//! The command line from outside: what is printed where, and with which exit code.
+
+use gracetrace_tests::tracer::{Finished, Tracer, binary};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+const FORMAT: &str = "gracetrace.dev/event-log/v1";
+const SESSION: &str = r#"{"startedAt":1000000000,"wallOffsetNs":0,"node":null,"kernel":"6.12.0","tracerTgid":1,"defaultGraceMs":null,"scope":{"kind":"Node"},"maxConnections":10,"limits":[]}"#;
+
+fn gracetrace(args: &[&str]) -> Finished {
+    Tracer::start(args).and_then(Tracer::finish).expect("gracetrace runs and ends")
+}
+
+/// One line on stderr that says all of `words`, nothing on stdout, this exit code.
+fn refuses(args: &[&str], code: i32, words: &[&str]) {
+    let finished = gracetrace(args);
+    one_line(&format!("{args:?}"), &finished, code, words);
+}
+
+fn one_line(what: &str, finished: &Finished, code: i32, words: &[&str]) {
+    assert_eq!(finished.code, code, "{what}: {finished:?}");
+    assert_eq!(finished.stdout, "", "{what}");
+    assert_eq!(finished.stderr.lines().count(), 1, "{what}: {}", finished.stderr);
+    for word in words {
+        assert!(finished.stderr.contains(word), "{what}: no {word:?} in {}", finished.stderr);
+    }
+    assert!(!finished.stderr.contains("panicked"), "{what}: {}", finished.stderr);
+}
+
+#[test]
+fn help_says_what_it_said() {
+    for command in ["", "run", "replay", "doctor", "schema"] {
+        let args: Vec<_> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
+        let help = gracetrace(&args);
+        assert_eq!((help.code, help.stderr.as_str()), (0, ""), "{args:?}");
+        insta::assert_snapshot!(
+            format!("help-{}", if command.is_empty() { "gracetrace" } else { command }),
+            help.stdout
+        );
+    }
+}
+
+#[test]
+fn version_is_the_package_s() {
+    let version = gracetrace(&["--version"]);
+    assert_eq!((version.code, version.stdout.trim()), (0, concat!("gracetrace ", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn usage_errors_exit_2() {
+    for args in [
+        &["--no-such-flag"][..],
+        &["no-such-command"],
+        &["run"],
+        &["run", "--stop-signal", "SIGNOTHING", "--", "true"],
+        &["run", "--grace-period", "soon", "--", "true"],
+        &["--pod", "web", "--timeout", "5 apples"],
+        &["--pod", "web", "-o", "xml"],
+        &["replay"],
+        &["--ring-buffer-size", "three"],
+    ] {
+        let finished = gracetrace(args);
+        assert_eq!(finished.code, 2, "{args:?}: {finished:?}");
+        assert_eq!(finished.stdout, "", "{args:?}");
+        assert!(!finished.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn pod_names_that_cannot_exist_exit_2() {
+    let long = "x".repeat(254);
+    for name in ["", "Web", "web_1", "-web", "web/app", "../web", "we b", long.as_str()] {
+        let finished = gracetrace(&["--pod", name]);
+        assert_eq!(finished.code, 2, "{name:?}: {finished:?}");
+        assert!(!finished.stderr.is_empty(), "{name:?}");
+    }
+}
+
+#[test]
+fn logs_that_cannot_be_read_exit_1() {
+    refuses(&["replay", "/no/such/log.jsonl"], 1, &["/no/such/log.jsonl", "No such file"]);
+    refuses(&["replay", "/"], 1, &["/"]);
+}
+
+/// A log with that text, in a folder that goes with the returned guard.
+fn log(text: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("log.jsonl");
+    std::fs::write(&path, text).expect("a log");
+    (folder, path.display().to_string())
+}
+
+#[test]
+fn bad_logs_exit_1_with_the_line() {
+    let head = format!("{{\"format\":\"{FORMAT}\",\"session\":{SESSION}}}\n");
+    let tick = "{\"input\":\"Tick\",\"at\":2000000000}\n";
+    let cases: &[(&str, String, &[&str])] = &[
+        ("empty", String::new(), &["line 1"]),
+        ("text", "hello\n".to_owned(), &["line 1"]),
+        ("other version", head.replace("/v1", "/v999"), &["line 1", "v999"]),
+        ("cut off", format!("{head}{tick}{}", &tick[..12]), &["line 3"]),
+        ("damaged", format!("{head}{tick}not json\n{tick}"), &["line 3"]),
+        ("unknown input", format!("{head}{{\"input\":\"Nonsense\"}}\n"), &["line 2", "Nonsense"]),
+        ("binary", format!("{head}\u{0}\u{1}\n"), &["line 2"]),
+        ("endless line", format!("{head}{}", "x".repeat(3 << 20)), &["line 2"]),
+    ];
+    for (what, text, words) in cases {
+        let (_folder, path) = log(text);
+        let finished = gracetrace(&["replay", &path]);
+        one_line(what, &finished, 1, words);
+    }
+}
+
+#[test]
+fn the_schema_is_one() {
+    let schema = gracetrace(&["schema"]);
+    assert_eq!(schema.code, 0, "{schema:?}");
+    let schema: serde_json::Value = serde_json::from_str(&schema.stdout).expect("JSON");
+    jsonschema::meta::validate(&schema).expect("a valid JSON Schema");
+    let validator = jsonschema::validator_for(&schema).expect("a usable schema");
+    assert!(!validator.is_valid(&serde_json::json!({"kind": "ShutdownReport"})), "it refuses what is no report");
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    for args in [&["schema"][..], &["--help"], &["doctor"]] {
+        let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
+        drop(reader);
+        let output = Command::new(binary().expect("gracetrace"))
+            .args(args)
+            .stdout(Stdio::from(writer))
+            .output()
+            .expect("it runs");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {:?} {stderr}", output.status);
+        assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");
+    }
+}
+
+/// A copy of the binary that everybody may run, and the way to run it as nobody (only root needs one).
+fn as_nobody(args: &[&str]) -> Finished {
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy: PathBuf = folder.path().join("gracetrace");
+    std::fs::copy(binary().expect("gracetrace"), &copy).expect("a copy");
+    for path in [folder.path(), &copy] {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("permissions");
+    }
+    let mut command = Command::new(copy);
+    command.args(args).current_dir("/").stdin(Stdio::null());
+    if rustix::process::geteuid().is_root() {
+        command.uid(65534).gid(65534);
+    }
+    let output = command.output().expect("it runs");
+    Finished {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+#[test]
+fn without_privileges_tracing_says_so_in_one_line() {
+    for args in [&["--pod", "web", "-n", "shop"][..], &["-o", "jsonl"], &["run", "--", "true"]] {
+        one_line(&format!("{args:?}"), &as_nobody(args), 1, &[]);
+    }
+}
+
+#[test]
+fn without_privileges_the_rest_works() {
+    assert_eq!(as_nobody(&["schema"]).code, 0);
+    let (folder, path) = log(&format!("{{\"format\":\"{FORMAT}\",\"session\":{SESSION}}}\n"));
+    for path in [folder.path(), path.as_ref()] {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("permissions");
+    }
+    let replayed = as_nobody(&["replay", &path]);
+    assert_eq!((replayed.code, replayed.stdout.as_str()), (0, ""), "{replayed:?}");
+}
