@@ -155,6 +155,12 @@ impl Pipeline {
             self.learn(Input::Pod(facts))?;
         }
         let forget = self.target.as_mut().map(Target::settle);
+        if let (Some(resolver), Some(target)) = (&self.resolver, &self.target) {
+            for (uid, containers) in target.candidates() {
+                resolver.pod_seen(uid);
+                containers.for_each(|id| resolver.container_seen(uid, id));
+            }
+        }
         self.forget(forget.unwrap_or_default())
     }
 
@@ -266,21 +272,23 @@ impl Pipeline {
     /// A cgroup of a pod is there: ask who it is, unless it is none of our business.
     fn cgroup_seen(&mut self, pod: CgroupId, path: &str, existing: bool) -> anyhow::Result<()> {
         let (Some(resolver), Some(place)) = (&self.resolver, cgroup_path::parse(path)) else { return Ok(()) };
-        if let Some(target) = &mut self.target
-            && target.pod_seen(&place.uid, pod, existing) == Verdict::Other
-        {
-            return self.forget(vec![pod]);
-        }
         let depth = path.split('/').filter(|part| !part.is_empty()).count();
-        match place.container {
-            // what is nested inside a container is the container's own affair
-            Some(container) if container.depth == depth => {
-                resolver.container_seen(&place.uid, &container.id);
-                if let Some(target) = &mut self.target {
-                    target.container_seen(&place.uid, &container.id);
-                }
+        // what is nested inside a container is the container's own affair
+        let container = place.container.filter(|container| container.depth == depth);
+        let mut ask = true;
+        if let Some(target) = &mut self.target {
+            if target.pod_seen(&place.uid, pod, existing) == Verdict::Other {
+                return self.forget(vec![pod]);
             }
-            None if place.pod_depth == depth => resolver.pod_seen(&place.uid),
+            if let Some(container) = &container {
+                target.container_seen(&place.uid, &container.id);
+            }
+            // a node's pods are not all asked about to find one
+            ask = !existing || target.is_settled();
+        }
+        match container {
+            Some(container) if ask => resolver.container_seen(&place.uid, &container.id),
+            None if ask && place.pod_depth == depth => resolver.pod_seen(&place.uid),
             Some(_) | None => {}
         }
         Ok(())

@@ -123,6 +123,18 @@ impl Target {
         self.eliminate()
     }
 
+    /// Pods that were there at the start and may be the one (their uids and containers): whoever is not
+    /// settled by then has to be asked about one by one.
+    pub fn candidates(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = &str>)> {
+        let open = self.pods.iter().filter(|(_, pod)| pod.existing && pod.verdict != Verdict::Other);
+        open.map(|(uid, pod)| (uid.as_str(), pod.containers.iter().map(String::as_str)))
+    }
+
+    /// Whether every source was asked.
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
     /// The pod, once it is known.
     pub fn found(&self) -> Option<Found> {
         let pod = self.targets().next()?;
@@ -256,6 +268,8 @@ mod tests {
         assert_eq!(target.found(), Some(Found { name: "shop/web".to_owned(), containers: 1 }));
         assert_eq!(target.settle(), [CgroupId(3)]);
         assert_eq!(target.settle(), []);
+        let open: Vec<_> = target.candidates().map(|(uid, containers)| (uid, containers.count())).collect();
+        assert_eq!(open, [("b", 2)]);
         assert_eq!(target.pod_seen("d", CgroupId(4), false), Verdict::Other);
         assert_eq!(target.pod_seen("b", CgroupId(2), false), Verdict::Target);
     }

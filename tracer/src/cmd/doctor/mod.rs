@@ -47,7 +47,8 @@ impl Page {
             Mark::Fatal => "MISSING",
         };
         let note = note.split_whitespace().collect::<Vec<_>>().join(" ");
-        let _ = writeln!(self.text, "  {sign:<8}{what:<22} {note}");
+        let line = format!("  {sign:<8}{what:<23} {note}");
+        let _ = writeln!(self.text, "{}", line.trim_end());
         if mark == Mark::Fatal {
             self.fatal.push(format!("{what}: {note}"));
         }
@@ -190,7 +191,7 @@ mod tests {
         page.line(Mark::Fatal, "y", "not\nthere");
         assert_eq!(
             page.text,
-            "a\n  ok      x                      fine\n\nb\n  MISSING y                      not there\n"
+            "a\n  ok      x                       fine\n\nb\n  MISSING y                       not there\n"
         );
         assert_eq!(page.fatal, ["y: not there"]);
     }
