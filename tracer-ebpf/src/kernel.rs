@@ -80,9 +80,8 @@ pub(crate) fn read_string<const N: usize>(into: &mut [u8; N], address: u64) -> u
 pub(crate) fn read_user<const N: usize>(into: &mut [u8; N], address: u64, length: u64) -> bool {
     let length = if length > N as u64 { N as u64 } else { length };
     // SAFETY: the destination is at least that long; the source may be anything
-    let failed = unsafe {
-        generated::bpf_probe_read_user(into.as_mut_ptr().cast(), length as u32, address as *const c_void)
-    };
+    let failed =
+        unsafe { generated::bpf_probe_read_user(into.as_mut_ptr().cast(), length as u32, address as *const c_void) };
     failed == 0
 }
 

@@ -84,8 +84,7 @@ pub(crate) fn exited(ctx: &RawTracePointContext) -> Outcome {
         fill_process(&mut record.process, task);
         let as_group = read::<u32>(signal, offset(|o| &o.signal_flags)) & SIGNAL_GROUP_EXIT != 0;
         // before 5.19 a last thread that simply ends does not set the group's code; the leader's counts then
-        record.status =
-            if as_group { read(signal, offset(|o| &o.signal_group_exit_code)) } else { leader.exit_code() };
+        record.status = if as_group { read(signal, offset(|o| &o.signal_group_exit_code)) } else { leader.exit_code() };
         record.netns = task.netns();
     })
 }

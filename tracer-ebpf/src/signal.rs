@@ -148,7 +148,9 @@ fn is_wanted(signal: u32, origin: Origin, pod: u64) -> bool {
         Origin::Outside => true,
         Origin::Kernel => !is_chatter(signal),
         Origin::Inside => match signal {
-            SIGHUP | SIGINT | SIGQUIT | SIGILL | SIGTRAP | SIGABRT | SIGBUS | SIGFPE | SIGSEGV | SIGTERM | SIGSYS => true,
+            SIGHUP | SIGINT | SIGQUIT | SIGILL | SIGTRAP | SIGABRT | SIGBUS | SIGFPE | SIGSEGV | SIGTERM | SIGSYS => {
+                true
+            }
             _ => !is_chatter(signal) && maps::is_stopping(pod),
         },
     }

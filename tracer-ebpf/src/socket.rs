@@ -157,10 +157,10 @@ fn fill_counters(socket: &mut Socket, sock: u64) {
     socket.bytes_sent = sent;
     socket.bytes_acked = read(sock, offset(|o| &o.tcp_bytes_acked));
     // the receive queue is drained by now; sequence numbers are not
-    socket.unread = read::<u32>(sock, offset(|o| &o.tcp_rcv_nxt))
-        .wrapping_sub(read(sock, offset(|o| &o.tcp_copied_seq)));
-    socket.unacked = read::<u32>(sock, offset(|o| &o.tcp_write_seq))
-        .wrapping_sub(read(sock, offset(|o| &o.tcp_snd_una)));
+    socket.unread =
+        read::<u32>(sock, offset(|o| &o.tcp_rcv_nxt)).wrapping_sub(read(sock, offset(|o| &o.tcp_copied_seq)));
+    socket.unacked =
+        read::<u32>(sock, offset(|o| &o.tcp_write_seq)).wrapping_sub(read(sock, offset(|o| &o.tcp_snd_una)));
     let last_received: u32 = read(sock, offset(|o| &o.icsk_lrcvtime));
     let last_sent: u32 = read(sock, offset(|o| &o.tcp_lsndtime));
     let hz = maps::learnt(learnt::HZ);

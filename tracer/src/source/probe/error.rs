@@ -89,9 +89,7 @@ pub(super) const ENOENT: i32 = 2;
 
 /// The system's error number at the bottom of a chain of errors.
 pub(super) fn errno(error: &(dyn Error + 'static)) -> Option<i32> {
-    causes(error)
-        .filter_map(|error| error.downcast_ref::<io::Error>())
-        .find_map(io::Error::raw_os_error)
+    causes(error).filter_map(|error| error.downcast_ref::<io::Error>()).find_map(io::Error::raw_os_error)
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
