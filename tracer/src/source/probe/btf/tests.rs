@@ -70,7 +70,7 @@ fn sample() -> Vec<u8> {
     let inner = maker.composite("inner", STRUCT, 8, &[("x", int, 0), ("y", int, 32)]);
     let constant = maker.add("", CONST << 24, inner, &[]);
     let alias = maker.add("inner_t", TYPEDEF << 24, constant, &[]);
-    let bit_field = 3 << 24 | 192;
+    let bit_field = 3 << 24 | 0xc0;
     let members = [("first", int, 0), ("", choice, 64), ("bits", int, bit_field), ("named", alias, 224)];
     maker.composite("outer", 1 << 7 | STRUCT, 36, &members);
     let prototype = maker.add("", FUNC_PROTO << 24 | 3, 0, &[0, pointer, 0, pointer, 0, int]);

@@ -149,9 +149,9 @@ fn the_life_of_a_process() {
 
 #[test]
 fn arguments_become_digests() {
-    let argv_of = |bytes: &[u8]| match only(bytes).what {
-        What::ProcessExecuted { argv, .. } => argv,
-        other => panic!("{other:?}"),
+    let argv_of = |bytes: &[u8]| {
+        let What::ProcessExecuted { argv, .. } = only(bytes).what else { panic!("another event") };
+        argv
     };
     assert_eq!(argv_of(&exec(0, b"sh\0of an older record")), None);
     assert_eq!(argv_of(&exec(6, b"sh\0-c\0of an older record")), Some(Argv::from_arguments(["sh", "-c"])));
