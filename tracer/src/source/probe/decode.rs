@@ -45,8 +45,11 @@ pub fn records(bytes: &[u8]) -> impl Iterator<Item = Result<Event, DecodeError>>
     })
 }
 
-/// The first record's header and body, and what follows it (nothing, if its length is not to be trusted).
-fn split(bytes: &[u8]) -> (Result<(Header, &[u8]), DecodeError>, &[u8]) {
+/// A record's header and body.
+type Parts<'a> = Result<(Header, &'a [u8]), DecodeError>;
+
+/// The first record, and what follows it (nothing, if its length is not to be trusted).
+fn split(bytes: &[u8]) -> (Parts<'_>, &[u8]) {
     let cut = |kind, want| (Err(DecodeError::Truncated { kind, have: bytes.len(), want }), &[] as &[u8]);
     let Some(header) = Header::read(&mut Cursor(bytes)) else {
         return cut(0, HEADER);

@@ -3,7 +3,6 @@
 use super::btf::{Btf, VMLINUX};
 use super::error::{ENOENT, errno};
 use super::{Maps, ProbeError, ProbeOptions, ProbeStatus, Probes, offsets, ring, ticks};
-use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::{ProgramError, RawTracePoint};
 use aya::{Ebpf, EbpfLoader};
 use tracer_ebpf::{Settings, kind};
@@ -76,10 +75,10 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     drop(types);
 
     let logger = if options.kernel_log { ring::kernel_log(&mut ebpf) } else { None };
-    let (events, maps, learnt) = take_maps(&mut ebpf)?;
-    let calibration = ticks::Calibration::start(learnt);
+    let maps = take_maps(&mut ebpf)?;
+    let calibration = ticks::Calibration::start(take(&mut ebpf, "LEARNT")?);
     limits.extend(calibration.limits());
-    let reader = Some(ring::Reader::new(events, logger, calibration));
+    let reader = Some(ring::Reader::new(take(&mut ebpf, "EVENTS")?, logger, calibration));
     Ok(Probes { _ebpf: ebpf, maps, reader, status, limits, lost: [0; kind::COUNT] })
 }
 
@@ -156,17 +155,14 @@ fn variant(name: &str, settings: &Settings) -> &'static str {
     }
 }
 
-fn take_maps(ebpf: &mut Ebpf) -> Result<(RingBuf<MapData>, Maps, Array<MapData, u64>), ProbeError> {
-    let events = take::<RingBuf<MapData>>(ebpf, "EVENTS")?;
-    let learnt = take::<Array<MapData, u64>>(ebpf, "LEARNT")?;
-    let maps = Maps {
-        targets: take::<HashMap<MapData, u64, u64>>(ebpf, "TARGETS")?,
-        stopping: take::<HashMap<MapData, u64, u64>>(ebpf, "STOPPING")?,
-        netns: take::<HashMap<MapData, u32, u64>>(ebpf, "NETNS")?,
-        generated: take::<PerCpuArray<MapData, u64>>(ebpf, "GENERATED")?,
-        dropped: take::<PerCpuArray<MapData, u64>>(ebpf, "DROPPED")?,
-    };
-    Ok((events, maps, learnt))
+fn take_maps(ebpf: &mut Ebpf) -> Result<Maps, ProbeError> {
+    Ok(Maps {
+        targets: take(ebpf, "TARGETS")?,
+        stopping: take(ebpf, "STOPPING")?,
+        netns: take(ebpf, "NETNS")?,
+        generated: take(ebpf, "GENERATED")?,
+        dropped: take(ebpf, "DROPPED")?,
+    })
 }
 
 fn take<M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(

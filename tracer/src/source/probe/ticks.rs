@@ -137,10 +137,10 @@ mod tests {
     use super::*;
 
     /// `jiffies_64` after so long, with the first tick late by 0.4 s.
-    fn jiffies(rate: u64, uptime_s: f64) -> u64 {
+    fn jiffies(rate: u32, uptime_s: f64) -> u64 {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and above zero")]
-        let ticks = ((uptime_s - 0.4) * rate as f64) as u64;
-        FIRST_OVERFLOW - 300 * rate + ticks
+        let ticks = ((uptime_s - 0.4) * f64::from(rate)) as u64;
+        FIRST_OVERFLOW - 300 * u64::from(rate) + ticks
     }
 
     fn ns(seconds: f64) -> u64 {
@@ -153,10 +153,10 @@ mod tests {
     fn one_sample_tells_the_rate_well_before_and_after_the_overflow() {
         for rate in [100, 250, 300, 1000] {
             for uptime in [1.0, 10.0, 239.0, 361.0, 1e4, 1e8] {
-                let found = rate_since_boot(jiffies(u64::from(rate), uptime), ns(uptime));
+                let found = rate_since_boot(jiffies(rate, uptime), ns(uptime));
                 assert_eq!(found, Some(rate), "{rate} Hz after {uptime} s");
             }
-            assert_eq!(rate_since_boot(jiffies(u64::from(rate), 301.0), ns(301.0)), None);
+            assert_eq!(rate_since_boot(jiffies(rate, 301.0), ns(301.0)), None);
         }
     }
 
@@ -164,7 +164,7 @@ mod tests {
     fn two_samples_tell_it_always() {
         for rate in [100, 250, 300, 1000] {
             let at = |uptime| Sample { jiffies: jiffies(rate, uptime), at_ns: ns(uptime) };
-            assert_eq!(rate_of_two(at(299.7), at(300.8)), Some(u32::try_from(rate).expect("small")));
+            assert_eq!(rate_of_two(at(299.7), at(300.8)), Some(rate));
         }
         let standing = Sample { jiffies: 5, at_ns: 5 };
         assert_eq!(rate_of_two(standing, standing), None);
