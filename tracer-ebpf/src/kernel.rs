@@ -194,10 +194,12 @@ impl Task {
         netns_inum(read(proxy, offset(|o| &o.nsproxy_net_ns)))
     }
 
-    /// Whether it holds the signal back.
+    /// Whether it holds the signal back. While a task waits in `sigtimedwait` the kernel takes what it
+    /// waits for out of `blocked` and keeps the mask in `real_blocked` (`do_sigtimedwait`); otherwise that is empty.
     #[inline(always)]
     pub(crate) fn blocks(self, signal: u32) -> bool {
-        let blocked: u64 = read(self.0, offset(|o| &o.task_blocked));
+        let blocked =
+            read::<u64>(self.0, offset(|o| &o.task_blocked)) | read::<u64>(self.0, offset(|o| &o.task_real_blocked));
         blocked >> ((signal.wrapping_sub(1)) & 63) & 1 == 1
     }
 

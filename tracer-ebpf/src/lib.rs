@@ -371,6 +371,7 @@ offsets! {
     task_exit_code = "task_struct" / "exit_code",
     task_mm = "task_struct" / "mm",
     task_blocked = "task_struct" / "blocked",
+    task_real_blocked = "task_struct" / "real_blocked",
     css_set_dfl_cgrp = "css_set" / "dfl_cgrp",
     cgroup_kn = "cgroup" / "kn",
     cgroup_root = "cgroup" / "root",

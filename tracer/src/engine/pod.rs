@@ -220,6 +220,10 @@ impl Pod {
 
     /// What a container is to the pod, as far as that is known.
     pub(super) fn role(&self, container: &Container, facts: &Facts) -> Option<ContainerRole> {
+        if container.cgroup == self.cgroup {
+            // a command of `gracetrace run` is all there is
+            return Some(ContainerRole::App);
+        }
         let id = container.id.as_deref();
         let sandbox = self.uid.as_deref().and_then(|uid| facts.pod(uid)).and_then(|pod| pod.sandbox_id.as_deref());
         if id.is_some() && id == sandbox {

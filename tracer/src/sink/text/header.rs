@@ -10,6 +10,10 @@ pub(super) fn draw(page: &mut Page, report: &Report) {
         MetadataSource::Kubernetes | MetadataSource::Cri | MetadataSource::Cgroup => "pod",
     };
     let who = match words::container(report) {
+        _ if report.pod.metadata_source == MetadataSource::Command => {
+            let program = report.containers.first().and_then(|container| container.name.as_deref());
+            format!("{what} {}", program.unwrap_or(UNKNOWN))
+        }
         Some(container) => format!("container {container} of {what} {}", words::pod(&report.pod)),
         None => format!("{what} {}", words::pod(&report.pod)),
     };
@@ -60,10 +64,13 @@ fn trigger(report: &Report) -> String {
         TriggerKind::StartupProbe => "a startup probe failed",
         TriggerKind::Oom => "out of memory",
         TriggerKind::ContainerExit => "a container ended by itself",
+        // `gracetrace run` plays the kubelet: it says itself what made it stop the command
+        TriggerKind::External if report.pod.metadata_source == MetadataSource::Command => "outside",
         TriggerKind::External => "somebody outside Kubernetes and its runtime",
         TriggerKind::Unknown => UNKNOWN,
     };
     match &report.trigger.evidence {
+        Some(evidence) if kind == "outside" => evidence.clone(),
         Some(evidence) => format!("{kind} ({evidence})"),
         None => kind.to_owned(),
     }

@@ -18,6 +18,7 @@ const OPTIONAL: &[(&str, &str)] = &[
     ("sighand_", NO_DISPOSITION),
     ("sizeof_k_sigaction", NO_DISPOSITION),
     ("k_sigaction_", NO_DISPOSITION),
+    ("task_real_blocked", "whether a process waits for its stop signal in sigwait"),
     ("task_blocked", "whether a process blocks its stop signal"),
     ("task_nsproxy", NO_NETNS),
     ("nsproxy_", NO_NETNS),
