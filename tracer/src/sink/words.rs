@@ -10,8 +10,10 @@ pub(super) fn duration(ms: f64) -> String {
     }
     let size = ms.abs();
     // bounds are where rounding would carry into the next form: 999.5 ms is 1.0 s
-    if size < 0.05 {
+    if size < 0.0005 {
         "0 ms".to_owned()
+    } else if size < 0.05 {
+        format!("{:.0} µs", ms * 1e3)
     } else if size < 9.95 {
         format!("{ms:.1} ms")
     } else if size < 999.5 {
