@@ -4,7 +4,9 @@ use gracetrace::cli::{self, UsageError};
 use gracetrace::cmd::{self, console};
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 /// The exit code of a command line that cannot be.
 const USAGE: u8 = 2;
@@ -37,16 +39,18 @@ fn main() -> ExitCode {
 /// What the code says about itself goes to stderr; `-v` for more of it.
 fn diagnostics(verbose: u8) {
     let level = match verbose {
-        0 => "warn",
-        1 => "info",
-        2 => "debug",
-        3.. => "trace",
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        3.. => LevelFilter::TRACE,
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(format!("{level},h2=warn,hyper=warn,tower=warn,tonic=warn,aya_obj=warn")))
+    // what the transport under the CRI has to say of itself helps nobody
+    let quiet = ["h2", "hyper", "tower", "tonic", "aya_obj"].map(|target| (target, LevelFilter::WARN));
+    let words = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(console::colour(std::io::stderr().is_terminal()))
         .without_time()
-        .with_target(verbose > 1)
-        .init();
+        .with_target(verbose > 1);
+    let filter = Targets::new().with_default(level).with_targets(quiet);
+    tracing_subscriber::registry().with(words).with(filter).init();
 }
