@@ -51,6 +51,20 @@ impl Facts {
         self.holds((found - expected_ms).abs() <= tolerance_ms, &fact, &format!("it is {found}"));
     }
 
+    /// From the handler's start to the end of PID 1, as the victim's own stamps tell it; and `stopToExitMs`
+    /// reaches from the signal to the same end. (How long the scheduler takes from the signal to the
+    /// handler is the kernel's affair: no stamp of a victim can say.)
+    pub fn handler_to_exit(&mut self, expected_ms: f64, tolerance_ms: f64) {
+        let [sent, handled, ended] =
+            ["stop/atMs", "stop/deliveredMs", "exit/atMs"].map(|what| self.ms(&format!("/containers/0/{what}")));
+        let found = ended - handled;
+        let fact = format!("handler to exit = {expected_ms:.1} ± {tolerance_ms} ms");
+        self.holds((found - expected_ms).abs() <= tolerance_ms, &fact, &format!("it is {found}"));
+        let whole = self.ms("/stopToExitMs");
+        let fact = "stopToExitMs reaches from the stop signal to the exit";
+        self.holds((whole - (ended - sent)).abs() < 0.002, fact, &format!("it is {whole}"));
+    }
+
     /// The number there lies between two that the harness measured.
     pub fn between(&mut self, pointer: &str, low_ms: f64, high_ms: f64) {
         let found = self.ms(pointer);

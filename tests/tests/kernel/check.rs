@@ -170,7 +170,12 @@ pub(crate) fn check(machine: &Machine, case: &Case) -> anyhow::Result<Vec<String
         (StopToExit::OrderToPidfd, Some(ordered)) => Some(ms_between(ordered, ended)),
         (StopToExit::OrderToPidfd | StopToExit::Null, _) => None,
     };
+    let by_handler = match case.stop_to_exit {
+        StopToExit::Stamps | StopToExit::HandlerToPidfd => facts.at("/containers/0/stop/deliveredMs").is_number(),
+        StopToExit::OrderToPidfd | StopToExit::Null => false,
+    };
     match ms {
+        Some(ms) if by_handler => facts.handler_to_exit(ms, 5.0),
         Some(ms) => facts.near("/stopToExitMs", ms, 5.0),
         None => facts.is("/stopToExitMs", serde_json::Value::Null),
     }
