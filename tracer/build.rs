@@ -2,7 +2,6 @@
 //! `GRACETRACE_PROBES`, for the loader to embed.
 //!
 //! It installs nothing: without a compiler or a linker for eBPF it ends with one line that says so.
-#![expect(clippy::print_stdout, reason = "a build script talks to cargo on stdout")]
 
 #[path = "../xtask/src/bpf_toolchain.rs"]
 mod bpf_toolchain;

@@ -103,7 +103,7 @@ pub(crate) fn who(facts: &mut Facts, pod: &RunningPod) {
         facts.is(&format!("{at}/id"), format!("containerd://{}", pod.containers[index]));
         facts.is(&format!("{at}/image"), container.image);
         // App or Sidecar: the CRI does not tell, and one word too many would be a guess
-        facts.is(&format!("{at}/type"), serde_json::Value::Null);
+        facts.is(&format!("{at}/type"), Value::Null);
         facts.is(&format!("{at}/initPid"), pod.pids[index]);
         facts.is(&format!("{at}/initComm"), "victim");
         facts.is(&format!("{at}/restarts"), 0);

@@ -6,8 +6,8 @@
 //! - [`Engine::poll`] gives finished reports, oldest first, until there are none.
 //! - [`Engine::next_deadline`] says at what time an [`Input::Tick`] is wanted, and why.
 //!
-//! The way of an event: attributed to pod and container here, collected in [`pod`] and [`container`],
-//! concluded in [`verdict`] and [`work`], put together in [`assemble`], judged in [`diagnosis`].
+//! The way of an event: attributed to pod and container here, collected in `pod` and `container`,
+//! concluded in `verdict` and `work`, put together in `assemble`, judged in `diagnosis`.
 
 pub mod cgroup_path;
 
@@ -32,7 +32,7 @@ use crate::input::{BootNs, CgroupFound, CgroupId, Event, Input, PodFacts, Sessio
 use crate::report::Report;
 use container::Container;
 use facts::Facts;
-use pod::{At, Pod};
+use pod::{Context, Pod};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A container that ended while its pod lives on gets its own report after this time, unless it is started again before.
@@ -149,7 +149,7 @@ impl Engine {
             let single = self.container_reports().filter(|(at, ..)| *at <= now).min();
             match (next, single) {
                 (Some((at, _)), Some((earlier, pod, container))) if earlier < at => {
-                    self.report_container(pod, container)
+                    self.report_container(pod, container);
                 }
                 (Some((_, pod)), _) => self.report_pod(pod),
                 (None, Some((_, pod, container))) => self.report_container(pod, container),
@@ -196,8 +196,8 @@ impl Engine {
         let (Some(container), Some(pod)) = (place.container, self.pods.get_mut(&place.pod)) else {
             return;
         };
-        let at = At { at: event.at, container, session: &self.session, facts: &self.facts };
-        pod.process_event(&at, &event.what, inside);
+        let context = Context { at: event.at, container, session: &self.session, facts: &self.facts };
+        pod.process_event(&context, &event.what, inside);
     }
 
     fn socket(&mut self, event: &Event, pod: CgroupId) {

@@ -43,7 +43,7 @@ pub(super) struct Pod {
 }
 
 /// An event about one container of the pod.
-pub(super) struct At<'a> {
+pub(super) struct Context<'a> {
     pub at: BootNs,
     pub container: CgroupId,
     pub session: &'a Session,
@@ -66,14 +66,14 @@ impl Pod {
     }
 
     /// Takes what happened to one of its processes.
-    pub(super) fn process_event(&mut self, at: &At<'_>, what: &What, sender_in_pod: bool) {
-        let Some(container) = self.containers.get_mut(&at.container) else {
+    pub(super) fn process_event(&mut self, context: &Context<'_>, what: &What, sender_in_pod: bool) {
+        let Some(container) = self.containers.get_mut(&context.container) else {
             return;
         };
         match what {
             What::SignalGenerated { target, sender, signal, code, group, result, disposition } => {
                 let sent = Sent {
-                    at: at.at,
+                    at: context.at,
                     signal: *signal,
                     code: *code,
                     result: *result,
@@ -81,20 +81,20 @@ impl Pod {
                     sender: sender.clone(),
                     by_dying_init: *code == SI_KERNEL && sender.exiting && sender.ns_tgid == 1,
                 };
-                signalled(container, at, target, sent, *group, sender_in_pod);
+                signalled(container, context, target, sent, *group, sender_in_pod);
             }
             What::SignalDelivered { process, signal, handled } => {
                 let is_stop = container.stop.as_ref().is_some_and(|stop| stop.signal == *signal);
                 if *handled && is_stop && container.is_init(process) && container.delivered.is_none() {
-                    container.delivered = Some(at.at);
+                    container.delivered = Some(context.at);
                 }
             }
             What::ProcessForked { child } => container.forked(child),
             What::ProcessExecuted { process, argv, parent: _, netns: _ } => {
                 let outside = !sender_in_pod;
-                container.executed(at.at, process, outside, argv.as_ref());
-                if outside && argv.as_ref().is_some_and(|argv| is_pre_stop(at.facts, container, argv)) {
-                    container.begin(at.at);
+                container.executed(context.at, process, outside, argv.as_ref());
+                if outside && argv.as_ref().is_some_and(|argv| is_pre_stop(context.facts, container, argv)) {
+                    container.begin(context.at);
                 }
             }
             What::ProcessExited { process, status, netns: _ } => {
@@ -102,11 +102,11 @@ impl Pod {
                     self.exits.insert(process.tgid, *status);
                 }
                 if container.is_init(process) {
-                    container.begin(at.at);
+                    container.begin(context.at);
                 }
-                container.exited(at.at, process, *status);
+                container.exited(context.at, process, *status);
             }
-            What::OomVictim { process } => container.oom_victims.push((at.at, process.clone())),
+            What::OomVictim { process } => container.oom_victims.push((context.at, process.clone())),
             What::SocketState { .. }
             | What::SocketReset { .. }
             | What::CgroupMade { .. }
@@ -257,13 +257,20 @@ pub(super) fn is_pre_stop(facts: &Facts, container: &Container, argv: &Argv) -> 
     }
 }
 
-fn signalled(container: &mut Container, at: &At<'_>, target: &Process, sent: Sent, group: bool, sender_in_pod: bool) {
+fn signalled(
+    container: &mut Container,
+    context: &Context<'_>,
+    target: &Process,
+    sent: Sent,
+    group: bool,
+    sender_in_pod: bool,
+) {
     let to_init = container.is_init(target);
     if sent.signal == SIGKILL {
         killed(container, target, sent, group, sender_in_pod);
         return;
     }
-    if to_init && !sender_in_pod && container.stop.is_none() && asks_to_stop(at, container, &sent) {
+    if to_init && !sender_in_pod && container.stop.is_none() && asks_to_stop(context, container, &sent) {
         container.begin(sent.at);
         container.stop = Some(sent.clone());
     }
@@ -298,9 +305,10 @@ fn killed(container: &mut Container, target: &Process, sent: Sent, group: bool, 
 }
 
 /// Whether a signal from outside to PID 1 begins its end. A reload (SIGHUP, SIGUSR1 …) by somebody on the node does not.
-fn asks_to_stop(at: &At<'_>, container: &Container, sent: &Sent) -> bool {
-    let declared = container.id.as_deref().and_then(|id| at.facts.container(id)).and_then(|facts| facts.stop_signal);
-    let ordered = match &at.session.scope {
+fn asks_to_stop(context: &Context<'_>, container: &Container, sent: &Sent) -> bool {
+    let declared =
+        container.id.as_deref().and_then(|id| context.facts.container(id)).and_then(|facts| facts.stop_signal);
+    let ordered = match &context.session.scope {
         TraceScope::Command { stop_signal, .. } => Some(*stop_signal),
         TraceScope::Node | TraceScope::Pod { .. } => declared,
     };

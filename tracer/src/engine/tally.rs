@@ -86,12 +86,12 @@ impl<'a> Picture<'a> {
         let stop = self.stopped_at();
         let mut counts =
             ConnectionCounts { open_at_stop: Some(0), accepted_after_stop: stop.map(|_| 0), ..Default::default() };
-        let mut last: Option<BootNs> = None;
+        let mut last_opened: Option<BootNs> = None;
         for one in self.connections.iter().filter(|one| wanted(one)) {
             let before =
                 stop.is_none() || one.ended.opened.is_none_or(|opened| stop.is_some_and(|stop| opened <= stop));
             counts.open_at_stop = counts.open_at_stop.map(|open| open + u64::from(before));
-            let lost = match one.end {
+            let cut = match one.end {
                 ConnectionEnd::ClosedGracefully => {
                     counts.closed_gracefully += 1;
                     false
@@ -107,13 +107,13 @@ impl<'a> Picture<'a> {
                 ConnectionEnd::ResetByPeer | ConnectionEnd::RefusedInBacklog | ConnectionEnd::Unknown => false,
             };
             counts.reset += u64::from(one.ended.reset);
-            counts.in_flight += u64::from(lost && work::in_flight(one.work));
+            counts.in_flight += u64::from(cut && work::in_flight(one.work));
             if let Some(opened) = one.accepted_after_stop {
                 counts.accepted_after_stop = counts.accepted_after_stop.map(|accepted| accepted + 1);
-                last = last.max(Some(opened));
+                last_opened = last_opened.max(Some(opened));
             }
         }
-        counts.last_accepted_ms = last.map(|at| self.ms(at));
+        counts.last_accepted_ms = last_opened.map(|at| self.ms(at));
         counts
     }
 }
