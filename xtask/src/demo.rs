@@ -6,10 +6,11 @@
 use crate::demo_clients::{Clients, EXPORTS, REQUESTERS};
 use crate::{build, process};
 use anyhow::{Context, Result, bail};
-use std::env;
 use std::net::TcpListener;
-use std::path::Path;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, fs, io};
 
 /// Sets up, builds, plays the story.
 pub(crate) fn run() -> Result<()> {
@@ -17,8 +18,9 @@ pub(crate) fn run() -> Result<()> {
     let port = free_port().context("no free port on 127.0.0.1")?;
 
     process::heading("demo: a server is told to stop after 2 s and has 3 s of grace");
-    println!("    {REQUESTERS} clients send a request every 100 ms, {EXPORTS} download an export that takes 10 s");
-    let mut tracer = traced_server(&binary, port)?;
+    println!("    {REQUESTERS} clients send a request every 100 ms, {EXPORTS} wait for an export that takes 10 s");
+    let server = NamedServer::link().context("can't link the demo's server in the temporary folder")?;
+    let mut tracer = traced_server(&binary, &server.0, port)?;
     println!("    $ {}\n", process::shown(&tracer));
     let clients = Clients::start(port);
     let status = tracer.status().with_context(|| format!("can't start `{}`", process::shown(&tracer)))?;
@@ -36,8 +38,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 /// `gracetrace run` with the server, as root.
-fn traced_server(binary: &Path, port: u16) -> Result<Command> {
-    let server = env::current_exe().context("can't find the path of this program")?;
+fn traced_server(binary: &Path, server: &Path, port: u16) -> Result<Command> {
     let mut command = if process::is_root() {
         Command::new(binary)
     } else {
@@ -49,6 +50,28 @@ fn traced_server(binary: &Path, port: u16) -> Result<Command> {
     command.args(["run", "-o", "text", "--stop-after", "2s", "--grace-period", "3s", "--"]).arg(server);
     command.args(["demo-server", "--port", &port.to_string()]);
     Ok(command)
+}
+
+/// A link to this program under the name by which the report is to call the server; gone when dropped.
+struct NamedServer(PathBuf);
+
+impl NamedServer {
+    fn link() -> io::Result<Self> {
+        let folder = env::temp_dir().join(format!("gracetrace-demo-{}", std::process::id()));
+        fs::create_dir(&folder)?;
+        let link = folder.join("export-server");
+        let named = Self(link);
+        symlink(env::current_exe()?, &named.0)?;
+        Ok(named)
+    }
+}
+
+impl Drop for NamedServer {
+    fn drop(&mut self) {
+        // what cannot be removed is a link in the temporary folder, and not worth an error after the demo
+        let _link = fs::remove_file(&self.0);
+        let _folder = self.0.parent().map(fs::remove_dir);
+    }
 }
 
 /// A port that was free a moment ago.

@@ -1,7 +1,7 @@
-//! The clients of the demo: some ask again and again, some download an export. They know only what a
+//! The clients of the demo: some ask again and again, some wait for an export. They know only what a
 //! client can know: whether an answer was whole.
 
-use crate::demo_server::{PAUSE, PIECE, PIECES};
+use crate::demo_server::{ANSWER, PAUSE};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// Clients that ask for something small, on one connection each.
 pub(crate) const REQUESTERS: usize = 4;
-/// Clients that download.
+/// Clients that wait for an export.
 pub(crate) const EXPORTS: usize = 2;
 
 /// How long a client waits for the server to listen, the tracer's start included.
@@ -28,7 +28,7 @@ pub(crate) struct Clients {
 pub(crate) struct Seen {
     /// Whole answers to small requests.
     pub(crate) answers: u64,
-    /// Downloads that began and did not end.
+    /// Exports that were asked for and never answered.
     pub(crate) exports_cut: usize,
 }
 
@@ -41,7 +41,7 @@ impl Clients {
         };
         let export = |_| {
             let over = Arc::clone(&over);
-            thread::spawn(move || connect(port, &over).is_some_and(download))
+            thread::spawn(move || connect(port, &over).is_some_and(is_cut))
         };
         let (requesters, exports) = ((0..REQUESTERS).map(requester).collect(), (0..EXPORTS).map(export).collect());
         Self { requesters, exports, over }
@@ -98,11 +98,10 @@ fn stays_open(stream: &TcpStream) -> bool {
     waits.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
-/// Downloads; whether it began and was cut short.
-fn download(mut stream: TcpStream) -> bool {
+/// Asks for an export; whether the connection ended before the answer was whole.
+fn is_cut(mut stream: TcpStream) -> bool {
     let sent = stream.write_all(b"GET /export HTTP/1.1\r\nHost: demo\r\n\r\n");
     let mut received = Vec::new();
     let ended = stream.read_to_end(&mut received);
-    let begun = sent.is_ok() && !received.is_empty();
-    begun && (ended.is_err() || received.len() < PIECES * PIECE.len())
+    sent.is_ok() && (ended.is_err() || received.len() < ANSWER.len())
 }

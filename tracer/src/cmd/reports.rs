@@ -13,7 +13,7 @@ use crate::sink::text::Text;
 use std::io::{self, IsTerminal, Stdout};
 
 /// A text report's width where stdout has none.
-const WIDTH: usize = 100;
+const WIDTH: usize = 80;
 /// Narrower than this nothing can be drawn.
 const NARROWEST: usize = 40;
 

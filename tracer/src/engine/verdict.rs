@@ -176,7 +176,7 @@ pub(super) fn trigger(pod: &Pod, containers: &[&Container], session: &Session) -
             of(TriggerKind::External, format!("{} from {} ({})", signal::name(*number), sender.comm, sender.tgid))
         }
         None if containers.iter().any(|container| container.exit.is_some()) => {
-            of(TriggerKind::ContainerExit, "PID 1 ended before any stop signal".to_owned())
+            of(TriggerKind::ContainerExit, "the main process ended before any stop signal".to_owned())
         }
         None => Trigger { kind: TriggerKind::Unknown, evidence: None },
     }

@@ -5,11 +5,14 @@
 //! answer, and for TLS alerts sent just before the close. `docs/report.md` says so to users.
 
 use crate::engine::connections::Ended;
-use crate::report::{Direction, Work};
+use crate::report::{ConnectionEnd, Direction, Work};
 
 /// Data both ways within one kernel tick, and quiet since for at least this long, is taken for a
 /// request and its answer: a request that waited that long would have been the later one.
 const SETTLED_MS: u32 = 20;
+
+/// A connection on which the server spoke this recently may have been cut in the middle of an answer.
+const RECENT_MS: u32 = 1_000;
 
 /// What was lost with a connection that was opened by `direction`.
 pub(super) fn lost(ended: &Ended, direction: Direction) -> Work {
@@ -22,16 +25,27 @@ pub(super) fn lost(ended: &Ended, direction: Direction) -> Work {
     if counters.unread.saturating_sub(fin) > 0 {
         return Work::RequestUnread;
     }
+    // what a living process has written before it closes is delivered by the kernel
+    let by_end = match ended.end {
+        ConnectionEnd::DroppedByKill | ConnectionEnd::ClosedAtExit => true,
+        ConnectionEnd::ClosedGracefully
+        | ConnectionEnd::ResetByPeer
+        | ConnectionEnd::RefusedInBacklog
+        | ConnectionEnd::Unknown => false,
+    };
     let sent = counters.bytes_sent;
     let received_last = counters.received_minus_sent > 0;
     let sent_last = counters.received_minus_sent < 0;
     let same_tick = received > 0 && sent > 0 && counters.received_minus_sent == 0;
     let settled = counters.since_received_ms.is_some_and(|ms| ms >= SETTLED_MS);
+    let recent = counters.since_sent_ms.is_some_and(|ms| ms < RECENT_MS);
     match direction {
-        Direction::Inbound if counters.unacked > 0 => Work::ResponseUnsent,
+        Direction::Inbound if by_end && counters.unacked > 0 => Work::ResponseUnsent,
         Direction::Inbound if received > 0 && (sent == 0 || received_last) => Work::RequestUnanswered,
         Direction::Outbound if sent > 0 && (received == 0 || sent_last) => Work::RequestUnanswered,
         Direction::Unknown if received > 0 || sent > 0 => Work::Unknown,
+        // the server spoke last, and a moment ago: that was the whole answer, or a part of a longer one
+        Direction::Inbound if by_end && sent_last && recent => Work::Unknown,
         Direction::Inbound | Direction::Outbound | Direction::Unknown if same_tick && !settled => Work::Unknown,
         Direction::Inbound | Direction::Outbound | Direction::Unknown => Work::Idle,
     }
@@ -42,5 +56,70 @@ pub(super) fn in_flight(work: Work) -> bool {
     match work {
         Work::RequestUnread | Work::RequestUnanswered | Work::ResponseUnsent => true,
         Work::Idle | Work::Unknown => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::{BootNs, SocketCounters};
+
+    /// received, sent, unread, unacked, received minus sent, since sent.
+    type Seen = (u64, u64, u32, u32, i32, u32);
+
+    fn ended(end: ConnectionEnd, seen: Seen) -> Ended {
+        let (bytes_received, bytes_sent, unread, unacked, received_minus_sent, since) = seen;
+        let counters = SocketCounters {
+            bytes_received,
+            bytes_acked: bytes_sent,
+            bytes_sent,
+            unread,
+            unacked,
+            since_received_ms: Some(since),
+            since_sent_ms: Some(since),
+            received_minus_sent,
+        };
+        Ended {
+            at: BootNs(1),
+            container: None,
+            opened: None,
+            direction: Direction::Inbound,
+            local: ([10, 0, 0, 2], 80).into(),
+            peer: ([10, 0, 0, 1], 40_000).into(),
+            end,
+            reset: false,
+            peer_closed: false,
+            counters: Some(counters),
+        }
+    }
+
+    #[test]
+    fn what_a_kill_cuts() {
+        let cases: [(&str, Seen, Work); 8] = [
+            ("nothing ever came", (0, 0, 0, 0, 0, 5_000), Work::Idle),
+            ("bytes were left unread", (9, 4, 5, 0, 1, 5_000), Work::RequestUnread),
+            ("a request without an answer", (9, 0, 0, 0, 0, 5_000), Work::RequestUnanswered),
+            ("a second request without an answer", (18, 4, 0, 0, 3, 5_000), Work::RequestUnanswered),
+            ("answered long ago", (9, 4, 0, 0, -3, 5_000), Work::Idle),
+            ("answered a moment ago, perhaps not in full", (9, 4, 0, 0, -3, 40), Work::Unknown),
+            ("request and answer within one tick, long ago", (9, 4, 0, 0, 0, 5_000), Work::Idle),
+            ("half an answer sent", (9, 4_000, 0, 900, -3, 40), Work::ResponseUnsent),
+        ];
+        for (case, seen, work) in cases {
+            assert_eq!(lost(&ended(ConnectionEnd::DroppedByKill, seen), Direction::Inbound), work, "{case}");
+        }
+    }
+
+    #[test]
+    fn what_a_living_process_wrote_is_not_lost_by_its_close() {
+        let seen = (9, 4_000, 0, 900, -3, 40);
+        assert_eq!(lost(&ended(ConnectionEnd::ClosedGracefully, seen), Direction::Inbound), Work::Idle);
+    }
+
+    #[test]
+    fn a_client_waits_for_the_answer_to_what_it_sent_last() {
+        let dropped = |seen| ended(ConnectionEnd::DroppedByKill, seen);
+        assert_eq!(lost(&dropped((0, 9, 0, 0, -1, 50)), Direction::Outbound), Work::RequestUnanswered);
+        assert_eq!(lost(&dropped((4, 9, 0, 0, 3, 5_000)), Direction::Outbound), Work::Idle);
     }
 }

@@ -20,7 +20,7 @@ fn check(report: &Report) -> Vec<Fired> {
         };
         let after = span(exit.at_ms - stop.at_ms);
         let core = if exit.core_dumped { " and dumped core" } else { "" };
-        let summary = format!("{} died of {signal}{core} {after} after {}", init(container), stop.signal);
+        let summary = format!("{} died of {signal}{core} {after} after {}", init(report, container), stop.signal);
         let advice = "Look for the bug in the shutdown path: the program crashed while it was stopping".to_owned();
         let evidence = evidence(report, container, &[TimelineEvent::StopSignalSent, TimelineEvent::ContainerExited]);
         fired.push(Fired { container: container.name.clone(), summary, evidence, advice });

@@ -12,7 +12,7 @@ fn check(report: &Report) -> Vec<Fired> {
         let (Some(kill), Some(stop)) = (container.kill.as_ref().filter(expired), container.stop.as_ref()) else {
             continue;
         };
-        let init = init(container);
+        let init = init(report, container);
         let after = span(kill.at_ms - stop.at_ms);
         let summary = format!("{init} was still running {after} after {}, and was killed", stop.signal);
         let advice = match report.pod.termination_grace_period_seconds {

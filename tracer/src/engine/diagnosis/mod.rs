@@ -18,7 +18,7 @@ mod slow_exit;
 mod stop_signal_ignored;
 mod stop_signal_not_sigterm;
 
-use crate::report::{Container, ContainerRole, Finding, Report, Severity, TimelineEvent};
+use crate::report::{Container, ContainerRole, Finding, MetadataSource, Report, Severity, TimelineEvent};
 
 /// A rule.
 struct Rule {
@@ -92,9 +92,13 @@ fn count(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
-/// PID 1 by name, as a summary calls it.
-fn init(container: &Container) -> String {
-    container.init_comm.as_ref().map_or_else(|| "PID 1".to_owned(), |comm| format!("PID 1 ({comm})"))
+/// The main process by name, as a summary calls it: PID 1 in a container, the command in `gracetrace run`.
+fn init(report: &Report, container: &Container) -> String {
+    let what = match report.pod.metadata_source {
+        MetadataSource::Command => "the command",
+        MetadataSource::Kubernetes | MetadataSource::Cri | MetadataSource::Cgroup => "PID 1",
+    };
+    container.init_comm.as_ref().map_or_else(|| what.to_owned(), |comm| format!("{what} ({comm})"))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ fn check(report: &Report) -> Vec<Fired> {
         };
         let comm = victim.comm.as_deref().unwrap_or("a process");
         let pid = victim.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
-        let which = if victim.pid == container.init_pid { "PID 1 of its container" } else { "not PID 1" };
+        let which = if victim.pid == container.init_pid { "the main process" } else { "not the main process" };
         let summary = format!("the OOM killer chose {comm}{pid}, {which}");
         let advice =
             "Raise the container's memory limit, or find what grew: the exit was not the program's own".to_owned();

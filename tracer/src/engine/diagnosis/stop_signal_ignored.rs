@@ -11,7 +11,7 @@ fn check(report: &Report) -> Vec<Fired> {
         let Some(stop) = container.stop.as_ref().filter(|stop| stop.result == StopResult::Ignored) else {
             continue;
         };
-        let init = init(container);
+        let init = init(report, container);
         let signal = &stop.signal;
         let summary = match stop.disposition {
             StopDisposition::Ignore => format!("{init} ignores {signal} (SIG_IGN): the kernel discarded it"),

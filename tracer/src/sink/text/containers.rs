@@ -13,7 +13,7 @@ pub(super) fn draw(page: &mut Page, report: &Report) {
         page.blank();
         let role = format!("  {}", role(container.role));
         page.line(&[(Ink::Plain, "  "), (Ink::Heading, &label(container)), (Ink::Plain, &role)]);
-        page.field("  PID 1", &pid_1(container));
+        page.field("  main", &pid_1(container));
         if let Some(image) = &container.image {
             page.field("  image", image);
         }
@@ -94,11 +94,11 @@ fn stop(stop: &Stop) -> String {
         StopResult::Unknown => "what the kernel did with it is unknown",
     };
     let disposition = match stop.disposition {
-        StopDisposition::Handler => "PID 1 has a handler for it",
-        StopDisposition::Default => "PID 1 has no handler for it",
-        StopDisposition::Ignore => "PID 1 ignores it",
-        StopDisposition::Blocked => "PID 1 blocks it and fetches it (sigwait or signalfd)",
-        StopDisposition::Unknown => "what PID 1 does with it is unknown",
+        StopDisposition::Handler => "the main process has a handler for it",
+        StopDisposition::Default => "the main process has no handler for it",
+        StopDisposition::Ignore => "the main process ignores it",
+        StopDisposition::Blocked => "the main process blocks it and fetches it (sigwait or signalfd)",
+        StopDisposition::Unknown => "what the main process does with it is unknown",
     };
     let ran = match stop.delivered_ms {
         Some(at) => format!(", which ran {} later", words::duration(at - stop.at_ms)),
