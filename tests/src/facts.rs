@@ -54,13 +54,13 @@ impl Facts {
     /// From the handler's start to the end of PID 1, as the victim's own stamps tell it; and `stopToExitMs`
     /// reaches from the signal to the same end. (How long the scheduler takes from the signal to the
     /// handler is the kernel's affair: no stamp of a victim can say.)
-    pub fn handler_to_exit(&mut self, expected_ms: f64, tolerance_ms: f64) {
+    pub fn handler_to_exit(&mut self, container: &str, expected_ms: f64, tolerance_ms: f64) {
         let [sent, handled, ended] =
-            ["stop/atMs", "stop/deliveredMs", "exit/atMs"].map(|what| self.ms(&format!("/containers/0/{what}")));
+            ["stop/atMs", "stop/deliveredMs", "exit/atMs"].map(|what| self.ms(&format!("{container}/{what}")));
         let found = ended - handled;
         let fact = format!("handler to exit = {expected_ms:.1} ± {tolerance_ms} ms");
         self.holds((found - expected_ms).abs() <= tolerance_ms, &fact, &format!("it is {found}"));
-        let whole = self.ms("/stopToExitMs");
+        let whole = self.ms(&format!("{container}/stopToExitMs"));
         let fact = "stopToExitMs reaches from the stop signal to the exit";
         self.holds((whole - (ended - sent)).abs() < 0.002, fact, &format!("it is {whole}"));
     }

@@ -154,7 +154,7 @@ impl Ended {
         let stamps = self.pod.stamps(container);
         let took = ms_between(stamps.first("handler")?.at_ns, stamps.first("exit")?.at_ns);
         let at = self.facts.container(container);
-        self.facts.near(&format!("{at}/stopToExitMs"), took, TOLERANCE_MS);
+        self.took_from_handler(&at, took);
         Ok(())
     }
 
@@ -163,8 +163,17 @@ impl Ended {
         let name = self.pod.spec.containers[container].name.clone();
         let took = ms_between(self.pod.stamps(&name).first("handler")?.at_ns, self.endings[container].ended_at);
         let at = self.facts.container(&name);
-        self.facts.near(&format!("{at}/stopToExitMs"), took, TOLERANCE_MS);
+        self.took_from_handler(&at, took);
         Ok(())
+    }
+
+    /// An init that blocks the signal has no handler that the kernel could see begin.
+    fn took_from_handler(&mut self, at: &str, took: f64) {
+        if self.facts.at(&format!("{at}/stop/deliveredMs")).is_number() {
+            self.facts.handler_to_exit(at, took, TOLERANCE_MS);
+        } else {
+            self.facts.near(&format!("{at}/stopToExitMs"), took, TOLERANCE_MS);
+        }
     }
 
     /// From stop signal to exit, where nothing in the container could look: between the runtime's

@@ -38,7 +38,11 @@ pub(crate) fn stops_after(machine: &Machine) -> anyhow::Result<Vec<String>> {
     let mut facts = Facts::of(finished.report()?);
     facts.is("/outcome", "Graceful");
     facts.holds((600.0..800.0).contains(&waited), "stopped 700 ms after the start", &format!("it was {waited:.0} ms"));
-    facts.handler_to_exit(ms_between(stamps.first("handler")?.at_ns, stamps.first("exit")?.at_ns), 5.0);
+    facts.handler_to_exit(
+        "/containers/0",
+        ms_between(stamps.first("handler")?.at_ns, stamps.first("exit")?.at_ns),
+        5.0,
+    );
     facts.findings(&[]);
     facts.verdict()
 }
