@@ -2,100 +2,25 @@
 //! `verdict`, `work` and `diagnosis`.
 
 use super::container::{Container, Sent};
-use super::facts::Facts;
-use super::pod::Pod;
-use super::tally::Concluded;
+use super::picture::{Picture, Sources, round};
 use super::{diagnosis, timeline, verdict};
-use crate::input::{
-    Actor, BootNs, CgroupId, ContainerRole, Disposition, FactSource, PreStop, Session, SignalResult, TraceScope,
-};
+use crate::input::{Actor, ContainerRole, Disposition, FactSource, PreStop, SignalResult, TraceScope};
 use crate::report::{
     self, API_VERSION, Completeness, Exit, KIND, Kill, KillCause, MetadataSource, Outcome, PreStopKind, PreStopRun,
-    Processes, Report, Scope, Sender, Stop, StopDisposition, StopResult,
+    Processes, Report, Sender, Stop, StopDisposition, StopResult,
 };
 use crate::signal;
 
-/// What a report is made from.
-pub(super) struct Sources<'a> {
-    pub pod: &'a Pod,
-    pub facts: &'a Facts,
-    pub session: &'a Session,
-    pub wall_offset_ns: i64,
-    /// Losses noticed while tracing went on: when, of what, how many.
-    pub lost: &'a [(BootNs, String, u64)],
-    /// Only this container, which ended while its pod lives on.
-    pub only: Option<CgroupId>,
-}
-
-/// One end of a pod, cut out of its state and ready to be told.
-pub(super) struct Picture<'a> {
-    pub pod: &'a Pod,
-    pub facts: &'a Facts,
-    pub containers: Vec<&'a Container>,
-    pub connections: Vec<Concluded<'a>>,
-    pub lost: &'a [(BootNs, String, u64)],
-    pub start: BootNs,
-    pub session: &'a Session,
-    wall_offset_ns: i64,
-    pub scope: Scope,
-}
-
 /// The report; `None` if no container of the pod was ever seen to end.
 pub(super) fn report(sources: &Sources<'_>) -> Option<Report> {
-    let picture = Picture::of(sources)?;
+    let mut picture = Picture::of(sources)?;
+    picture.connections = picture.conclude();
     let mut report = picture.report();
     report.findings = diagnosis::findings(&report);
     Some(report)
 }
 
-impl<'a> Picture<'a> {
-    fn of(sources: &Sources<'a>) -> Option<Self> {
-        let Sources { pod, facts, session, wall_offset_ns, lost, only } = *sources;
-        let containers: Vec<&Container> = match only {
-            Some(id) => pod.containers.get(&id).into_iter().collect(),
-            None => last_of_each_name(pod, facts),
-        };
-        let began = |container: &&Container| verdict::began(container, facts);
-        let asked = containers.iter().filter(|c| c.stop.is_some() || c.kill.is_some()).filter_map(began).min();
-        let start = asked.or_else(|| containers.iter().filter_map(began).min())?;
-        let from = lost.partition_point(|(at, ..)| *at < start);
-        let scope = if only.is_some() { Scope::Container } else { Scope::Pod };
-        let lost = &lost[from..];
-        let mut picture =
-            Self { pod, facts, containers, connections: Vec::new(), lost, start, session, wall_offset_ns, scope };
-        picture.connections = picture.conclude();
-        Some(picture)
-    }
-
-    /// Milliseconds since the start, to a microsecond.
-    pub(super) fn ms(&self, at: BootNs) -> f64 {
-        round(at.ms_since(self.start))
-    }
-
-    /// What a container is called: its name, or the first digits of its id, or the program of `gracetrace run`.
-    pub(super) fn name(&self, container: &Container) -> Option<String> {
-        if let TraceScope::Command { program, .. } = &self.session.scope {
-            return Some(program.clone());
-        }
-        let id = container.id.as_deref()?;
-        let named = self.facts.container(id).and_then(|facts| facts.name.clone());
-        named.or_else(|| Some(id.chars().take(12).collect()))
-    }
-
-    /// When and as which process the sandbox ended.
-    pub(super) fn sandbox_exit(&self) -> Option<(BootNs, (u32, String))> {
-        let sandboxes = self.pod.containers.values();
-        let sandbox = sandboxes.filter(|c| self.pod.role(c, self.facts) == Some(ContainerRole::Sandbox));
-        let exits =
-            sandbox.filter_map(|c| Some((c.exit?.0, c.init.as_ref().map(|init| (init.tgid, init.comm.clone()))?)));
-        exits.max_by_key(|(at, _)| *at).filter(|_| self.scope == Scope::Pod)
-    }
-
-    /// The first stop signal of all.
-    pub(super) fn stopped_at(&self) -> Option<BootNs> {
-        self.containers.iter().filter_map(|container| container.stop.as_ref()).map(|stop| stop.at).min()
-    }
-
+impl Picture<'_> {
     fn report(&self) -> Report {
         let apps = || self.containers.iter().filter(|container| self.is_app(container));
         let outcome = verdict::worst(apps().map(|container| verdict::outcome(container)));
@@ -264,17 +189,6 @@ impl<'a> Picture<'a> {
     }
 }
 
-/// The containers the pod ended with: of several with one name (restarted ones) the last, the sandbox left out.
-fn last_of_each_name<'a>(pod: &'a Pod, facts: &Facts) -> Vec<&'a Container> {
-    let mut own: Vec<&Container> =
-        pod.containers.values().filter(|c| pod.role(c, facts) != Some(ContainerRole::Sandbox)).collect();
-    own.sort_by_key(|container| (container.since, container.cgroup));
-    let name = |container: &Container| container.id.as_deref().and_then(|id| facts.container(id)?.name.clone());
-    let names: Vec<Option<String>> = own.iter().map(|container| name(container)).collect();
-    let replaced = |index: usize| names[index].is_some() && names[index + 1..].contains(&names[index]);
-    own.into_iter().enumerate().filter(|(index, _)| !replaced(*index)).map(|(_, container)| container).collect()
-}
-
 fn sender_of(kill: &Sent, cause: KillCause) -> Option<Sender> {
     match cause {
         KillCause::Oom | KillCause::PidNamespaceTeardown => None,
@@ -290,9 +204,4 @@ fn sender_of(kill: &Sent, cause: KillCause) -> Option<Sender> {
 
 fn sender(actor: &Actor) -> Sender {
     Sender { pid: actor.tgid, comm: actor.comm.clone(), parent_comm: actor.parent_comm.clone() }
-}
-
-/// To a microsecond (or a millionth, for ratios): what the clocks are good for.
-pub(super) fn round(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
 }

@@ -16,6 +16,7 @@ mod connections;
 mod container;
 mod diagnosis;
 mod facts;
+mod picture;
 mod pod;
 mod runtime_names;
 mod tally;
@@ -305,9 +306,9 @@ impl Engine {
         }
     }
 
-    fn sources<'a>(&'a self, pod: &'a Pod, only: Option<CgroupId>) -> assemble::Sources<'a> {
+    fn sources<'a>(&'a self, pod: &'a Pod, only: Option<CgroupId>) -> picture::Sources<'a> {
         let Self { session, wall_offset_ns, facts, lost, .. } = self;
-        assemble::Sources { pod, facts, session, wall_offset_ns: *wall_offset_ns, lost, only }
+        picture::Sources { pod, facts, session, wall_offset_ns: *wall_offset_ns, lost, only }
     }
 
     /// Whether this pod was asked for.

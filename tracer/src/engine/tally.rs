@@ -1,22 +1,9 @@
 //! The connections of a report: which belong to this end, whose each was, and how many of each fate.
 
-use super::assemble::{Picture, round};
-use super::connections::Ended;
+use super::picture::{Concluded, Picture, round};
 use super::work;
 use crate::input::{BootNs, CgroupId};
-use crate::report::{Connection, ConnectionCounts, ConnectionEnd, Connections, Direction, Scope, Work};
-
-/// A connection and what is concluded of it.
-pub(super) struct Concluded<'a> {
-    pub at: BootNs,
-    pub end: ConnectionEnd,
-    pub container: Option<String>,
-    pub accepted_after_stop: Option<BootNs>,
-    pub owner: Option<CgroupId>,
-    direction: Direction,
-    work: Work,
-    ended: &'a Ended,
-}
+use crate::report::{Connection, ConnectionCounts, ConnectionEnd, Connections, Direction, Scope};
 
 impl<'a> Picture<'a> {
     pub(super) fn conclude(&self) -> Vec<Concluded<'a>> {

@@ -1,7 +1,7 @@
 //! The timeline of a report: facts of containers and connections, in order, floods drawn together.
 
-use super::assemble::Picture;
 use super::container::Container;
+use super::picture::Picture;
 use super::verdict;
 use crate::input::{BootNs, SignalResult, WaitStatus};
 use crate::report::{ConnectionEnd, TimelineEntry, TimelineEvent};

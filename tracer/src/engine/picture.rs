@@ -1,0 +1,110 @@
+//! One end of a pod, cut out of its state: which containers, from when on, under which names.
+
+use super::connections::Ended;
+use super::container::Container;
+use super::facts::Facts;
+use super::pod::Pod;
+use super::verdict;
+use crate::input::{BootNs, CgroupId, ContainerRole, Session, TraceScope};
+use crate::report::{ConnectionEnd, Direction, Scope, Work};
+
+/// What a report is made from.
+pub(super) struct Sources<'a> {
+    pub pod: &'a Pod,
+    pub facts: &'a Facts,
+    pub session: &'a Session,
+    pub wall_offset_ns: i64,
+    /// Losses noticed while tracing went on: when, of what, how many.
+    pub lost: &'a [(BootNs, String, u64)],
+    /// Only this container, which ended while its pod lives on.
+    pub only: Option<CgroupId>,
+}
+
+/// One end of a pod, cut out of its state and ready to be told.
+pub(super) struct Picture<'a> {
+    pub pod: &'a Pod,
+    pub facts: &'a Facts,
+    pub containers: Vec<&'a Container>,
+    /// Filled by `tally`.
+    pub connections: Vec<Concluded<'a>>,
+    pub lost: &'a [(BootNs, String, u64)],
+    pub start: BootNs,
+    pub session: &'a Session,
+    pub wall_offset_ns: i64,
+    pub scope: Scope,
+}
+
+/// A connection and what is concluded of it.
+pub(super) struct Concluded<'a> {
+    pub at: BootNs,
+    pub end: ConnectionEnd,
+    pub container: Option<String>,
+    pub accepted_after_stop: Option<BootNs>,
+    pub owner: Option<CgroupId>,
+    pub direction: Direction,
+    pub work: Work,
+    pub ended: &'a Ended,
+}
+
+impl<'a> Picture<'a> {
+    pub(super) fn of(sources: &Sources<'a>) -> Option<Self> {
+        let Sources { pod, facts, session, wall_offset_ns, lost, only } = *sources;
+        let containers: Vec<&Container> = match only {
+            Some(id) => pod.containers.get(&id).into_iter().collect(),
+            None => last_of_each_name(pod, facts),
+        };
+        let began = |container: &&Container| verdict::began(container, facts);
+        let asked = containers.iter().filter(|c| c.stop.is_some() || c.kill.is_some()).filter_map(began).min();
+        let start = asked.or_else(|| containers.iter().filter_map(began).min())?;
+        let from = lost.partition_point(|(at, ..)| *at < start);
+        let scope = if only.is_some() { Scope::Container } else { Scope::Pod };
+        let lost = &lost[from..];
+        let connections = Vec::new();
+        Some(Self { pod, facts, containers, connections, lost, start, session, wall_offset_ns, scope })
+    }
+
+    /// Milliseconds since the start, to a microsecond.
+    pub(super) fn ms(&self, at: BootNs) -> f64 {
+        round(at.ms_since(self.start))
+    }
+
+    /// What a container is called: its name, or the first digits of its id, or the program of `gracetrace run`.
+    pub(super) fn name(&self, container: &Container) -> Option<String> {
+        if let TraceScope::Command { program, .. } = &self.session.scope {
+            return Some(program.clone());
+        }
+        let id = container.id.as_deref()?;
+        let named = self.facts.container(id).and_then(|facts| facts.name.clone());
+        named.or_else(|| Some(id.chars().take(12).collect()))
+    }
+
+    /// When and as which process the sandbox ended.
+    pub(super) fn sandbox_exit(&self) -> Option<(BootNs, (u32, String))> {
+        let sandboxes = self.pod.containers.values();
+        let sandbox = sandboxes.filter(|c| self.pod.role(c, self.facts) == Some(ContainerRole::Sandbox));
+        let exits =
+            sandbox.filter_map(|c| Some((c.exit?.0, c.init.as_ref().map(|init| (init.tgid, init.comm.clone()))?)));
+        exits.max_by_key(|(at, _)| *at).filter(|_| self.scope == Scope::Pod)
+    }
+
+    /// The first stop signal of all.
+    pub(super) fn stopped_at(&self) -> Option<BootNs> {
+        self.containers.iter().filter_map(|container| container.stop.as_ref()).map(|stop| stop.at).min()
+    }
+}
+
+/// The containers the pod ended with: of several with one name (restarted ones) the last, the sandbox left out.
+fn last_of_each_name<'a>(pod: &'a Pod, facts: &Facts) -> Vec<&'a Container> {
+    let mut own: Vec<&Container> =
+        pod.containers.values().filter(|c| pod.role(c, facts) != Some(ContainerRole::Sandbox)).collect();
+    own.sort_by_key(|container| (container.since, container.cgroup));
+    let name = |container: &Container| container.id.as_deref().and_then(|id| facts.container(id)?.name.clone());
+    let names: Vec<Option<String>> = own.iter().map(|container| name(container)).collect();
+    let replaced = |index: usize| names[index].is_some() && names[index + 1..].contains(&names[index]);
+    own.into_iter().enumerate().filter(|(index, _)| !replaced(*index)).map(|(_, container)| container).collect()
+}
+
+/// To a microsecond (or a millionth, for ratios): what the clocks are good for.
+pub(super) fn round(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
