@@ -54,7 +54,7 @@ fn role(role: Option<ContainerRole>) -> &'static str {
         Some(ContainerRole::Init) => "init container",
         Some(ContainerRole::Ephemeral) => "ephemeral container",
         Some(ContainerRole::Sandbox) => "sandbox",
-        None => "container of unknown type",
+        None => "container",
     }
 }
 
