@@ -70,10 +70,11 @@ pub(crate) fn generated(ctx: &RawTracePointContext) -> Outcome {
         return Outcome::Skipped(Reason::Noise);
     }
     let result: u32 = ctx.arg(4);
-    if origin == Origin::Outside && (signal == SIGKILL || asks_to_stop(signal)) {
+    // any signal can be an image's STOPSIGNAL, so any that comes from outside begins the watch over sockets
+    if origin == Origin::Outside {
         maps::stop(pod, boot_ns());
     }
-    if result == DELIVERED && asks_to_stop(signal) {
+    if result == DELIVERED && signal != SIGKILL && (origin == Origin::Outside || asks_to_stop(signal)) {
         maps::expect(target.tgid(), signal, target.leader().start_ns());
     }
     let urgency = if signal == SIGKILL || origin == Origin::Outside { Urgency::Now } else { Urgency::Soon };
@@ -142,7 +143,8 @@ fn is_wanted(signal: u32, origin: Origin, pod: u64) -> bool {
         return true;
     }
     if signal == SIGCHLD {
-        return false;
+        // a child's end has a code of its own (`CLD_EXITED` …) and is of the inside
+        return origin == Origin::Outside;
     }
     match origin {
         Origin::Outside => true,

@@ -400,6 +400,15 @@ pub struct ConnectionCounts {
     pub refused_after_listener_close: Option<u64>,
     /// When the last of those came.
     pub last_refused_ms: Option<f64>,
+    /// Of `inFlight`, those dropped by a kill; for the rules, not for the JSON, where the details tell.
+    #[serde(skip)]
+    pub dropped_in_flight: u64,
+    /// Of `inFlight`, those closed as the process exited by itself; likewise.
+    #[serde(skip)]
+    pub exit_in_flight: u64,
+    /// The signal that dropped them, if it was one and the same; likewise.
+    #[serde(skip)]
+    pub dropped_by: Option<String>,
 }
 
 /// One TCP connection.

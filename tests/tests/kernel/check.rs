@@ -182,7 +182,12 @@ pub(crate) fn check(machine: &Machine, case: &Case) -> anyhow::Result<Vec<String
             let at_least = if case.kill_cause == Some("GracePeriodExpired") { grace_ms(case) } else { 0.0 };
             facts.between("/stopToExitMs", at_least, ms + 1.0);
         }
-        Some(ms) => facts.near("/stopToExitMs", ms, 5.0),
+        // a blocked signal is fetched when the scheduler lets the init run: at least what its stamps span, at
+        // most from the order to the end
+        Some(ms) => match ordered {
+            Some(ordered) => facts.between("/stopToExitMs", ms - 1.0, ms_between(ordered, ended) + 1.0),
+            None => facts.near("/stopToExitMs", ms, 5.0),
+        },
         None => facts.is("/stopToExitMs", serde_json::Value::Null),
     }
     if let Some([signals, forks, connections]) = noise {

@@ -3,6 +3,7 @@
 
 use super::container::{Container, Sent};
 use super::picture::{Picture, Sources, round};
+use super::signals::by_process;
 use super::{diagnosis, timeline, verdict};
 use crate::input::{Actor, ContainerRole, Disposition, FactSource, PreStop, SignalResult, TraceScope};
 use crate::report::{
@@ -29,7 +30,8 @@ impl Picture<'_> {
         let stop_to_exit = self.stopped_at().zip(last_exit).map(|(stop, exit)| exit.ms_since(stop));
         let timeline = timeline::entries(self);
         let duration_ms = timeline.iter().map(|entry| entry.at_ms).fold(0.0, f64::max);
-        let used = last_exit.zip(grace).filter(|(_, grace)| grace.ms > 0.0);
+        let asked = self.containers.iter().any(|container| container.stop.is_some() || container.kill.is_some());
+        let used = last_exit.zip(grace).filter(|(_, grace)| asked && grace.ms > 0.0);
         Report {
             api_version: API_VERSION.to_owned(),
             kind: KIND.to_owned(),
@@ -64,11 +66,15 @@ impl Picture<'_> {
 
     fn pod(&self, grace: Option<verdict::Grace>) -> report::Pod {
         let facts = self.pod.uid.as_deref().and_then(|uid| self.facts.pod(uid));
-        let command = matches!(self.session.scope, TraceScope::Command { .. });
+        let command = match &self.session.scope {
+            TraceScope::Command { program, .. } => Some(program.clone()),
+            TraceScope::Node | TraceScope::Pod { .. } => None,
+        };
         let source = facts.map(|facts| facts.source);
+        let is_command = command.is_some();
         report::Pod {
             namespace: facts.and_then(|facts| facts.namespace.clone()),
-            name: facts.and_then(|facts| facts.name.clone()),
+            name: command.or_else(|| facts.and_then(|facts| facts.name.clone())),
             uid: self.pod.uid.clone(),
             node: self.session.node.clone(),
             labels: facts.and_then(|facts| facts.labels.clone()),
@@ -78,7 +84,7 @@ impl Picture<'_> {
             termination_grace_period_seconds: grace.map(|grace| grace.ms / 1000.0),
             grace_period_source: grace.map(|grace| grace.source),
             metadata_source: match source {
-                _ if command => MetadataSource::Command,
+                _ if is_command => MetadataSource::Command,
                 Some(FactSource::Kubernetes) => MetadataSource::Kubernetes,
                 Some(FactSource::Cri) => MetadataSource::Cri,
                 Some(FactSource::Cgroup) | None => MetadataSource::Cgroup,
@@ -105,7 +111,7 @@ impl Picture<'_> {
             restarts: facts.and_then(|facts| facts.restarts),
             pre_stop: self.pre_stop(container),
             stop: container.stop.as_ref().map(|stop| self.stop(container, stop)),
-            listeners_closed_ms: container.listener_closed.map(|at| self.ms(at)),
+            listeners_closed_ms: self.listener_closed(container).map(|at| self.ms(at)),
             kill: kill.zip(cause).map(|(kill, cause)| Kill {
                 at_ms: self.ms(kill.at),
                 cause,
@@ -173,10 +179,15 @@ impl Picture<'_> {
 
     fn completeness(&self, outcome: Outcome) -> Completeness {
         let events_lost = self.lost.iter().map(|(_, _, count)| count).sum();
-        let unexplained =
-            outcome == Outcome::Unknown || self.containers.iter().any(|container| container.init.is_none());
-        let start_seen = !unexplained && self.start >= self.session.started_at;
+        let unknown_init = self.containers.iter().any(|container| container.init.is_none());
+        let running = self.containers.iter().any(|container| container.exit.is_none());
+        // an end that is unknown although it was seen came from something before tracing began
+        let unexplained = outcome == Outcome::Unknown && !running;
+        let start_seen = !unknown_init && !unexplained && self.start >= self.session.started_at;
         let mut reasons: Vec<String> = Vec::new();
+        if running {
+            reasons.push("tracing ended before the last container did, or its end was not seen".to_owned());
+        }
         if self.pod.connections.uncounted > 0 {
             reasons.push(format!(
                 "{} connections beyond the memory bound are not told apart",
@@ -192,7 +203,7 @@ impl Picture<'_> {
 fn sender_of(kill: &Sent, cause: KillCause) -> Option<Sender> {
     match cause {
         KillCause::Oom | KillCause::PidNamespaceTeardown => None,
-        KillCause::Unknown if kill.code != 0 => None,
+        KillCause::Unknown if !by_process(kill.code) => None,
         KillCause::GracePeriodExpired
         | KillCause::NoGracePeriod
         | KillCause::Cleanup

@@ -12,8 +12,9 @@ use std::net::SocketAddr;
 
 /// Connections remembered one by one; further ones are counted, their work unknown.
 const MAX_ENDED: usize = 262_144;
-/// `ETIMEDOUT` in `sk_err`.
-const ETIMEDOUT: u32 = 110;
+/// What `tcp_reset` leaves in `sk_err`: `ECONNRESET`, or `EPIPE` if the peer had closed its half before.
+const ECONNRESET: u32 = 104;
+const EPIPE: u32 = 32;
 /// Open connections remembered; further ones are known from their close on.
 const MAX_OPEN: usize = 262_144;
 
@@ -50,6 +51,10 @@ pub(super) struct Ended {
     pub peer: SocketAddr,
     pub end: ConnectionEnd,
     pub reset: bool,
+    /// A process held it: it was accepted, or opened by the pod itself.
+    pub held: bool,
+    /// The signal that ended the process whose end closed it.
+    pub killed_by: Option<i32>,
     /// The peer had closed its half before.
     pub peer_closed: bool,
     pub counters: Option<SocketCounters>,
@@ -142,6 +147,8 @@ impl Connections {
             peer: socket.peer,
             end: change.end(),
             reset: change.new == TcpState::Close,
+            held: socket.has_file,
+            killed_by: change.dying.and_then(WaitStatus::signal),
             peer_closed: change.old == TcpState::CloseWait,
             counters: socket.counters,
         };
@@ -174,9 +181,11 @@ impl Change<'_> {
             // never accepted, and the listener's end took it down: inet_csk_listen_stop does not shut it down first
             return match (self.socket.error, self.socket.has_file) {
                 (0, false) => ConnectionEnd::RefusedInBacklog,
-                // retransmissions or keep-alives gave up: nobody closed it
-                (ETIMEDOUT, _) => ConnectionEnd::Unknown,
-                _ => ConnectionEnd::ResetByPeer,
+                (ECONNRESET | EPIPE, _) => ConnectionEnd::ResetByPeer,
+                // no error: this side disconnected (`connect` to AF_UNSPEC) and lives on
+                (0, true) if self.socket.current_in_pod && !self.current.exiting => ConnectionEnd::ClosedGracefully,
+                // retransmissions or keep-alives gave up, or an administrator destroyed it
+                _ => ConnectionEnd::Unknown,
             };
         }
         if !self.socket.has_file && self.new == TcpState::Close {
@@ -185,10 +194,23 @@ impl Change<'_> {
         if !(self.socket.current_in_pod && self.current.exiting) {
             return ConnectionEnd::ClosedGracefully;
         }
+        if self.old == TcpState::CloseWait
+            && self.socket.counters.is_some_and(|counters| peer_had_its_answer(&counters))
+        {
+            return ConnectionEnd::ClosedGracefully;
+        }
         match self.dying {
             Some(status) if status.signal().is_some() => ConnectionEnd::DroppedByKill,
             Some(_) => ConnectionEnd::ClosedAtExit,
             None => ConnectionEnd::Unknown,
         }
     }
+}
+
+/// Whether a peer that has closed its half was owed nothing any more: all it sent was read, and something was sent
+/// since. (A FIN counts as a received byte, but moves no time stamp.)
+fn peer_had_its_answer(counters: &SocketCounters) -> bool {
+    let received = counters.bytes_received.saturating_sub(1);
+    let read = counters.unread <= 1;
+    read && counters.unacked == 0 && (received == 0 || (counters.bytes_sent > 0 && counters.received_minus_sent <= 0))
 }

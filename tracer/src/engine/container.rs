@@ -136,7 +136,7 @@ impl Container {
     /// Takes the processes found in its cgroup (or in one inside it), oldest first.
     pub(super) fn found(&mut self, processes: &[Process]) {
         for process in processes {
-            let stage = is_runtime_stage(&process.comm);
+            let stage = self.may_be_stage(&process.comm);
             self.insert(Tracked { process: process.clone(), stage, runtime_exec: None, exit: None, killed: None });
             // a container's init is number 1 of its own namespace, or (shared namespace) simply the first
             let better = self.init.as_ref().is_none_or(|init| init.ns_tgid != 1 && process.ns_tgid == 1);
@@ -148,15 +148,16 @@ impl Container {
 
     pub(super) fn forked(&mut self, child: &Process) {
         // A child of nobody we know comes from the runtime, which clones its way into the container.
-        let stage = self.processes.get(&child.parent_tgid).is_none_or(|parent| parent.stage);
+        let stage = self.id.is_some() && self.processes.get(&child.parent_tgid).is_none_or(|parent| parent.stage);
         self.count_unless(stage);
         self.insert(Tracked { process: child.clone(), stage, runtime_exec: None, exit: None, killed: None });
     }
 
     pub(super) fn executed(&mut self, at: BootNs, process: &Process, parent_outside: bool, argv: Option<&Argv>) {
-        let stage = is_runtime_stage(&process.comm);
         let known = self.processes.get(&process.tgid).filter(|known| same(&known.process, process));
         let was_own = known.is_some_and(|known| !known.stage);
+        // a program of its own may well be called `exe`
+        let stage = !was_own && self.may_be_stage(&process.comm);
         let runtime_exec = match known.and_then(|known| known.runtime_exec.clone()) {
             Some(first) => Some(first),
             None if parent_outside && !stage && !was_own => Some(RuntimeExec { at, argv: argv.cloned() }),
@@ -203,6 +204,17 @@ impl Container {
         }
     }
 
+    /// Its end begins only now: what was counted from an earlier signal on was its life.
+    pub(super) fn begin_anew(&mut self, at: BootNs) {
+        self.ending = None;
+        self.delivered = None;
+        self.signalled.clear();
+        self.forwarded.clear();
+        self.exits.clear();
+        self.killed_by_pid_namespace = 0;
+        self.begin(at);
+    }
+
     /// Programs a runtime ran here besides the init, oldest first, ended or not.
     pub(super) fn runtime_execs(&self) -> Vec<(&RuntimeExec, &Tracked)> {
         let alive = self.processes.values().filter(|tracked| !self.is_init(&tracked.process));
@@ -214,6 +226,11 @@ impl Container {
             .collect();
         execs.sort_by_key(|(exec, tracked)| (exec.at, tracked.process.tgid));
         execs
+    }
+
+    /// No runtime has a hand in a command of `gracetrace run`, which has no id.
+    fn may_be_stage(&self, comm: &str) -> bool {
+        self.id.is_some() && is_runtime_stage(comm)
     }
 
     fn count_unless(&mut self, not_own: bool) {
@@ -249,7 +266,9 @@ mod tests {
     }
 
     fn container() -> Container {
-        Container::new(CgroupId(7), BootNs(0))
+        let mut container = Container::new(CgroupId(7), BootNs(0));
+        container.id = Some("a".repeat(64));
+        container
     }
 
     #[test]

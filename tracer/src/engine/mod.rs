@@ -19,6 +19,7 @@ mod facts;
 mod picture;
 mod pod;
 mod runtime_names;
+mod signals;
 mod tally;
 mod timeline;
 mod verdict;

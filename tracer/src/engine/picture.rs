@@ -87,6 +87,11 @@ impl<'a> Picture<'a> {
         exits.max_by_key(|(at, _)| *at).filter(|_| self.scope == Scope::Pod)
     }
 
+    /// When the container's last listener closed; one that closed before the end began is none of it.
+    pub(super) fn listener_closed(&self, container: &Container) -> Option<BootNs> {
+        container.listener_closed.filter(|at| *at >= self.start)
+    }
+
     /// The first stop signal of all.
     pub(super) fn stopped_at(&self) -> Option<BootNs> {
         self.containers.iter().filter_map(|container| container.stop.as_ref()).map(|stop| stop.at).min()

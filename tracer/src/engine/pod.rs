@@ -3,25 +3,18 @@
 //! Collects; the conclusions are drawn in `verdict`, the report is put together in `assemble`.
 
 use super::connections::{Change, Connections, Effect};
-use super::container::{Container, Forwarded, Sent};
+use super::container::{Container, Sent};
 use super::facts::Facts;
-use super::runtime_names;
-use crate::input::{
-    Actor, Argv, BootNs, CgroupId, ContainerRole, PreStop, Process, Session, TraceScope, WaitStatus, What,
-};
-use crate::signal::{SIGINT, SIGKILL, SIGQUIT, SIGTERM};
+use super::signals;
+use crate::input::{Actor, Argv, BootNs, CgroupId, ContainerRole, PreStop, Session, WaitStatus, What};
 use std::collections::BTreeMap;
 
-/// `SI_KERNEL`: the kernel itself sent the signal.
-const SI_KERNEL: i32 = 0x80;
 /// Late closes may come this long after the end.
 pub(super) const SETTLE_MS: u64 = 50;
 /// How long a container may outlive the sandbox before the report no longer waits for it.
 const STRAGGLER_MS: u64 = 2_000;
 /// Wait statuses remembered to tell why a socket was closed.
 const MAX_EXITS: usize = 65_536;
-/// Forwarded signals told one by one.
-const MAX_FORWARDED: usize = 64;
 
 /// A pod.
 #[derive(Clone, Debug)]
@@ -79,9 +72,9 @@ impl Pod {
                     result: *result,
                     disposition: *disposition,
                     sender: sender.clone(),
-                    by_dying_init: *code == SI_KERNEL && sender.exiting && sender.ns_tgid == 1,
+                    by_dying_init: signals::is_teardown(*code, sender),
                 };
-                signalled(container, context, target, sent, *group, sender_in_pod);
+                signals::signalled(container, context, target, sent, *group, sender_in_pod);
             }
             What::SignalDelivered { process, signal, handled } => {
                 let is_stop = container.stop.as_ref().is_some_and(|stop| stop.signal == *signal);
@@ -255,64 +248,4 @@ pub(super) fn is_pre_stop(facts: &Facts, container: &Container, argv: &Argv) -> 
         Some(PreStop::Exec { argv: declared }) => argv.runs(declared),
         Some(PreStop::HttpGet { .. } | PreStop::Sleep { .. }) | None => false,
     }
-}
-
-fn signalled(
-    container: &mut Container,
-    context: &Context<'_>,
-    target: &Process,
-    sent: Sent,
-    group: bool,
-    sender_in_pod: bool,
-) {
-    let to_init = container.is_init(target);
-    if sent.signal == SIGKILL {
-        killed(container, target, sent, group, sender_in_pod);
-        return;
-    }
-    if to_init && !sender_in_pod && container.stop.is_none() && asks_to_stop(context, container, &sent) {
-        container.begin(sent.at);
-        container.stop = Some(sent.clone());
-    }
-    let is_stop = container.stop.as_ref().is_some_and(|stop| stop.signal == sent.signal);
-    if !is_stop {
-        return;
-    }
-    container.signalled.insert(target.tgid);
-    if sender_in_pod && !to_init && container.forwarded.len() < MAX_FORWARDED {
-        let forwarded = Forwarded { at: sent.at, signal: sent.signal, from: sent.sender, to: target.clone() };
-        container.forwarded.push(forwarded);
-    }
-}
-
-fn killed(container: &mut Container, target: &Process, sent: Sent, group: bool, sender_in_pod: bool) {
-    if let Some(tracked) = container.processes.get_mut(&target.tgid) {
-        tracked.killed.get_or_insert(sent.at);
-    }
-    let to_init = container.is_init(target);
-    if sent.by_dying_init && !to_init {
-        container.killed_by_pid_namespace += 1;
-        return;
-    }
-    // inside its own namespace nobody can kill a PID 1: the kernel ignores it
-    let effective = !sender_in_pod || sent.code == SI_KERNEL;
-    if to_init && effective {
-        container.begin(sent.at);
-        // cgroup.kill signals each process by itself, kill() the group
-        container.killed_by_cgroup |= !group && sent.code == 0;
-        container.kill.get_or_insert(sent);
-    }
-}
-
-/// Whether a signal from outside to PID 1 begins its end. A reload (SIGHUP, SIGUSR1 …) by somebody on the node does not.
-fn asks_to_stop(context: &Context<'_>, container: &Container, sent: &Sent) -> bool {
-    let declared =
-        container.id.as_deref().and_then(|id| context.facts.container(id)).and_then(|facts| facts.stop_signal);
-    let ordered = match &context.session.scope {
-        TraceScope::Command { stop_signal, .. } => Some(*stop_signal),
-        TraceScope::Node | TraceScope::Pod { .. } => declared,
-    };
-    ordered == Some(sent.signal)
-        || matches!(sent.signal, SIGTERM | SIGINT | SIGQUIT)
-        || (crate::signal::catchable(sent.signal) && runtime_names::is_runtime(&sent.sender))
 }

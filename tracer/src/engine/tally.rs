@@ -2,8 +2,9 @@
 
 use super::picture::{Concluded, Picture, round};
 use super::work;
-use crate::input::{BootNs, CgroupId};
+use crate::input::{BootNs, CgroupId, SocketCounters};
 use crate::report::{Connection, ConnectionCounts, ConnectionEnd, Connections, Direction, Scope};
+use crate::signal;
 
 impl<'a> Picture<'a> {
     pub(super) fn conclude(&self) -> Vec<Concluded<'a>> {
@@ -23,7 +24,7 @@ impl<'a> Picture<'a> {
                 let owner = ended.container.or(sole);
                 let container = owner.and_then(|id| self.pod.containers.get(&id)).and_then(|c| self.name(c));
                 let after = ended.opened.filter(|opened| stop.is_some_and(|stop| *opened > stop));
-                let held = ended.end != ConnectionEnd::RefusedInBacklog && direction == Direction::Inbound;
+                let held = ended.held && direction == Direction::Inbound;
                 Concluded {
                     at: ended.at,
                     end: ended.end,
@@ -50,8 +51,8 @@ impl<'a> Picture<'a> {
         let ended = one.ended;
         let counters = ended.counters;
         let fin = u64::from(ended.peer_closed);
-        // an active opener's SYN is acknowledged as one byte
-        let syn = u64::from(one.direction == Direction::Outbound);
+        // an active opener's SYN is acknowledged as one byte, and no byte is acknowledged that was not sent
+        let syn = |c: &SocketCounters| u64::from(one.direction == Direction::Outbound || c.bytes_acked > c.bytes_sent);
         Connection {
             at_ms: self.ms(ended.at),
             container: one.container.clone(),
@@ -63,7 +64,7 @@ impl<'a> Picture<'a> {
             work: one.work,
             age_ms: ended.opened.map(|opened| round(ended.at.ms_since(opened))),
             bytes_received: counters.map(|c| c.bytes_received.saturating_sub(fin)),
-            bytes_sent: counters.map(|c| c.bytes_acked.saturating_sub(syn)),
+            bytes_sent: counters.map(|c| c.bytes_acked.saturating_sub(syn(&c))),
             unread_bytes: counters.map(|c| u64::from(c.unread).saturating_sub(fin)),
             unacked_bytes: counters.map(|c| u64::from(c.unacked)),
         }
@@ -94,7 +95,16 @@ impl<'a> Picture<'a> {
                 ConnectionEnd::ResetByPeer | ConnectionEnd::RefusedInBacklog | ConnectionEnd::Unknown => false,
             };
             counts.reset += u64::from(one.ended.reset);
-            counts.in_flight += u64::from(cut && work::in_flight(one.work));
+            let in_flight = u64::from(cut && work::in_flight(one.work));
+            counts.in_flight += in_flight;
+            if one.end == ConnectionEnd::DroppedByKill {
+                counts.dropped_in_flight += in_flight;
+                let signal = one.ended.killed_by.map(signal::name);
+                let first = counts.dropped_by_kill == 1;
+                counts.dropped_by = if first || counts.dropped_by == signal { signal } else { None };
+            } else {
+                counts.exit_in_flight += in_flight;
+            }
             if let Some(opened) = one.accepted_after_stop {
                 counts.accepted_after_stop = counts.accepted_after_stop.map(|accepted| accepted + 1);
                 last_opened = last_opened.max(Some(opened));

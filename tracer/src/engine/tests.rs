@@ -56,8 +56,20 @@ impl Story {
         result: SignalResult,
         disposition: Disposition,
     ) -> &mut Self {
-        let target = process(tgid, 1, "app");
         let code = if sender.exiting { 0x80 } else { 0 };
+        self.coded(tgid, signal, code, sender, result, disposition)
+    }
+
+    fn coded(
+        &mut self,
+        tgid: u32,
+        signal: i32,
+        code: i32,
+        sender: Actor,
+        result: SignalResult,
+        disposition: Disposition,
+    ) -> &mut Self {
+        let target = process(tgid, 1, "app");
         self.what(What::SignalGenerated { target, sender, signal, code, group: true, result, disposition })
     }
 
@@ -347,4 +359,157 @@ fn the_deadline_is_when_late_closes_have_had_their_time() {
     assert_eq!(story.engine.poll(), None);
     story.engine.handle(Input::Tick { at });
     assert!(story.engine.poll().is_some());
+}
+
+#[test]
+fn a_dying_init_killing_its_own_threads_is_no_kill() {
+    let mut story = Story::new();
+    story.stop(Disposition::Handler).exit(100, 0);
+    let mut init = actor(100, "app", CGROUP);
+    (init.exiting, init.ns_tgid) = (true, 1);
+    let report = story.signal(100, 9, init, SignalResult::Delivered, Disposition::Default).report();
+    assert_eq!((report.outcome, report.containers[0].kill.as_ref()), (Outcome::Graceful, None));
+    assert!(!events(&report).contains(&TimelineEvent::KillSent));
+}
+
+#[test]
+fn signals_that_come_after_the_end_are_not_its_cause() {
+    let mut story = Story::new();
+    story.exit(100, 3 << 8);
+    story.signal(100, 15, actor(900, "kill", OUTSIDE), SignalResult::Ignored, Disposition::Handler);
+    let report = story.kill().report();
+    assert_eq!((report.outcome, report.trigger.kind), (Outcome::Crashed, TriggerKind::ContainerExit));
+    assert_eq!(rules(&report), Vec::<&str>::new());
+    assert_eq!(report.grace_period_used_ratio, None);
+}
+
+#[test]
+fn a_signal_discarded_because_the_process_is_dying_already_is_no_stop() {
+    // a core dump takes time; the exit is told only when it is done
+    let mut story = Story::new();
+    story.signal(100, 15, actor(TRACER, "gracetrace", OUTSIDE), SignalResult::Ignored, Disposition::Handler);
+    let report = story.after_ms(1_300).exit(100, 0x86).report();
+    assert_eq!(report.outcome, Outcome::Crashed);
+    assert_eq!(rules(&report), Vec::<&str>::new());
+}
+
+#[test]
+fn a_handler_that_raises_the_signal_again_is_graceful() {
+    let mut story = Story::new();
+    story.stop(Disposition::Handler);
+    story.what(What::SignalDelivered { process: process(100, 1, "app"), signal: 15, handled: true });
+    assert_eq!(story.after_ms(300).exit(100, 15).report().outcome, Outcome::Graceful);
+}
+
+#[test]
+fn the_stop_that_was_meant_replaces_a_strangers_signal() {
+    let mut story = Story::new();
+    story.what(What::ProcessForked { child: process(101, 100, "app") });
+    // a thread dump, an hour before
+    story.signal(100, 3, actor(900, "kill", OUTSIDE), SignalResult::Delivered, Disposition::Handler);
+    story.exit(101, 0).after_ms(3_600_000);
+    let report = story.stop(Disposition::Handler).after_ms(10).exit(100, 0).report();
+    let stop = report.containers[0].stop.as_ref().expect("a stop");
+    assert_eq!((stop.signal.as_str(), stop.sender.comm.as_str()), ("SIGTERM", "gracetrace"));
+    assert_eq!(report.stop_to_exit_ms, Some(10.001));
+    assert_eq!(report.containers[0].processes.seen, 1);
+    assert_eq!(events(&report), [TimelineEvent::StopSignalSent, TimelineEvent::ContainerExited]);
+}
+
+#[test]
+fn a_timers_signal_has_no_sender_and_is_no_stop() {
+    let mut story = Story::new();
+    let bystander = actor(700, "bystander", OUTSIDE);
+    story.coded(100, 2, -2, bystander, SignalResult::Delivered, Disposition::Handler);
+    assert_eq!(story.exit(100, 0).report().containers[0].stop, None);
+}
+
+#[test]
+fn a_kill_from_inside_or_by_another_call_names_its_sender() {
+    for (code, sender) in
+        [(0, actor(101, "child", CGROUP)), (-1, actor(900, "kill", OUTSIDE)), (-6, actor(900, "kill", OUTSIDE))]
+    {
+        let mut story = Story::new();
+        let comm = sender.comm.clone();
+        story.coded(100, 9, code, sender, SignalResult::Delivered, Disposition::Default);
+        let report = story.exit(100, 9).report();
+        assert_eq!((report.outcome, report.completeness.complete), (Outcome::ForceKilled, true), "{code}");
+        let kill = report.containers[0].kill.as_ref().expect("a kill");
+        assert_eq!(
+            (kill.cause, kill.sender.as_ref().map(|sender| sender.comm.clone())),
+            (KillCause::External, Some(comm))
+        );
+        assert_eq!(rules(&report), ["killed-by-other"]);
+    }
+}
+
+#[test]
+fn insisting_before_the_grace_period_is_over_is_no_expiry() {
+    for (ms, cause) in [(2_020, KillCause::Cleanup), (3_000, KillCause::GracePeriodExpired)] {
+        let report = Story::new().stop(Disposition::Handler).after_ms(ms).kill().exit(100, 9).report();
+        assert_eq!(report.containers[0].kill.as_ref().map(|kill| kill.cause), Some(cause), "{ms}");
+    }
+}
+
+#[test]
+fn a_worker_lost_to_the_oom_killer_before_the_stop_is_not_the_end() {
+    let mut story = Story::new();
+    story.what(What::ProcessForked { child: process(101, 100, "app") });
+    story.what(What::OomVictim { process: process(101, 100, "app") }).exit(101, 9);
+    story.after_ms(500).stop(Disposition::Handler).after_ms(100);
+    let report = story.exit(100, 143 << 8).report();
+    assert_eq!((report.outcome, report.trigger.kind), (Outcome::Graceful, TriggerKind::External));
+    assert_eq!(rules(&report), Vec::<&str>::new());
+    assert!(!events(&report).contains(&TimelineEvent::OomVictim));
+}
+
+#[test]
+fn each_fate_of_connections_has_its_own_numbers() {
+    let mut story = Story::new();
+    story.what(What::ProcessForked { child: process(101, 100, "app") });
+    story.stop(Disposition::Handler).exit(100, 0);
+    for address in [1, 2, 3] {
+        story.socket(address, TcpState::Established, TcpState::FinWait1, |_, current| current.exiting = true);
+    }
+    story.exit(101, 9).socket(4, TcpState::Established, TcpState::FinWait1, |socket, current| {
+        (current.tgid, current.exiting) = (101, true);
+        socket.counters.as_mut().expect("counters").bytes_received = 0;
+    });
+    // a peer that has had its answer and has closed: no loss, though nobody closed this side
+    story.socket(5, TcpState::CloseWait, TcpState::LastAck, |socket, current| {
+        current.exiting = true;
+        let counters = socket.counters.as_mut().expect("counters");
+        (counters.unread, counters.bytes_sent, counters.received_minus_sent) = (1, 50, -4);
+    });
+    story.socket(6, TcpState::Listen, TcpState::Close, |_, current| current.exiting = true);
+    let report = story.report();
+    let counts = &report.connections.counts;
+    assert_eq!((counts.closed_at_exit, counts.dropped_by_kill, counts.closed_gracefully), (3, 1, 1));
+    assert_eq!(rules(&report), ["connections-dropped", "requests-in-flight-at-exit"]);
+    assert_eq!(report.findings[0].summary, "1 connection dropped by SIGKILL, none of them with work in flight");
+    assert_eq!(report.findings[1].summary, "the process exited with work in flight on 3 connections");
+}
+
+#[test]
+fn a_connection_reset_before_anybody_accepted_it_was_not_accepted() {
+    let mut story = Story::new();
+    story.stop(Disposition::Handler);
+    story.socket(1, TcpState::SynRecv, TcpState::Established, |socket, _| socket.has_file = false);
+    story.socket(1, TcpState::Established, TcpState::Close, |socket, _| {
+        (socket.shutdown, socket.error, socket.has_file) = (0, 104, false);
+    });
+    let report = story.exit(100, 0).report();
+    assert_eq!(report.connections.counts.accepted_after_stop, Some(0));
+    assert_eq!(report.connections.details[0].end, ConnectionEnd::ResetByPeer);
+}
+
+#[test]
+fn a_program_may_be_called_like_a_runtime() {
+    let mut story = Story::new();
+    let parent = actor(100, "app", CGROUP);
+    story.what(What::ProcessExecuted { process: process(100, 1, "exe"), parent, netns: None, argv: None });
+    // CLONE_PARENT: the parent is somebody outside
+    story.what(What::ProcessForked { child: process(102, TRACER, "exe") });
+    let report = story.stop(Disposition::Handler).exit(100, 0).report();
+    assert_eq!((report.outcome, report.containers[0].processes.seen), (Outcome::Graceful, 2));
 }

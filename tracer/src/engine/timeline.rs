@@ -2,6 +2,7 @@
 
 use super::container::Container;
 use super::picture::Picture;
+use super::signals::by_process;
 use super::verdict;
 use crate::input::{BootNs, SignalResult, WaitStatus};
 use crate::report::{ConnectionEnd, TimelineEntry, TimelineEvent};
@@ -46,6 +47,12 @@ impl Entry {
         self
     }
 
+    /// How it ended: the signal that did it in its own field too.
+    fn ended(mut self, status: WaitStatus) -> Self {
+        self.signal = status.signal().map(signal::name);
+        self.detail(status_text(status))
+    }
+
     fn count(mut self, count: u64) -> Self {
         self.count = Some(count);
         self
@@ -59,7 +66,7 @@ pub(super) fn entries(picture: &Picture<'_>) -> Vec<TimelineEntry> {
         let name = picture.name(container);
         pre_stop(&mut entries, picture, container, name.as_ref());
         signals(&mut entries, container, name.as_ref());
-        ends(&mut entries, container, name.as_ref());
+        ends(&mut entries, picture, container, name.as_ref());
     }
     connections(&mut entries, picture);
     if let Some((at, init)) = picture.sandbox_exit() {
@@ -90,7 +97,7 @@ fn pre_stop(entries: &mut Vec<Entry>, picture: &Picture<'_>, container: &Contain
     entries.push(Entry::new(at, TimelineEvent::PreStopStarted, name.cloned()).process(pid, comm));
     if let Some((end, status)) = tracked.exit {
         let entry = Entry::new(end, TimelineEvent::PreStopEnded, name.cloned()).process(pid, comm);
-        entries.push(entry.detail(status_text(status)));
+        entries.push(entry.ended(status));
     }
 }
 
@@ -116,7 +123,7 @@ fn signals(entries: &mut Vec<Entry>, container: &Container, name: Option<&String
     }
     if let Some(kill) = &container.kill {
         let sent = entry(kill.at, TimelineEvent::KillSent).signal(signal::SIGKILL);
-        let by = if kill.code == 0 {
+        let by = if by_process(kill.code) {
             format!("by {} ({})", kill.sender.comm, kill.sender.tgid)
         } else {
             "by the kernel".to_owned()
@@ -125,27 +132,27 @@ fn signals(entries: &mut Vec<Entry>, container: &Container, name: Option<&String
     }
 }
 
-fn ends(entries: &mut Vec<Entry>, container: &Container, name: Option<&String>) {
-    for (at, victim) in &container.oom_victims {
+fn ends(entries: &mut Vec<Entry>, picture: &Picture<'_>, container: &Container, name: Option<&String>) {
+    for (at, victim) in verdict::oom_victims(container) {
         let entry = Entry::new(*at, TimelineEvent::OomVictim, name.cloned());
         entries.push(entry.process(victim.tgid, &victim.comm));
     }
     for (at, process, status) in container.exits.iter().take(MAX_EXITS) {
         let entry = Entry::new(*at, TimelineEvent::ProcessExited, name.cloned()).process(process.tgid, &process.comm);
-        entries.push(entry.detail(status_text(*status)));
+        entries.push(entry.ended(*status));
     }
     if let Some(((at, ..), rest)) = container.exits.get(MAX_EXITS..).and_then(<[_]>::split_first) {
         let count = u64::try_from(rest.len()).unwrap_or(u64::MAX).saturating_add(1);
         let entry = Entry::new(*at, TimelineEvent::ProcessExited, name.cloned()).count(count);
         entries.push(entry.detail("further processes"));
     }
-    if let Some(at) = container.listener_closed {
+    if let Some(at) = picture.listener_closed(container) {
         entries.push(Entry::new(at, TimelineEvent::ListenerClosed, name.cloned()));
     }
     if let Some((at, status)) = container.exit {
         let (pid, comm) = container.init.as_ref().map_or((0, ""), |init| (init.tgid, init.comm.as_str()));
         let entry = Entry::new(at, TimelineEvent::ContainerExited, name.cloned()).process(pid, comm);
-        entries.push(entry.detail(status_text(status)));
+        entries.push(entry.ended(status));
     }
 }
 

@@ -4,7 +4,8 @@ use super::container::{Container, Sent};
 use super::facts::Facts;
 use super::pod::{Pod, is_pre_stop};
 use super::runtime_names::{is_kubelet, is_runtime, is_systemd};
-use crate::input::{BootNs, Session, TraceScope};
+use super::signals::by_process;
+use crate::input::{BootNs, Process, Session, TraceScope};
 use crate::report::{GracePeriodSource, KillCause, Outcome, Trigger, TriggerKind};
 use crate::signal;
 
@@ -14,7 +15,7 @@ const TRUNCATION_MS: f64 = 1_500.0;
 /// A runtime's timer fires this soon after a whole second.
 const TIMER_SLACK_MS: f64 = 250.0;
 /// An OOM victim other than init counts as the cause of an end that follows this soon.
-const OOM_CONSEQUENCE_MS: f64 = 10_000.0;
+const OOM_CONSEQUENCE_MS: f64 = 1_000.0;
 
 /// The grace period and where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,7 +74,7 @@ pub(super) fn kill_cause(
     if kill.by_dying_init {
         return KillCause::PidNamespaceTeardown;
     }
-    if kill.code != 0 {
+    if !by_process(kill.code) {
         let chosen = container.oom_victims.iter().any(|(_, victim)| container.is_init(victim));
         return if chosen { KillCause::Oom } else { KillCause::Unknown };
     }
@@ -87,6 +88,11 @@ pub(super) fn kill_cause(
     let Some(stop) = &container.stop else {
         return KillCause::NoGracePeriod;
     };
+    if ours {
+        // gracetrace's own timer is never early: sooner, somebody has insisted
+        let over = grace.is_some_and(|grace| kill.at.ms_since(stop.at) >= grace.ms);
+        return if over { KillCause::GracePeriodExpired } else { KillCause::Cleanup };
+    }
     let used_up = grace.is_some_and(|grace| kill.at.ms_since(began) >= grace.ms - TRUNCATION_MS.min(grace.ms / 2.0));
     // a period shortened when the pod was deleted is known only by the runtime's timer
     if used_up || on_a_whole_second(kill.at.ms_since(stop.at)) {
@@ -96,23 +102,32 @@ pub(super) fn kill_cause(
     }
 }
 
+/// Processes the OOM killer chose that have to do with the end: its init, or another one shortly before the
+/// exit and not before a stop signal that came in between.
+pub(super) fn oom_victims(container: &Container) -> impl Iterator<Item = &(BootNs, Process)> {
+    let exit = container.exit.map(|(at, _)| at);
+    let stop = container.stop.as_ref().map(|stop| stop.at);
+    container.oom_victims.iter().filter(move |(at, victim)| {
+        let after_stop = stop.is_none_or(|stop| *at >= stop);
+        let near = exit.is_none_or(|exit| exit.ms_since(*at) < OOM_CONSEQUENCE_MS);
+        container.is_init(victim) || (after_stop && near)
+    })
+}
+
 /// How the container ended.
 pub(super) fn outcome(container: &Container) -> Outcome {
     let Some((exit_at, status)) = container.exit else {
         return Outcome::Unknown;
     };
-    let init_was_victim = container.oom_victims.iter().any(|(_, victim)| container.is_init(victim));
-    let child_was_victim = container
-        .oom_victims
-        .iter()
-        .any(|(at, _)| (0.0..OOM_CONSEQUENCE_MS).contains(&exit_at.ms_since(*at)) && status.0 != 0);
-    if init_was_victim || child_was_victim {
+    if oom_victims(container).any(|(at, victim)| container.is_init(victim) || (*at < exit_at && status.0 != 0)) {
         return Outcome::OomKilled;
     }
     if status.signal() == Some(signal::SIGKILL) {
         return if container.kill.is_some() { Outcome::ForceKilled } else { Outcome::Unknown };
     }
     match (&container.stop, status.code(), status.signal()) {
+        // its handler ran and then raised the signal again, as programs do to show what ended them
+        (Some(stop), None, Some(fatal)) if fatal == stop.signal && container.delivered.is_some() => Outcome::Graceful,
         (Some(stop), None, Some(fatal)) if fatal == stop.signal => Outcome::Terminated,
         (Some(stop), Some(code), _) if code == 0 || code == 128 + stop.signal => Outcome::Graceful,
         (Some(_), _, _) => Outcome::Failed,
@@ -151,7 +166,7 @@ pub(super) fn trigger(pod: &Pod, containers: &[&Container], session: &Session) -
         .flatten()
         .filter(|sent| !sent.by_dying_init)
         .min_by_key(|sent| sent.at);
-    let oom = containers.iter().flat_map(|container| &container.oom_victims).min_by_key(|(at, _)| *at);
+    let oom = containers.iter().flat_map(|container| oom_victims(container)).min_by_key(|(at, _)| *at);
     if let Some((at, victim)) = oom
         && first.is_none_or(|sent| sent.at.0 + 1_000_000 >= at.0)
     {

@@ -88,6 +88,8 @@ mod tests {
             peer: ([10, 0, 0, 1], 40_000).into(),
             end,
             reset: false,
+            held: true,
+            killed_by: Some(9),
             peer_closed: false,
             counters: Some(counters),
         }

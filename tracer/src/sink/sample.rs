@@ -155,6 +155,7 @@ pub(super) fn force_killed() -> Report {
         open_at_stop: Some(17),
         closed_gracefully: 7,
         dropped_by_kill: 10,
+        dropped_by: Some("SIGKILL".to_owned()),
         reset: 10,
         in_flight: 4,
         accepted_after_stop: Some(9),
@@ -219,8 +220,13 @@ pub(super) fn oom() -> Report {
     app.kill_to_exit_ms = Some(3.1);
     app.restarts = Some(1);
     app.processes.signalled = 0;
-    app.connections =
-        ConnectionCounts { open_at_stop: Some(1), dropped_by_kill: 1, in_flight: 1, ..Default::default() };
+    app.connections = ConnectionCounts {
+        open_at_stop: Some(1),
+        dropped_by_kill: 1,
+        dropped_by: Some("SIGKILL".to_owned()),
+        in_flight: 1,
+        ..Default::default()
+    };
     report.connections = Connections { counts: app.connections.clone(), ..Default::default() };
     report.scope = Scope::Container;
     report.trigger = Trigger { kind: TriggerKind::Oom, evidence: some("the OOM killer chose web(41877)") };
@@ -301,6 +307,7 @@ pub(super) fn two_containers() -> Report {
         open_at_stop: Some(3),
         closed_at_exit: 1,
         dropped_by_kill: 2,
+        dropped_by: Some("SIGTERM".to_owned()),
         in_flight: 3,
         refused_after_listener_close: Some(1),
         last_refused_ms: Some(300.0),

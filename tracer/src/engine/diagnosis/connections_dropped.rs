@@ -12,8 +12,8 @@ fn check(report: &Report) -> Vec<Fired> {
         if connections.dropped_by_kill == 0 {
             continue;
         }
-        let ended_by = container.exit.as_ref().and_then(|exit| exit.signal.as_deref()).unwrap_or("a signal");
-        let work = match connections.in_flight {
+        let ended_by = connections.dropped_by.as_deref().unwrap_or("fatal signals");
+        let work = match connections.dropped_in_flight {
             0 => "none of them with work in flight".to_owned(),
             some => format!("{some} with work in flight"),
         };

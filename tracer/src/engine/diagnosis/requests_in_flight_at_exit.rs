@@ -9,12 +9,10 @@ fn check(report: &Report) -> Vec<Fired> {
     let mut fired = Vec::new();
     for container in apps(report) {
         let connections = &container.connections;
-        // a container's connections share one fate: either its exit closed them or a kill did
-        let by_itself = connections.closed_at_exit > 0 && connections.dropped_by_kill == 0;
-        if !by_itself || connections.in_flight == 0 {
+        if connections.exit_in_flight == 0 {
             continue;
         }
-        let requests = count(connections.in_flight, "connection");
+        let requests = count(connections.exit_in_flight, "connection");
         let summary = format!("the process exited with work in flight on {requests}");
         let advice = "Wait for requests in flight before exiting: most servers have a graceful shutdown call that does"
             .to_owned();

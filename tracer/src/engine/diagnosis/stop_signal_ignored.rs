@@ -15,11 +15,9 @@ fn check(report: &Report) -> Vec<Fired> {
         let signal = &stop.signal;
         let summary = match stop.disposition {
             StopDisposition::Ignore => format!("{init} ignores {signal} (SIG_IGN): the kernel discarded it"),
-            StopDisposition::Default
-            | StopDisposition::Handler
-            | StopDisposition::Blocked
-            | StopDisposition::Unknown => {
-                format!("{init} has no {signal} handler: the kernel discarded the signal")
+            StopDisposition::Default => format!("{init} has no {signal} handler: the kernel discarded the signal"),
+            StopDisposition::Handler | StopDisposition::Blocked | StopDisposition::Unknown => {
+                format!("the kernel discarded {signal} for {init}; why is not known")
             }
         };
         let advice = format!(

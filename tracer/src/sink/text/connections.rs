@@ -51,7 +51,7 @@ pub(super) fn sentence(counts: &ConnectionCounts, containers: &[Container]) -> S
     // only the first number says of what
     let number =
         |parts: &[String], number| if parts.is_empty() { count(number, "connection") } else { number.to_string() };
-    let lost = lost(counts, containers, |lost| number(&parts, lost));
+    let lost = lost(counts, |lost| number(&parts, lost));
     parts.extend(lost);
     if counts.closed_gracefully > 0 {
         parts.push(format!("{} closed gracefully", number(&parts, counts.closed_gracefully)));
@@ -79,11 +79,15 @@ pub(super) fn sentence(counts: &ConnectionCounts, containers: &[Container]) -> S
     }
 }
 
-fn lost(counts: &ConnectionCounts, containers: &[Container], number: impl Fn(u64) -> String) -> Option<String> {
+fn lost(counts: &ConnectionCounts, number: impl Fn(u64) -> String) -> Option<String> {
     let (dropped, at_exit) = (counts.dropped_by_kill, counts.closed_at_exit);
     let mut ways = Vec::new();
     if dropped > 0 {
-        ways.push(format!("{} dropped by {}", number(dropped), killer(containers)));
+        ways.push(format!(
+            "{} dropped by {}",
+            number(dropped),
+            counts.dropped_by.as_deref().unwrap_or("a fatal signal")
+        ));
     }
     if at_exit > 0 {
         let at_exit = if ways.is_empty() { number(at_exit) } else { at_exit.to_string() };
@@ -98,18 +102,6 @@ fn lost(counts: &ConnectionCounts, containers: &[Container], number: impl Fn(u64
         some => format!("{some} of them with a request in flight"),
     };
     Some(format!("{}, {flight}", ways.join(" and ")))
-}
-
-/// The signal that ended the containers which lost connections, if it was one and the same.
-fn killer(containers: &[Container]) -> String {
-    let losers = containers.iter().filter(|container| container.connections.dropped_by_kill > 0);
-    let mut signals: Vec<&str> =
-        losers.filter_map(|container| container.exit.as_ref()).filter_map(|exit| exit.signal.as_deref()).collect();
-    signals.dedup();
-    match signals[..] {
-        [one] => one.to_owned(),
-        _ => "a fatal signal".to_owned(),
-    }
 }
 
 /// `, the last 3.1 s later`, or when it was if what it came after is not known.

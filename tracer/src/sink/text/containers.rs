@@ -97,7 +97,7 @@ fn stop(stop: &Stop) -> String {
         StopDisposition::Handler => "the main process has a handler for it",
         StopDisposition::Default => "the main process has no handler for it",
         StopDisposition::Ignore => "the main process ignores it",
-        StopDisposition::Blocked => "the main process blocks it and fetches it (sigwait or signalfd)",
+        StopDisposition::Blocked => "the main process holds it back (to fetch it with sigwait or signalfd)",
         StopDisposition::Unknown => "what the main process does with it is unknown",
     };
     let ran = match stop.delivered_ms {
