@@ -7,7 +7,7 @@ use aya_ebpf::maps::PerCpuArray;
 use core::arch::asm;
 use tracer_ebpf::{
     Cgroup, Header, OomVictim, ProcessExecuted, ProcessExited, ProcessForked, SignalDelivered, SignalGenerated,
-    SocketReset, SocketState, kind,
+    SocketRefused, SocketReset, SocketState, kind,
 };
 
 /// Bytes around a multiple of the wake-up threshold in which a record wakes the reader.
@@ -111,6 +111,7 @@ records! {
     OomVictim = OOM_VICTIM,
     SocketState = SOCKET_STATE,
     SocketReset = SOCKET_RESET,
+    SocketRefused = SOCKET_REFUSED,
     Cgroup = CGROUP,
 }
 

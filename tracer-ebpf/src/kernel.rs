@@ -17,7 +17,7 @@ static SETTINGS: Settings = Settings {
     victim_is_task: 0,
     follow_new_pods: 0,
     wakeup_bytes: 0,
-    reserved: 0,
+    drop_reason_no_socket: 0,
 };
 
 /// One word of [`OFFSETS`]; the struct itself (250 bytes) must not come to the stack.

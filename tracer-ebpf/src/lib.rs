@@ -33,8 +33,10 @@ pub mod kind {
     pub const SOCKET_RESET: u16 = 7;
     /// [`Cgroup`](super::Cgroup): `cgroup_mkdir`, `cgroup_rmdir`, `cgroup_notify_populated`.
     pub const CGROUP: u16 = 8;
+    /// [`SocketRefused`](super::SocketRefused): a SYN met a closed port.
+    pub const SOCKET_REFUSED: u16 = 9;
     /// How many kinds there are; sizes the loss counters.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 10;
     /// The names of the kinds, in order, as reports and metrics write them.
     pub const NAMES: [&str; COUNT] = [
         "signal_generate",
@@ -46,6 +48,7 @@ pub mod kind {
         "socket_state",
         "socket_reset",
         "cgroup",
+        "socket_refused",
     ];
 }
 
@@ -218,6 +221,10 @@ pub mod socket_flag {
     pub const BY_CGROUP: u32 = 4;
     /// The receive and send counters are meaningful (a full `tcp_sock`).
     pub const HAS_COUNTERS: u32 = 8;
+    /// Neither cgroup nor namespace told the pod: `current`, of that pod, does what only an owner can do.
+    pub const BY_CURRENT: u32 = 16;
+    /// A subflow of an MPTCP connection: what was read and written is counted there, not here.
+    pub const MPTCP: u32 = 32;
 }
 
 /// A TCP socket as it stood at the event. Ports in host order, addresses in network order.
@@ -280,20 +287,47 @@ pub struct SocketState {
     pub new_state: u32,
 }
 
-/// A RST went out from a traced pod's network namespace.
+/// A RST went out from a socket of a traced pod.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct SocketReset {
     /// Common part; `cgroup` is the socket's own, 0 if unknown.
     pub header: Header,
-    /// Address of `struct sock`; 0 when no socket was there to send it.
+    /// Address of `struct sock`.
     pub address: u64,
     /// Id of the traced pod's cgroup.
     pub pod: u64,
     /// `enum sk_rst_reason`, or `u32::MAX` where the kernel gives none.
     pub reason: u32,
-    /// `TCP_*` state of the socket; 0 without a socket.
+    /// `TCP_*` state of the socket.
     pub state: u32,
+}
+
+/// An attempt to connect met a port on which a traced pod had listened and nobody does any more.
+/// Addresses in network order, ports in host order.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct SocketRefused {
+    /// Common part; `cgroup` is the one of the listener that closed, 0 if unknown.
+    pub header: Header,
+    /// Id of the traced pod's cgroup.
+    pub pod: u64,
+    /// `AF_INET` (2) or `AF_INET6` (10).
+    pub family: u16,
+    /// The port that was closed.
+    pub local_port: u16,
+    /// Port of whoever tried.
+    pub peer_port: u16,
+    /// Keeps what follows aligned.
+    pub reserved: u16,
+    /// Inode number of the network namespace.
+    pub netns: u32,
+    /// Keeps the size a multiple of 8.
+    pub reserved_too: u32,
+    /// The address that was tried; IPv4 in the first four bytes.
+    pub local: [u8; 16],
+    /// Address of whoever tried; IPv4 in the first four bytes.
+    pub peer: [u8; 16],
 }
 
 /// What happened to a cgroup; [`Cgroup::operation`].
@@ -418,7 +452,11 @@ offsets! {
     tcp_bytes_acked = "tcp_sock" / "bytes_acked",
     tcp_bytes_sent = "tcp_sock" / "bytes_sent",
     tcp_lsndtime = "tcp_sock" / "lsndtime",
+    tcp_is_mptcp = "tcp_sock" / "is_mptcp",
     skb_dev = "sk_buff" / "dev",
+    skb_head = "sk_buff" / "head",
+    skb_network_header = "sk_buff" / "network_header",
+    skb_transport_header = "sk_buff" / "transport_header",
     net_device_net = "net_device" / "nd_net.net",
 }
 
@@ -441,8 +479,9 @@ pub struct Settings {
     /// Bytes waiting in the ring from which on the reader is woken for records nobody is in a hurry
     /// for, and again at every multiple; a power of two.
     pub wakeup_bytes: u32,
-    /// Keeps the size a multiple of 8.
-    pub reserved: u32,
+    /// `kfree_skb` has `enum skb_drop_reason` (5.17 and later), and this is its `NO_SOCKET`; 0 where
+    /// `tcp_send_reset` tells of refused attempts itself, or where nothing does.
+    pub drop_reason_no_socket: u32,
 }
 
 /// Slots of the map `LEARNT` (an array of `u64`): what the probes learn about the kernel from one
@@ -482,6 +521,7 @@ assert_layout! {
     Socket = 5 * 8 + 4 * 2 + 2 * 16 + 8 * 4,
     SocketState = 24 + 112 + 56 + 2 * 4,
     SocketReset = 24 + 2 * 8 + 2 * 4,
+    SocketRefused = 24 + 8 + 4 * 2 + 2 * 4 + 2 * 16,
     Cgroup = 24 + 2 * 8 + 2 * 4 + PATH_LEN,
     Target = 8,
     Settings = 6 * 4,

@@ -22,6 +22,8 @@ mod oom;
 #[cfg(target_arch = "bpf")]
 mod process;
 #[cfg(target_arch = "bpf")]
+mod refused;
+#[cfg(target_arch = "bpf")]
 mod signal;
 #[cfg(target_arch = "bpf")]
 mod socket;
@@ -33,7 +35,7 @@ fn main() {}
 #[cfg(target_arch = "bpf")]
 mod hooks {
     use crate::emit::finish;
-    use crate::{cgroup, oom, process, signal, socket};
+    use crate::{cgroup, oom, process, refused, signal, socket};
     use aya_ebpf::macros::raw_tracepoint;
     use aya_ebpf::programs::RawTracePointContext;
 
@@ -95,6 +97,14 @@ mod hooks {
     #[raw_tracepoint(tracepoint = "tcp_send_reset")]
     fn tcp_send_reset(ctx: RawTracePointContext) -> u32 {
         finish(socket::reset_sent(&ctx))
+    }
+
+    /// `kfree_skb`: a packet was thrown away, here: a SYN because there is no socket for it. Attached only
+    /// where `tcp_send_reset` does not tell of those (before 6.10) and this one tells why (`enum
+    /// skb_drop_reason`, since 5.17). Fires for dropped packets only; context: softirq, anybody's.
+    #[raw_tracepoint(tracepoint = "kfree_skb")]
+    fn kfree_skb(ctx: RawTracePointContext) -> u32 {
+        finish(refused::dropped(&ctx))
     }
 
     /// `cgroup_mkdir`: a container of a traced pod, a cgroup nested inside one, or a new pod. Tracked

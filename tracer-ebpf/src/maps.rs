@@ -23,6 +23,11 @@ static STOPPING: HashMap<u64, u64> = HashMap::with_max_entries(4096, 0);
 #[map]
 static NETNS: HashMap<u32, u64> = HashMap::with_max_entries(8192, 0);
 
+/// Network namespace and port → where traced pods listened last. Filled when a listener of a traced pod
+/// closes, emptied when anybody listens there again; what is left of pods that are gone is overwritten.
+#[map]
+static CLOSED_PORTS: LruHashMap<u64, ClosedPort> = LruHashMap::with_max_entries(16384, 0);
+
 /// tgid and signal → start time of the process: deliveries that are waited for.
 #[map]
 static EXPECTED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(8192, 0);
@@ -114,6 +119,40 @@ pub(crate) fn own_netns(inum: u32, pod: u64) {
     if is_pods && pod_of_netns(inum) != Some(pod) {
         let _ = NETNS.insert(&inum, &pod, u64::from(BPF_ANY));
     }
+}
+
+/// Whose listener it was that closed.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct ClosedPort {
+    pub(crate) pod: u64,
+    /// The listener's cgroup, 0 if unknown.
+    pub(crate) cgroup: u64,
+}
+
+/// A listener of a traced pod has closed.
+#[inline(always)]
+pub(crate) fn port_closed(netns: u32, port: u16, whose: ClosedPort) {
+    let _ = CLOSED_PORTS.insert(&port_key(netns, port), &whose, u64::from(BPF_ANY));
+}
+
+/// Somebody listens.
+#[inline(always)]
+pub(crate) fn port_opened(netns: u32, port: u16) {
+    let _ = CLOSED_PORTS.remove(&port_key(netns, port));
+}
+
+/// Whose listener closed there last, if nobody listens.
+#[inline(always)]
+pub(crate) fn closed_port(netns: u32, port: u16) -> Option<ClosedPort> {
+    // SAFETY: two aligned words; an entry that is replaced meanwhile may mix the pods of two listeners of
+    // one port, of which the later one is gone from here a moment afterwards
+    unsafe { CLOSED_PORTS.get(&port_key(netns, port)) }.copied()
+}
+
+#[inline(always)]
+fn port_key(netns: u32, port: u16) -> u64 {
+    u64::from(netns) << 32 | u64::from(port)
 }
 
 /// A delivery of this signal to this process is wanted.

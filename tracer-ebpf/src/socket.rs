@@ -4,23 +4,45 @@ use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{Cgroup, Task, current_cgroup, jiffies, netns_inum, offset, read, read_bytes, setting};
 use crate::maps;
 use crate::process::fill_actor;
+use crate::refused::{in_first_four, refused};
 use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::{ABSENT, PF_EXITING, Socket, SocketReset, SocketState, learnt, socket_flag};
 
 const IPPROTO_TCP: u16 = 6;
 const AF_INET6: u16 = 10;
+const TCP_ESTABLISHED: u32 = 1;
+const TCP_SYN_SENT: u32 = 2;
 const TCP_SYN_RECV: u32 = 3;
+const TCP_FIN_WAIT1: u32 = 4;
 const TCP_TIME_WAIT: u32 = 6;
+const TCP_CLOSE: u32 = 7;
+const TCP_CLOSE_WAIT: u32 = 8;
+const TCP_LAST_ACK: u32 = 9;
 const TCP_LISTEN: u32 = 10;
 const TCP_NEW_SYN_RECV: u32 = 12;
+const SHUTDOWN_MASK: u8 = 3;
+/// Id of a hierarchy's root: what a socket has whose maker's cgroup is not known, on a v1 node every one.
+const ROOT_CGROUP: u64 = 1;
+
+/// How the owner of a socket was found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// By the cgroup of the task that made it (a listener hands its own down).
+    Cgroup,
+    /// By its network namespace: on a v1 node every socket is the root cgroup's.
+    Netns,
+    /// By who does with it what only an owner can do: it was made outside the pod and handed in.
+    Current,
+}
 
 /// Whose socket it is.
 #[derive(Clone, Copy)]
 struct Owner {
     pod: u64,
-    /// The socket's own cgroup, 0 if the pod was found by its network namespace.
+    /// The socket's own cgroup, 0 if that is none of the pod's.
     cgroup: u64,
     netns: u32,
+    by: By,
 }
 
 /// `inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
@@ -35,30 +57,49 @@ pub(crate) fn state_set(ctx: &RawTracePointContext) -> Outcome {
     if read::<u16>(sock, offset(|o| &o.sock_protocol)) != IPPROTO_TCP {
         return Outcome::Skipped(Reason::NotTcp);
     }
-    let Some(owner) = owner_of(sock) else {
-        return Outcome::Skipped(Reason::NotTraced);
-    };
-    let current = Task::current();
+    let old_state: u32 = ctx.arg(1);
+    let netns = netns_inum(read(sock, offset(|o| &o.sock_net)));
+    if new_state == TCP_LISTEN {
+        maps::port_opened(netns, u16::from_be(read(sock, offset(|o| &o.inet_sport))));
+    }
     let current_cgroup = current_cgroup();
+    let owner = match owner_of(sock, netns) {
+        Some(owner) => owner,
+        None if is_owners_doing(sock, old_state, new_state) => match maps::pod_of(current_cgroup) {
+            Some(pod) => Owner { pod, cgroup: 0, netns, by: By::Current },
+            None => return Outcome::Skipped(Reason::NotTraced),
+        },
+        None => return Outcome::Skipped(Reason::NotTraced),
+    };
+    if old_state == TCP_LISTEN {
+        let whose = maps::ClosedPort { pod: owner.pod, cgroup: owner.cgroup };
+        maps::port_closed(netns, u16::from_be(read(sock, offset(|o| &o.inet_sport))), whose);
+    }
+    let current = Task::current();
     let current_in_pod = maps::pod_of(current_cgroup) == Some(owner.pod);
     let dying = current_in_pod && current.flags() & PF_EXITING != 0;
     if !dying && !maps::is_stopping(owner.pod) {
         return Outcome::Skipped(Reason::NotStopping);
     }
-    let old_state: u32 = ctx.arg(1);
     emit::<SocketState>(owner.cgroup, Urgency::Soon, |record| {
-        let mut flags = 0;
+        let mut flags = match owner.by {
+            By::Cgroup => socket_flag::BY_CGROUP,
+            By::Netns => 0,
+            By::Current => socket_flag::BY_CURRENT,
+        };
         if current_in_pod {
             flags |= socket_flag::CURRENT_IN_POD;
-        }
-        if owner.cgroup != 0 {
-            flags |= socket_flag::BY_CGROUP;
         }
         if read::<u64>(sock, offset(|o| &o.sock_socket)) != 0 {
             flags |= socket_flag::HAS_FILE;
         }
         let is_full = old_state != TCP_LISTEN && new_state != TCP_LISTEN;
-        if is_full && offset(|o| &o.tcp_copied_seq) != ABSENT && offset(|o| &o.tcp_bytes_received) != ABSENT {
+        let is_mptcp = is_full && read::<u8>(sock, offset(|o| &o.tcp_is_mptcp)) != 0;
+        if is_mptcp {
+            flags |= socket_flag::MPTCP;
+        }
+        let has_counters = offset(|o| &o.tcp_copied_seq) != ABSENT && offset(|o| &o.tcp_bytes_received) != ABSENT;
+        if is_full && !is_mptcp && has_counters {
             flags |= socket_flag::HAS_COUNTERS;
             fill_counters(&mut record.socket, sock);
         } else {
@@ -72,6 +113,21 @@ pub(crate) fn state_set(ctx: &RawTracePointContext) -> Outcome {
     })
 }
 
+/// Whether only a task that holds the socket can be running: it connects or listens, or closes it. `close()` and
+/// `shutdown()` set `sk_shutdown` to 3 before they change the state, and the socket's lock keeps what
+/// the peer does out of the way meanwhile; a RST from the peer or a timeout changes the state first.
+#[inline(always)]
+fn is_owners_doing(sock: u64, old_state: u32, new_state: u32) -> bool {
+    match (old_state, new_state) {
+        (TCP_CLOSE, TCP_SYN_SENT | TCP_LISTEN) => true,
+        (TCP_LISTEN, _) => true,
+        (TCP_ESTABLISHED | TCP_CLOSE_WAIT, TCP_FIN_WAIT1 | TCP_LAST_ACK | TCP_CLOSE) => {
+            read::<u8>(sock, offset(|o| &o.sock_shutdown)) & SHUTDOWN_MASK == SHUTDOWN_MASK
+        }
+        _ => false,
+    }
+}
+
 /// `tcp_send_reset(const struct sock *sk, const struct sk_buff *skb)`, from 6.10 on also
 /// `(…, const enum sk_rst_reason reason)` with `sk` NULL or not a full socket.
 #[inline(always)]
@@ -79,20 +135,15 @@ pub(crate) fn reset_sent(ctx: &RawTracePointContext) -> Outcome {
     let sock: u64 = ctx.arg(0);
     // behind the setting and in this function, as in `sched_process_exit`
     let reason = if setting(|s| &s.reset_has_reason) != 0 { ctx.arg::<u32>(2) } else { u32::MAX };
-    let mut state = 0;
-    let owner = if sock == 0 {
-        let device: u64 = read(ctx.arg(1), offset(|o| &o.skb_dev));
-        let net: u64 = if device == 0 { 0 } else { read(device, offset(|o| &o.net_device_net)) };
-        owner_of_netns(netns_inum(net))
-    } else {
-        state = u32::from(read::<u8>(sock, offset(|o| &o.sock_state)));
-        if matches!(state, TCP_TIME_WAIT | TCP_NEW_SYN_RECV) {
-            owner_of_netns(netns_inum(read(sock, offset(|o| &o.sock_net))))
-        } else {
-            owner_of(sock)
-        }
-    };
-    let Some(owner) = owner else {
+    if sock == 0 {
+        return refused(ctx.arg(1));
+    }
+    let state = u32::from(read::<u8>(sock, offset(|o| &o.sock_state)));
+    if matches!(state, TCP_TIME_WAIT | TCP_NEW_SYN_RECV) {
+        // what is left of a connection that has ended in order, or never was one
+        return Outcome::Skipped(Reason::NotTcp);
+    }
+    let Some(owner) = owner_of(sock, netns_inum(read(sock, offset(|o| &o.sock_net)))) else {
         return Outcome::Skipped(Reason::NotTraced);
     };
     if !maps::is_stopping(owner.pod) {
@@ -106,21 +157,18 @@ pub(crate) fn reset_sent(ctx: &RawTracePointContext) -> Outcome {
     })
 }
 
-/// By the cgroup of the task that made the socket (a listener hands its own down), else by the
-/// network namespace: on a v1 node every socket is the root's.
+/// By its own cgroup, else by the network namespace. A socket of a real cgroup that is none of ours belongs to
+/// somebody else, wherever it is: a port forwarder, a mesh's node agent.
 #[inline(always)]
-fn owner_of(sock: u64) -> Option<Owner> {
-    let netns = netns_inum(read(sock, offset(|o| &o.sock_net)));
+fn owner_of(sock: u64, netns: u32) -> Option<Owner> {
     let cgroup = Cgroup(read(sock, offset(|o| &o.sock_cgroup))).id();
     match maps::pod_of(cgroup) {
-        Some(pod) => Some(Owner { pod, cgroup, netns }),
-        None => owner_of_netns(netns),
+        Some(pod) => Some(Owner { pod, cgroup, netns, by: By::Cgroup }),
+        None if cgroup <= ROOT_CGROUP => {
+            maps::pod_of_netns(netns).map(|pod| Owner { pod, cgroup: 0, netns, by: By::Netns })
+        }
+        None => None,
     }
-}
-
-#[inline(always)]
-fn owner_of_netns(netns: u32) -> Option<Owner> {
-    maps::pod_of_netns(netns).map(|pod| Owner { pod, cgroup: 0, netns })
 }
 
 #[inline(always)]
@@ -141,12 +189,6 @@ fn fill_socket(socket: &mut Socket, sock: u64, owner: Owner) {
         socket.local = in_first_four(read(sock, offset(|o| &o.sock_rcv_saddr)));
         socket.peer = in_first_four(read(sock, offset(|o| &o.sock_daddr)));
     }
-}
-
-/// An address in network order, as it lies in memory.
-#[inline(always)]
-fn in_first_four(address: u32) -> [u8; 16] {
-    u128::from(address).to_le_bytes()
 }
 
 #[inline(always)]

@@ -53,6 +53,26 @@ pub struct Session {
     pub max_connections: usize,
     /// Facts this kernel cannot give, each with its reason, for `completeness`.
     pub limits: Vec<String>,
+    /// What can be counted on this kernel.
+    #[serde(default)]
+    pub sees: Sees,
+}
+
+/// What can be counted on this kernel; what cannot is `null` in a report and not 0. The default is
+/// what the first logs were written with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sees {
+    /// TCP connections.
+    pub connections: bool,
+    /// Attempts to connect to a closed port.
+    pub refused: bool,
+}
+
+impl Default for Sees {
+    fn default() -> Self {
+        Self { connections: true, refused: false }
+    }
 }
 
 /// What is traced.
@@ -91,6 +111,8 @@ pub enum Input {
     Pod(PodFacts),
     /// Who a container is.
     Container(ContainerFacts),
+    /// The sockets of a pod as they were a moment after its stop signal.
+    Sockets(Sockets),
     /// `gracetrace run` is about to send the stop signal.
     StopRequested {
         /// When.
@@ -208,6 +230,17 @@ pub enum What {
         old: TcpState,
         /// State after.
         new: TcpState,
+    },
+    /// An attempt to connect met a port on which the pod had listened and nobody does any more.
+    SocketRefused {
+        /// The pod's cgroup.
+        pod: CgroupId,
+        /// Network namespace.
+        netns: u32,
+        /// What was tried.
+        local: std::net::SocketAddr,
+        /// Who tried.
+        peer: std::net::SocketAddr,
     },
     /// A RST went out.
     SocketReset {
@@ -372,6 +405,12 @@ pub struct Socket {
     pub pod: CgroupId,
     /// Found by the socket's own cgroup (otherwise by its network namespace).
     pub by_cgroup: bool,
+    /// Neither told: `current`, of that pod, did what only an owner can do.
+    #[serde(default)]
+    pub by_current: bool,
+    /// A subflow of an MPTCP connection: what was read and written is not counted here.
+    #[serde(default)]
+    pub mptcp: bool,
     /// Network namespace.
     pub netns: u32,
     /// Local address and port.
@@ -410,6 +449,48 @@ pub struct SocketCounters {
     pub since_sent_ms: Option<u32>,
     /// Above 0 if data came in last, below if it went out last; in ticks.
     pub received_minus_sent: i32,
+}
+
+/// A part of a pod's sockets, read (`sock_diag`) when its stop signal was seen. A long list comes in
+/// several parts of one `taken_at`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sockets {
+    /// When the last of it was read.
+    pub at: BootNs,
+    /// When reading began.
+    pub taken_at: BootNs,
+    /// The pod's cgroup.
+    pub pod: CgroupId,
+    /// Network namespace; `None` if it could not be told.
+    pub netns: Option<u32>,
+    /// The sockets of this part.
+    pub found: Vec<FoundSocket>,
+    /// Another part follows.
+    pub more: bool,
+    /// Why there is nothing, or not all: one line.
+    pub problem: Option<String>,
+}
+
+/// A TCP socket of a pod, found at its stop signal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FoundSocket {
+    /// The cgroup it belongs to, where the kernel tells and it is one of the pod's.
+    pub cgroup: Option<CgroupId>,
+    /// Its state.
+    pub state: TcpState,
+    /// Local address and port.
+    pub local: std::net::SocketAddr,
+    /// Peer's address and port; unspecified for a listener.
+    pub peer: std::net::SocketAddr,
+    /// It was there for at least so long: milliseconds since data last came in, last went out, or the
+    /// connection came up, whichever is longest ago.
+    pub at_least_ms: Option<u64>,
+    /// No process has it: a completed handshake nobody has accepted yet, or a connection left to the kernel.
+    pub is_orphan: bool,
+    /// A process of the pod holds it, though it was made outside (handed in).
+    pub handed_in: bool,
 }
 
 /// A cgroup that was already there.

@@ -370,13 +370,33 @@ pub struct Connections {
     /// How many, by what became of them.
     #[serde(flatten)]
     pub counts: ConnectionCounts,
+    /// When the pod's sockets were looked at, and how long that took; `null` if they were not.
+    pub snapshot: Option<Snapshot>,
     /// One by one, in the order they ended; at most `--max-connections`.
     pub details: Vec<Connection>,
     /// How many are not listed.
     pub details_omitted: u64,
 }
 
+/// The look at the pod's sockets when its stop signal was seen.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Snapshot {
+    /// When it began.
+    pub at_ms: f64,
+    /// How long it took.
+    pub took_ms: f64,
+    /// Listening sockets found.
+    pub listeners: u64,
+    /// Connections found, those inside the pod included.
+    pub connections: u64,
+}
+
 /// Counts of TCP connections that were established when the stop signal came, or came up afterwards.
+/// Connections between processes of the pod are in `internal` and in no other number.
+///
+/// `openAtStop` + `openedAfterStop` = `closedGracefully` + `closedAtExit` + `droppedByKill` +
+/// `resetByPeer` + `timedOut` + `refusedInBacklog` + `stillOpen` + `unknown`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionCounts {
@@ -388,10 +408,28 @@ pub struct ConnectionCounts {
     pub closed_at_exit: u64,
     /// Closed by the kernel because a signal ended the process.
     pub dropped_by_kill: u64,
+    /// Reset by the peer.
+    pub reset_by_peer: u64,
+    /// Given up by the kernel: the peer answered no more.
+    pub timed_out: u64,
+    /// Completed handshakes that nobody accepted before the listener closed.
+    pub refused_in_backlog: u64,
+    /// Open when the report was made: handed on to somebody outside, or tracing ended first.
+    pub still_open: u64,
+    /// What became of them is not known.
+    pub unknown: u64,
     /// Of all these, ended with a RST.
     pub reset: u64,
     /// Of those dropped or closed at exit, with work in flight (an estimate where no bytes were left unread).
     pub in_flight: u64,
+    /// Closed by the living process with a request unread or unanswered (an estimate where no bytes were left unread).
+    pub closed_unanswered: u64,
+    /// Of all these, opened by the pod itself.
+    pub outbound: u64,
+    /// Between processes of the pod: none of the other numbers.
+    pub internal: u64,
+    /// Established after the stop signal, accepted or not, whoever opened them.
+    pub opened_after_stop: Option<u64>,
     /// Accepted after the stop signal.
     pub accepted_after_stop: Option<u64>,
     /// When the last of those came.
@@ -415,8 +453,8 @@ pub struct ConnectionCounts {
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Connection {
-    /// When it ended.
-    pub at_ms: f64,
+    /// When this end of it was closed; `null` if it was still open.
+    pub at_ms: Option<f64>,
     /// The container that held it, where that can be told.
     pub container: Option<String>,
     /// Who opened it.
@@ -427,12 +465,30 @@ pub struct Connection {
     pub peer: String,
     /// What became of it.
     pub end: ConnectionEnd,
-    /// With a RST.
+    /// How this end of it was closed.
+    pub manner: Manner,
+    /// Who closed it.
+    pub closed_by: ClosedBy,
+    /// The peer had closed its half before.
+    pub peer_closed: bool,
+    /// With a RST: at once, or later for data that came too late.
     pub reset: bool,
+    /// Whether the peer's kernel acknowledged everything that had been written; `null` if that was still open.
+    pub drained: Option<bool>,
     /// What was lost with it.
     pub work: Work,
+    /// Its other end belongs to the pod as well.
+    pub internal: bool,
+    /// A subflow of an MPTCP connection: what was read and written is not known.
+    pub mptcp: bool,
     /// How long it had been established, where its beginning was seen.
     pub age_ms: Option<f64>,
+    /// How long it had been there at least, where its beginning was not seen.
+    pub age_at_least_ms: Option<f64>,
+    /// How long ago data last came in.
+    pub since_received_ms: Option<u64>,
+    /// How long ago data last went out.
+    pub since_sent_ms: Option<u64>,
     /// Bytes received.
     pub bytes_received: Option<u64>,
     /// Bytes the peer acknowledged.
@@ -465,9 +521,45 @@ pub enum ConnectionEnd {
     DroppedByKill,
     /// The peer reset it.
     ResetByPeer,
+    /// The kernel gave it up: the peer answered no more.
+    TimedOut,
     /// A completed handshake that nobody accepted.
     RefusedInBacklog,
+    /// It was still open when the report was made.
+    StillOpen,
     /// Not known.
+    Unknown,
+}
+
+/// How this end of a connection was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub enum Manner {
+    /// With a FIN.
+    Fin,
+    /// With a RST to the peer.
+    RstSent,
+    /// By a RST from the peer.
+    RstReceived,
+    /// By the kernel, after the peer had not answered for long.
+    TimedOut,
+    /// Not closed, or not known.
+    Unknown,
+}
+
+/// Who closed this end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub enum ClosedBy {
+    /// A living process.
+    Process,
+    /// The kernel, for a process that exited by itself.
+    Exit,
+    /// The kernel, for a process that a signal ended.
+    Kill,
+    /// The peer.
+    Peer,
+    /// The kernel by itself.
+    Kernel,
+    /// Nobody, or not known.
     Unknown,
 }
 

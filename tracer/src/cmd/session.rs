@@ -33,6 +33,7 @@ pub(super) fn begin(args: &ProbeArgs, probes: &Probes, scope: TraceScope, grace:
         scope,
         max_connections: args.max_connections,
         limits: probes.limits(),
+        sees: probes.sees(),
     }
 }
 

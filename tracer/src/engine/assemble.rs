@@ -130,7 +130,7 @@ impl Picture<'_> {
                 signalled: u32::try_from(container.signalled.len()).unwrap_or(u32::MAX),
                 killed_by_pid_namespace: container.killed_by_pid_namespace,
             },
-            connections: self.counts(|one| one.owner == Some(container.cgroup)),
+            connections: self.counts(Some(container.cgroup)),
         }
     }
 
@@ -195,8 +195,20 @@ impl Picture<'_> {
             ));
         }
         let complete = reasons.is_empty() && events_lost == 0 && start_seen;
+        reasons.extend(self.snapshot_problem());
         reasons.extend(self.session.limits.iter().cloned());
         Completeness { complete, events_lost, start_seen, reasons }
+    }
+
+    /// Why the pod's sockets at its stop signal are not, or not all, known.
+    fn snapshot_problem(&self) -> Option<String> {
+        self.stopped_at()?;
+        let without = "not known: connections that outlived the pod, and who opened those that have no listener";
+        match &self.pod.connections.snapshot {
+            Some(taken) if taken.more => Some(format!("{without} (not every socket was read before the report)")),
+            Some(taken) => taken.problem.as_ref().map(|problem| format!("{without} ({problem})")),
+            None => Some(format!("{without} (the pod's sockets were not looked at in time)")),
+        }
     }
 }
 

@@ -1,22 +1,31 @@
-//! The TCP connections of one pod while it ends: which were open, who closed each, what was lost.
+//! The TCP connections of one pod while it ends: which were open, how each was closed, what came after.
 //!
 //! The kernel side tells of state changes only from the stop signal (or a process's death) on, so a
-//! connection whose beginning was not seen was open before. What became of it is read off the change
-//! that closes it; direction and lost work are concluded in `verdict::work`, when every listener of
-//! the pod is known.
+//! connection whose beginning was not seen was open before. A look at the pod's sockets right after the
+//! stop signal adds what never closes, and which ports were listened on. What became of a connection is
+//! read off the change that closes it (`close`); direction and lost work are concluded in `tally` and
+//! `work`, when everything is known.
 
-use crate::input::{Actor, BootNs, CgroupId, Socket, SocketCounters, TcpState, WaitStatus};
-use crate::report::{ConnectionEnd, Direction};
+use super::close::{Change, Closing};
+use crate::input::{BootNs, CgroupId, FoundSocket, Socket, SocketCounters, Sockets, TcpState};
+use crate::report::Direction;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-/// Connections remembered one by one; further ones are counted, their work unknown.
+/// Connections remembered one by one; further ones are counted, their fate unknown.
 const MAX_ENDED: usize = 262_144;
-/// What `tcp_reset` leaves in `sk_err`: `ECONNRESET`, or `EPIPE` if the peer had closed its half before.
-const ECONNRESET: u32 = 104;
-const EPIPE: u32 = 32;
 /// Open connections remembered; further ones are known from their close on.
 const MAX_OPEN: usize = 262_144;
+/// Spans of refused attempts; further ones are added to the last.
+const MAX_REFUSED: usize = 4_096;
+/// Refused attempts closer together than this are one span.
+const REFUSED_SPAN_MS: f64 = 100.0;
+
+/// Lower end of `ip_local_port_range`, unless somebody changed it.
+const FIRST_PICKED_PORT: u16 = 32_768;
+
+/// Both ends of a connection, ours first: unique among the open ones of a network namespace.
+pub(super) type Ends = (SocketAddr, SocketAddr);
 
 /// All connections of a pod.
 #[derive(Clone, Debug, Default)]
@@ -27,42 +36,92 @@ pub(super) struct Connections {
     by_address: BTreeMap<u64, usize>,
     /// Local ports on which the pod listened, as far as was seen.
     listening: BTreeSet<u16>,
+    /// What was found at the stop signal.
+    pub snapshot: Option<Snapshot>,
+    /// Attempts that met a closed port.
+    pub refused: Vec<Refused>,
     /// Ended connections beyond the bound.
     pub uncounted: u64,
 }
 
-/// A connection that has not been closed by this side yet.
+/// The pod's sockets right after its stop signal.
+#[derive(Clone, Debug)]
+pub(super) struct Snapshot {
+    pub taken_at: BootNs,
+    pub at: BootNs,
+    pub listeners: u64,
+    pub found: BTreeMap<Ends, Found>,
+    /// Not every part has come.
+    pub more: bool,
+    pub problem: Option<String>,
+}
+
+/// A connection that was found.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub container: Option<CgroupId>,
+    at_least_ms: Option<u64>,
+}
+
+/// Attempts to connect to a closed port, close together.
+#[derive(Clone, Debug)]
+pub(super) struct Refused {
+    pub at: BootNs,
+    pub last: BootNs,
+    pub container: Option<CgroupId>,
+    pub count: u64,
+}
+
+/// A connection that was seen to come up and has not been closed by this side yet.
 #[derive(Clone, Copy, Debug)]
 struct Open {
     opened: BootNs,
     direction: Direction,
+    ends: Ends,
+    container: Option<CgroupId>,
+    mptcp: bool,
 }
 
-/// A connection that has ended.
+/// A connection that has ended, or that is told as it stands.
 #[derive(Clone, Debug)]
 pub(super) struct Ended {
-    pub at: BootNs,
-    /// The container whose cgroup the socket has.
+    /// When; `None` if it has not.
+    pub at: Option<BootNs>,
+    /// The container whose cgroup the socket has, or whose process closed it.
     pub container: Option<CgroupId>,
-    /// When it was established, if that was seen.
-    pub opened: Option<BootNs>,
+    /// When it was established.
+    pub opened: Opened,
     pub direction: Direction,
     pub local: SocketAddr,
     pub peer: SocketAddr,
-    pub end: ConnectionEnd,
+    /// `None` while it is open.
+    pub closing: Option<Closing>,
+    /// With a RST, at once or later.
     pub reset: bool,
+    /// The peer acknowledged everything written.
+    pub drained: Option<bool>,
     /// A process held it: it was accepted, or opened by the pod itself.
     pub held: bool,
-    /// The signal that ended the process whose end closed it.
-    pub killed_by: Option<i32>,
-    /// The peer had closed its half before.
-    pub peer_closed: bool,
+    pub mptcp: bool,
     pub counters: Option<SocketCounters>,
+}
+
+/// When a connection was established.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opened {
+    /// That was seen.
+    At(BootNs),
+    /// Before tracing of it began; it was there for so long (milliseconds) before it ended, at least.
+    Before(Option<u64>),
+    /// Some time after the look at the pod's sockets, which did not show it.
+    AfterSnapshot,
 }
 
 /// What a state change meant beyond the connection itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
+    /// A listener opened.
+    ListenerOpened,
     /// A listener closed.
     ListenerClosed,
     /// Nothing.
@@ -70,34 +129,34 @@ pub(super) enum Effect {
 }
 
 impl Connections {
-    /// Takes a state change. `closer` is the wait status of `current`, if it is dying.
+    /// Takes a state change of a socket that belongs to `container`.
     pub(super) fn state(&mut self, at: BootNs, container: Option<CgroupId>, change: &Change<'_>) -> Effect {
         let Change { socket, old, new, .. } = change;
         match (old, new) {
             (_, TcpState::Listen) => {
                 self.listening.insert(socket.local.port());
-                Effect::None
+                Effect::ListenerOpened
             }
             (TcpState::Listen, _) => {
                 self.listening.insert(socket.local.port());
                 Effect::ListenerClosed
             }
             (TcpState::SynRecv | TcpState::NewSynRecv, TcpState::Established) => {
-                self.opened(at, socket, Direction::Inbound);
+                self.opened(at, container, socket, Direction::Inbound);
                 Effect::None
             }
             (TcpState::SynSent, TcpState::Established) => {
-                self.opened(at, socket, Direction::Outbound);
+                self.opened(at, container, socket, Direction::Outbound);
                 Effect::None
             }
-            (
-                TcpState::Established | TcpState::CloseWait,
-                TcpState::FinWait1 | TcpState::LastAck | TcpState::Close | TcpState::Closing,
-            ) => {
+            _ if change.closes() => {
                 self.closed(at, container, change);
                 Effect::None
             }
-            _ => Effect::None,
+            _ => {
+                self.followed(change);
+                Effect::None
+            }
         }
     }
 
@@ -108,48 +167,130 @@ impl Connections {
         }
     }
 
+    /// An attempt met a port of this container that had closed.
+    pub(super) fn refused(&mut self, at: BootNs, container: Option<CgroupId>) {
+        let is_full = self.refused.len() >= MAX_REFUSED;
+        let mut spans = self.refused.iter_mut().rev().filter(|span| span.container == container);
+        match spans.next() {
+            Some(span) if is_full || at.ms_since(span.at) < REFUSED_SPAN_MS => {
+                span.count += 1;
+                span.last = span.last.max(at);
+            }
+            Some(_) | None => self.refused.push(Refused { at, last: at, container, count: 1 }),
+        }
+    }
+
+    /// Takes a part of what was found at the stop signal; `place` tells the container of a cgroup.
+    pub(super) fn found(&mut self, sockets: &Sockets, place: impl Fn(CgroupId) -> Option<CgroupId>) {
+        let is_next = self.snapshot.as_ref().is_some_and(|known| known.taken_at == sockets.taken_at);
+        if !is_next {
+            self.snapshot = Some(Snapshot {
+                taken_at: sockets.taken_at,
+                at: sockets.at,
+                listeners: 0,
+                found: BTreeMap::new(),
+                more: sockets.more,
+                problem: None,
+            });
+        }
+        let Some(snapshot) = &mut self.snapshot else { return };
+        snapshot.more = sockets.more;
+        snapshot.problem = sockets.problem.clone().or(snapshot.problem.take());
+        for socket in &sockets.found {
+            let FoundSocket { cgroup, state, local, peer, at_least_ms, is_orphan: _, handed_in: _ } = socket;
+            if *state == TcpState::Listen {
+                snapshot.listeners += 1;
+                self.listening.insert(local.port());
+            } else if snapshot.found.len() < MAX_OPEN {
+                let container = cgroup.and_then(&place);
+                snapshot.found.insert((*local, *peer), Found { container, at_least_ms: *at_least_ms });
+            }
+        }
+    }
+
     /// Every connection that ended, in the order they did.
     pub(super) fn ended(&self) -> &[Ended] {
         &self.ended
+    }
+
+    /// Those that have not.
+    pub(super) fn still_open(&self) -> Vec<Ended> {
+        let closed: BTreeSet<Ends> = self.ended.iter().map(|ended| (ended.local, ended.peer)).collect();
+        let mut open: BTreeMap<Ends, Ended> = BTreeMap::new();
+        if let Some(snapshot) = &self.snapshot {
+            let found = snapshot.found.iter().filter(|(ends, _)| !closed.contains(*ends));
+            open.extend(found.map(|(ends, found)| {
+                let opened = Opened::Before(found.at_least_ms);
+                (*ends, Ended::open(*ends, found.container, opened, Direction::Unknown, false))
+            }));
+        }
+        for seen in self.open.values() {
+            let opened = Opened::At(seen.opened);
+            open.insert(seen.ends, Ended::open(seen.ends, seen.container, opened, seen.direction, seen.mptcp));
+        }
+        open.into_values().collect()
+    }
+
+    /// Both ends of every connection known of this ending.
+    pub(super) fn all_ends(&self) -> BTreeSet<Ends> {
+        let found = self.snapshot.iter().flat_map(|snapshot| snapshot.found.keys().copied());
+        let ended = self.ended.iter().map(|ended| (ended.local, ended.peer));
+        ended.chain(found).chain(self.open.values().map(|open| open.ends)).collect()
     }
 
     /// Who opened it, now that the pod's listeners are known.
     pub(super) fn direction(&self, ended: &Ended) -> Direction {
         match ended.direction {
             Direction::Unknown if self.listening.contains(&ended.local.port()) => Direction::Inbound,
+            // every listener of the pod was seen, none is of that port, and it is one that the kernel picks for
+            // who connects: a server's listener that closed before the stop signal has another as a rule
+            Direction::Unknown if self.is_whole() && ended.local.port() >= FIRST_PICKED_PORT => Direction::Outbound,
             known @ (Direction::Inbound | Direction::Outbound | Direction::Unknown) => known,
         }
+    }
+
+    /// Everything was found at the stop signal.
+    pub(super) fn is_whole(&self) -> bool {
+        self.snapshot.as_ref().is_some_and(|snapshot| snapshot.problem.is_none() && !snapshot.more)
     }
 
     /// Forgets what ended so far: it belongs to an ending that is over or to none.
     pub(super) fn forget_ended(&mut self) {
         self.ended.clear();
         self.by_address.clear();
+        self.refused.clear();
+        self.snapshot = None;
         self.uncounted = 0;
     }
 
-    fn opened(&mut self, at: BootNs, socket: &Socket, direction: Direction) {
+    fn opened(&mut self, at: BootNs, container: Option<CgroupId>, socket: &Socket, direction: Direction) {
         self.by_address.remove(&socket.address);
         if self.open.len() < MAX_OPEN {
-            self.open.insert(socket.address, Open { opened: at, direction });
+            let ends = (socket.local, socket.peer);
+            self.open.insert(socket.address, Open { opened: at, direction, ends, container, mptcp: socket.mptcp });
         }
     }
 
     fn closed(&mut self, at: BootNs, container: Option<CgroupId>, change: &Change<'_>) {
         let socket = change.socket;
         let open = self.open.remove(&socket.address);
+        let closing = change.closing();
         let ended = Ended {
-            at,
+            at: Some(at),
             container,
-            opened: open.map(|open| open.opened),
+            opened: open.map_or_else(|| self.opened_before(at, socket), |open| Opened::At(open.opened)),
             direction: open.map_or(Direction::Unknown, |open| open.direction),
             local: socket.local,
             peer: socket.peer,
-            end: change.end(),
+            closing: Some(closing),
             reset: change.new == TcpState::Close,
+            drained: match (socket.counters.map(|counters| counters.unacked), change.new) {
+                (Some(0), _) => Some(true),
+                (Some(_), TcpState::Close) => Some(false),
+                (Some(_) | None, _) => None,
+            },
             held: socket.has_file,
-            killed_by: change.dying.and_then(WaitStatus::signal),
-            peer_closed: change.old == TcpState::CloseWait,
+            mptcp: socket.mptcp,
             counters: socket.counters,
         };
         if self.ended.len() == MAX_ENDED {
@@ -159,58 +300,54 @@ impl Connections {
         self.by_address.insert(socket.address, self.ended.len());
         self.ended.push(ended);
     }
-}
 
-/// A state change of a socket.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Change<'a> {
-    pub socket: &'a Socket,
-    pub current: &'a Actor,
-    pub old: TcpState,
-    pub new: TcpState,
-    /// How `current` ends, if it is a dying process of the pod.
-    pub dying: Option<WaitStatus>,
-}
+    /// When a connection was established whose beginning was not seen.
+    fn opened_before(&self, at: BootNs, socket: &Socket) -> Opened {
+        let silent = socket.counters.and_then(|counters| counters.since_received_ms.max(counters.since_sent_ms));
+        let found = self.snapshot.as_ref().and_then(|s| Some((s, s.found.get(&(socket.local, socket.peer))?)));
+        match (found, &self.snapshot) {
+            (Some((snapshot, found)), _) => {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "whole milliseconds, not below 0"
+                )]
+                let since = at.ms_since(snapshot.at).max(0.0) as u64;
+                let at_least = found.at_least_ms.map(|ms| ms + since);
+                Opened::Before(at_least.max(silent.map(u64::from)))
+            }
+            // of a socket that was handed in the beginning is never seen; what the look did not show came later
+            (None, Some(snapshot)) if socket.by_current && self.is_whole() && at > snapshot.at => Opened::AfterSnapshot,
+            (None, _) => Opened::Before(silent.map(u64::from)),
+        }
+    }
 
-impl Change<'_> {
-    /// What became of a connection by this change (kernel: `__tcp_close`, `tcp_reset`, `inet_csk_listen_stop`).
-    fn end(&self) -> ConnectionEnd {
-        // close() sets sk_shutdown to 3 before it changes the state; a RST from the peer does not
-        let locally = self.socket.shutdown == 3 || self.new != TcpState::Close;
-        if !locally {
-            // never accepted, and the listener's end took it down: inet_csk_listen_stop does not shut it down first
-            return match (self.socket.error, self.socket.has_file) {
-                (0, false) => ConnectionEnd::RefusedInBacklog,
-                (ECONNRESET | EPIPE, _) => ConnectionEnd::ResetByPeer,
-                // no error: this side disconnected (`connect` to AF_UNSPEC) and lives on
-                (0, true) if self.socket.current_in_pod && !self.current.exiting => ConnectionEnd::ClosedGracefully,
-                // retransmissions or keep-alives gave up, or an administrator destroyed it
-                _ => ConnectionEnd::Unknown,
-            };
-        }
-        if !self.socket.has_file && self.new == TcpState::Close {
-            return ConnectionEnd::RefusedInBacklog;
-        }
-        if !(self.socket.current_in_pod && self.current.exiting) {
-            return ConnectionEnd::ClosedGracefully;
-        }
-        if self.old == TcpState::CloseWait
-            && self.socket.counters.is_some_and(|counters| peer_had_its_answer(&counters))
-        {
-            return ConnectionEnd::ClosedGracefully;
-        }
-        match self.dying {
-            Some(status) if status.signal().is_some() => ConnectionEnd::DroppedByKill,
-            Some(_) => ConnectionEnd::ClosedAtExit,
-            None => ConnectionEnd::Unknown,
+    /// Takes what happens to a connection after this side has closed it.
+    fn followed(&mut self, change: &Change<'_>) {
+        let index = self.by_address.get(&change.socket.address);
+        if let Some((ended, fate)) = index.and_then(|index| self.ended.get_mut(*index)).zip(change.fate()) {
+            ended.drained = ended.drained.or(fate.drained);
+            ended.reset |= fate.reset;
         }
     }
 }
 
-/// Whether a peer that has closed its half was owed nothing any more: all it sent was read, and something was sent
-/// since. (A FIN counts as a received byte, but moves no time stamp.)
-fn peer_had_its_answer(counters: &SocketCounters) -> bool {
-    let received = counters.bytes_received.saturating_sub(1);
-    let read = counters.unread <= 1;
-    read && counters.unacked == 0 && (received == 0 || (counters.bytes_sent > 0 && counters.received_minus_sent <= 0))
+impl Ended {
+    /// A connection that has not ended.
+    fn open(ends: Ends, container: Option<CgroupId>, opened: Opened, direction: Direction, mptcp: bool) -> Self {
+        Self {
+            at: None,
+            container,
+            opened,
+            direction,
+            local: ends.0,
+            peer: ends.1,
+            closing: None,
+            reset: false,
+            drained: None,
+            held: true,
+            mptcp,
+            counters: None,
+        }
+    }
 }

@@ -51,8 +51,10 @@ pub(super) struct Container {
     pub signalled: BTreeSet<u32>,
     /// Those killed as their PID namespace went.
     pub killed_by_pid_namespace: u32,
-    /// The last listener of its own to close, if none is left.
+    /// When a listener of its own closed last.
     pub listener_closed: Option<BootNs>,
+    /// How many listeners it has, once they were counted at the stop signal.
+    pub listeners_open: Option<i64>,
     /// Signals that one process of it sent on to another, after its own stop signal.
     pub forwarded: Vec<Forwarded>,
     /// Other processes that ended while it was ending.
@@ -123,6 +125,7 @@ impl Container {
             signalled: BTreeSet::new(),
             killed_by_pid_namespace: 0,
             listener_closed: None,
+            listeners_open: None,
             forwarded: Vec::new(),
             exits: Vec::new(),
         }

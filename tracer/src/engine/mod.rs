@@ -12,6 +12,7 @@
 pub mod cgroup_path;
 
 mod assemble;
+mod close;
 mod connections;
 mod container;
 mod diagnosis;
@@ -30,8 +31,9 @@ mod pod_tests;
 #[cfg(test)]
 mod tests;
 
-use crate::input::{BootNs, CgroupFound, CgroupId, Event, Input, PodFacts, Session, TraceScope, What};
+use crate::input::{BootNs, CgroupFound, CgroupId, Event, Input, PodFacts, Session, Sockets, TraceScope, What};
 use crate::report::Report;
+use crate::signal;
 use container::Container;
 use facts::Facts;
 use pod::{Context, Pod};
@@ -103,6 +105,10 @@ impl Engine {
                 self.advance(facts.at);
                 self.facts.learn_container(facts);
             }
+            Input::Sockets(sockets) => {
+                self.advance(sockets.at);
+                self.sockets(&sockets);
+            }
             Input::StopRequested { at, reason } => {
                 self.advance(at);
                 for pod in self.pods.values_mut() {
@@ -123,6 +129,19 @@ impl Engine {
                 self.finish();
             }
         }
+    }
+
+    /// The pod whose sockets are to be looked at for this event, if it may be a stop signal: one that somebody
+    /// outside the pod sent to a process that may be a container's init. Changes nothing; an event may be shown
+    /// here before it is handed in.
+    pub fn may_begin_stop(&self, event: &Event) -> Option<CgroupId> {
+        let What::SignalGenerated { target, sender, signal, code, .. } = &event.what else { return None };
+        let place = event.cgroup.and_then(|id| self.places.get(&id))?;
+        let outside = self.places.get(&sender.cgroup).is_none_or(|of| of.pod != place.pod);
+        let container = self.pods.get(&place.pod)?.containers.get(&place.container?)?;
+        let to_init = container.init.is_none() || container.is_init(target);
+        let asks = *signal != signal::SIGKILL && signals::by_process(*code);
+        (outside && to_init && asks && container.stop.is_none()).then_some(place.pod)
     }
 
     /// A finished report, if there is one.
@@ -177,8 +196,12 @@ impl Engine {
                     pod.cgroup_removed(event.at, id);
                 }
             }
-            What::SocketState { socket, .. } => self.socket(event, socket.pod),
-            What::SocketReset { pod, .. } => self.socket(event, *pod),
+            What::SocketState { socket, current, .. } => {
+                // one that was handed in is its user's
+                let owner = if socket.by_current { Some(current.cgroup) } else { event.cgroup };
+                self.socket(event, socket.pod, owner);
+            }
+            What::SocketReset { pod, .. } | What::SocketRefused { pod, .. } => self.socket(event, *pod, event.cgroup),
             What::SignalGenerated { sender: actor, .. } | What::ProcessExecuted { parent: actor, .. } => {
                 self.process(event, Some(actor.cgroup));
             }
@@ -202,8 +225,15 @@ impl Engine {
         pod.process_event(&context, &event.what, inside);
     }
 
-    fn socket(&mut self, event: &Event, pod: CgroupId) {
-        let container = event.cgroup.and_then(|id| self.places.get(&id)).and_then(|place| place.container);
+    fn sockets(&mut self, sockets: &Sockets) {
+        let places = &self.places;
+        if let Some(pod) = self.pods.get_mut(&sockets.pod) {
+            pod.sockets(sockets, |id| places.get(&id).and_then(|place| place.container));
+        }
+    }
+
+    fn socket(&mut self, event: &Event, pod: CgroupId, owner: Option<CgroupId>) {
+        let container = owner.and_then(|id| self.places.get(&id)).and_then(|place| place.container);
         if let Some(pod) = self.pods.get_mut(&pod) {
             pod.socket_event(event.at, container, &event.what);
         }

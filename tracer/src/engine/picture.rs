@@ -6,7 +6,7 @@ use super::facts::Facts;
 use super::pod::Pod;
 use super::verdict;
 use crate::input::{BootNs, CgroupId, ContainerRole, Session, TraceScope};
-use crate::report::{ConnectionEnd, Direction, Scope, Work};
+use crate::report::{ClosedBy, ConnectionEnd, Direction, Scope, Work};
 
 /// What a report is made from.
 pub(super) struct Sources<'a> {
@@ -26,7 +26,7 @@ pub(super) struct Picture<'a> {
     pub facts: &'a Facts,
     pub containers: Vec<&'a Container>,
     /// Filled by `tally`.
-    pub connections: Vec<Concluded<'a>>,
+    pub connections: Vec<Concluded>,
     pub lost: &'a [(BootNs, String, u64)],
     pub start: BootNs,
     pub session: &'a Session,
@@ -35,15 +35,22 @@ pub(super) struct Picture<'a> {
 }
 
 /// A connection and what is concluded of it.
-pub(super) struct Concluded<'a> {
-    pub at: BootNs,
+pub(super) struct Concluded {
+    /// When it ended; `None` if it is still open.
+    pub at: Option<BootNs>,
     pub end: ConnectionEnd,
+    pub closed_by: ClosedBy,
+    /// The signal that ended the process whose end closed it.
+    pub killed_by: Option<i32>,
     pub container: Option<String>,
-    pub accepted_after_stop: Option<BootNs>,
+    pub opened_after_stop: bool,
+    pub accepted_after_stop: bool,
+    /// Its other end belongs to the pod as well.
+    pub internal: bool,
     pub owner: Option<CgroupId>,
     pub direction: Direction,
     pub work: Work,
-    pub ended: &'a Ended,
+    pub ended: Ended,
 }
 
 impl<'a> Picture<'a> {
@@ -89,7 +96,8 @@ impl<'a> Picture<'a> {
 
     /// When the container's last listener closed; one that closed before the end began is none of it.
     pub(super) fn listener_closed(&self, container: &Container) -> Option<BootNs> {
-        container.listener_closed.filter(|at| *at >= self.start)
+        let all_closed = container.listeners_open.is_none_or(|open| open <= 0);
+        container.listener_closed.filter(|at| all_closed && *at >= self.start)
     }
 
     /// The first stop signal of all.

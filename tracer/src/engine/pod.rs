@@ -2,17 +2,21 @@
 //!
 //! Collects; the conclusions are drawn in `verdict`, the report is put together in `assemble`.
 
-use super::connections::{Change, Connections, Effect};
+use super::close::Change;
+use super::connections::{Connections, Effect};
 use super::container::{Container, Sent};
 use super::facts::Facts;
 use super::signals;
-use crate::input::{Actor, Argv, BootNs, CgroupId, ContainerRole, PreStop, Session, WaitStatus, What};
-use std::collections::BTreeMap;
+use crate::input::{Argv, BootNs, CgroupId, ContainerRole, PreStop, Session, Sockets, TcpState, WaitStatus, What};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 
 /// Late closes may come this long after the end.
 pub(super) const SETTLE_MS: u64 = 50;
 /// How long a container may outlive the sandbox before the report no longer waits for it.
 const STRAGGLER_MS: u64 = 2_000;
+/// Closes of listeners remembered until the look at the pod's sockets has come.
+const KEPT_LISTENER_CLOSES: usize = 256;
 /// Wait statuses remembered to tell why a socket was closed.
 const MAX_EXITS: usize = 65_536;
 
@@ -27,6 +31,8 @@ pub(super) struct Pod {
     pub connections: Connections,
     /// Wait statuses of its processes that have ended, by tgid.
     exits: BTreeMap<u32, WaitStatus>,
+    /// Listeners that closed: when, whose, where.
+    listener_closes: VecDeque<(BootNs, CgroupId, SocketAddr)>,
     /// `gracetrace run` asked for the stop.
     pub stop_requested: Option<(BootNs, String)>,
     /// Its own cgroup is gone.
@@ -52,6 +58,7 @@ impl Pod {
             containers: BTreeMap::new(),
             connections: Connections::default(),
             exits: BTreeMap::new(),
+            listener_closes: VecDeque::new(),
             stop_requested: None,
             removed: None,
             reported: Vec::new(),
@@ -102,6 +109,7 @@ impl Pod {
             What::OomVictim { process } => container.oom_victims.push((context.at, process.clone())),
             What::SocketState { .. }
             | What::SocketReset { .. }
+            | What::SocketRefused { .. }
             | What::CgroupMade { .. }
             | What::CgroupEmptied { .. }
             | What::CgroupRemoved { .. } => {}
@@ -112,17 +120,24 @@ impl Pod {
     pub(super) fn socket_event(&mut self, at: BootNs, container: Option<CgroupId>, what: &What) {
         match what {
             What::SocketState { socket, current, old, new } => {
-                let dying = self.dying(current);
-                let change = Change { socket, current, old: *old, new: *new, dying };
+                let change = Change { socket, current, old: *old, new: *new };
                 let effect = self.connections.state(at, container, &change);
-                if effect == Effect::ListenerClosed
-                    && let Some(container) = container.and_then(|id| self.containers.get_mut(&id))
-                {
-                    container.listener_closed = Some(at);
+                if let Some(container) = container.and_then(|id| self.containers.get_mut(&id)) {
+                    match effect {
+                        Effect::ListenerOpened => add(&mut container.listeners_open, 1),
+                        Effect::ListenerClosed => {
+                            container.listener_closed = Some(at);
+                            add(&mut container.listeners_open, -1);
+                            self.listener_closes.truncate(KEPT_LISTENER_CLOSES - 1);
+                            self.listener_closes.push_front((at, container.cgroup, socket.local));
+                        }
+                        Effect::None => {}
+                    }
                 }
                 self.forget_what_is_no_ending();
             }
             What::SocketReset { address: Some(address), .. } => self.connections.reset(*address),
+            What::SocketRefused { .. } => self.connections.refused(at, container),
             What::SocketReset { address: None, .. }
             | What::SignalGenerated { .. }
             | What::SignalDelivered { .. }
@@ -134,6 +149,43 @@ impl Pod {
             | What::CgroupEmptied { .. }
             | What::CgroupRemoved { .. } => {}
         }
+    }
+
+    /// Takes a part of what its sockets were right after the stop signal. `place` tells the container of a cgroup.
+    pub(super) fn sockets(&mut self, sockets: &Sockets, place: impl Fn(CgroupId) -> Option<CgroupId>) {
+        let stop = self.containers.values().filter_map(|container| container.stop.as_ref()).map(|stop| stop.at).min();
+        let known = self.connections.snapshot.as_ref().map(|known| known.taken_at);
+        // the first after the stop signal counts; an earlier one was for a signal that meant something else
+        let is_later = known.is_some_and(|known| known != sockets.taken_at && stop.is_some_and(|stop| known >= stop));
+        if is_later {
+            return;
+        }
+        if known != Some(sockets.taken_at) {
+            for container in self.containers.values_mut() {
+                container.listeners_open = sockets.problem.is_none().then_some(0);
+            }
+        }
+        self.connections.found(sockets, &place);
+        // a listener that closed while the sockets were read is listed and gone
+        let mut closed: Vec<(CgroupId, SocketAddr)> = self
+            .listener_closes
+            .iter()
+            .filter(|(at, ..)| *at >= sockets.taken_at)
+            .map(|(_, container, local)| (*container, *local))
+            .collect();
+        for listener in sockets.found.iter().filter(|socket| socket.state == TcpState::Listen) {
+            let Some(id) = listener.cgroup.and_then(&place) else { continue };
+            if let Some(index) = closed.iter().position(|gone| *gone == (id, listener.local)) {
+                closed.swap_remove(index);
+            } else if let Some(container) = self.containers.get_mut(&id) {
+                add(&mut container.listeners_open, 1);
+            }
+        }
+    }
+
+    /// How a process of it ended.
+    pub(super) fn exit_of(&self, tgid: u32) -> Option<WaitStatus> {
+        self.exits.get(&tgid).copied()
     }
 
     /// A cgroup of it has no process left.
@@ -228,17 +280,17 @@ impl Pod {
         told.or_else(|| (paused && sandbox.is_none()).then_some(ContainerRole::Sandbox))
     }
 
-    /// How `current` ends, if it is a dying process of this pod.
-    fn dying(&self, current: &Actor) -> Option<WaitStatus> {
-        current.exiting.then(|| self.exits.get(&current.tgid).copied()).flatten()
-    }
-
     /// Connections that end while nothing is being stopped are nobody's loss.
     fn forget_what_is_no_ending(&mut self) {
         if self.containers.values().all(|container| container.ending.is_none()) {
             self.connections.forget_ended();
         }
     }
+}
+
+/// Counts on from what is known.
+fn add(count: &mut Option<i64>, more: i64) {
+    *count = count.map(|count| count + more);
 }
 
 /// Whether these arguments are the container's preStop hook.

@@ -31,6 +31,7 @@ impl Story {
             scope,
             max_connections: 10,
             limits: Vec::new(),
+            sees: crate::input::Sees::default(),
         };
         let mut story = Self { engine: Engine::new(session), now: 1_000_000 };
         let at = BootNs(1);

@@ -1,42 +1,60 @@
 //! The connections of a report: which belong to this end, whose each was, and how many of each fate.
 
+use super::connections::{Ended, Ends, Opened};
 use super::picture::{Concluded, Picture, round};
 use super::work;
 use crate::input::{BootNs, CgroupId, SocketCounters};
-use crate::report::{Connection, ConnectionCounts, ConnectionEnd, Connections, Direction, Scope};
+use crate::report::{
+    ClosedBy, Connection, ConnectionCounts, ConnectionEnd, Connections, Direction, Manner, Scope, Snapshot,
+};
 use crate::signal;
+use std::collections::BTreeSet;
 
-impl<'a> Picture<'a> {
-    pub(super) fn conclude(&self) -> Vec<Concluded<'a>> {
-        let stop = self.stopped_at();
+impl Picture<'_> {
+    pub(super) fn conclude(&self) -> Vec<Concluded> {
+        let all_ends = self.pod.connections.all_ends();
+        let ended = self.pod.connections.ended().iter().filter(|one| one.at.is_some_and(|at| at >= self.start));
+        let all = ended.cloned().chain(self.pod.connections.still_open());
+        all.map(|one| self.concluded(one, &all_ends)).filter(|one| self.belongs(one)).collect()
+    }
+
+    /// A report about one container leaves out what is another's.
+    fn belongs(&self, one: &Concluded) -> bool {
+        self.scope == Scope::Pod || one.owner.is_some_and(|id| self.containers.iter().any(|c| c.cgroup == id))
+    }
+
+    fn concluded(&self, ended: Ended, all_ends: &BTreeSet<Ends>) -> Concluded {
         let sole = match self.containers.as_slice() {
-            [one] => Some(one.cgroup),
+            [one] if self.scope == Scope::Pod => Some(one.cgroup),
             _ => None,
         };
-        let ours = |id: &CgroupId| self.containers.iter().any(|container| container.cgroup == *id);
-        let ended = self.pod.connections.ended().iter();
-        ended
-            .filter(|one| {
-                one.at >= self.start && (self.scope == Scope::Pod || one.container.is_some_and(|id| ours(&id)))
-            })
-            .map(|ended| {
-                let direction = self.pod.connections.direction(ended);
-                let owner = ended.container.or(sole);
-                let container = owner.and_then(|id| self.pod.containers.get(&id)).and_then(|c| self.name(c));
-                let after = ended.opened.filter(|opened| stop.is_some_and(|stop| *opened > stop));
-                let held = ended.held && direction == Direction::Inbound;
-                Concluded {
-                    at: ended.at,
-                    end: ended.end,
-                    container,
-                    accepted_after_stop: after.filter(|_| held),
-                    owner,
-                    direction,
-                    work: work::lost(ended, direction),
-                    ended,
-                }
-            })
-            .collect()
+        let owner = ended.container.or(sole);
+        let direction = self.pod.connections.direction(&ended);
+        let (end, closed_by, killed_by) = match &ended.closing {
+            Some(closing) => closing.end(|tgid| self.pod.exit_of(tgid)),
+            // of one that closed unseen nothing is known
+            None if self.lost.is_empty() => (ConnectionEnd::StillOpen, ClosedBy::Unknown, None),
+            None => (ConnectionEnd::Unknown, ClosedBy::Unknown, None),
+        };
+        let opened_after_stop = self.stopped_at().is_some_and(|stop| match ended.opened {
+            Opened::At(opened) => opened > stop,
+            Opened::Before(_) => false,
+            Opened::AfterSnapshot => true,
+        });
+        Concluded {
+            at: ended.at,
+            end,
+            closed_by,
+            killed_by,
+            container: owner.and_then(|id| self.pod.containers.get(&id)).and_then(|c| self.name(c)),
+            opened_after_stop,
+            accepted_after_stop: opened_after_stop && ended.held && direction == Direction::Inbound,
+            internal: all_ends.contains(&(ended.peer, ended.local)),
+            owner,
+            direction,
+            work: work::lost(&ended, end, direction),
+            ended,
+        }
     }
 
     pub(super) fn connections(&self) -> Connections {
@@ -44,25 +62,54 @@ impl<'a> Picture<'a> {
         let details: Vec<Connection> = self.connections.iter().take(limit).map(|one| self.connection(one)).collect();
         let omitted = self.connections.len() - details.len();
         let details_omitted = u64::try_from(omitted).unwrap_or(u64::MAX) + self.pod.connections.uncounted;
-        Connections { counts: self.counts(|_| true), details, details_omitted }
+        Connections { counts: self.counts(None), snapshot: self.snapshot(), details, details_omitted }
     }
 
-    fn connection(&self, one: &Concluded<'_>) -> Connection {
-        let ended = one.ended;
+    fn snapshot(&self) -> Option<Snapshot> {
+        let taken = self.pod.connections.snapshot.as_ref().filter(|taken| taken.problem.is_none())?;
+        Some(Snapshot {
+            at_ms: self.ms(taken.taken_at),
+            took_ms: round(taken.at.ms_since(taken.taken_at)),
+            listeners: taken.listeners,
+            connections: u64::try_from(taken.found.len()).unwrap_or(u64::MAX),
+        })
+    }
+
+    fn connection(&self, one: &Concluded) -> Connection {
+        let ended = &one.ended;
         let counters = ended.counters;
-        let fin = u64::from(ended.peer_closed);
+        let peer_closed = ended.closing.is_some_and(|closing| closing.peer_closed);
+        let fin = u64::from(peer_closed);
         // an active opener's SYN is acknowledged as one byte, and no byte is acknowledged that was not sent
         let syn = |c: &SocketCounters| u64::from(one.direction == Direction::Outbound || c.bytes_acked > c.bytes_sent);
+        let age = match (ended.at, ended.opened) {
+            (Some(at), Opened::At(opened)) => Some(round(at.ms_since(opened))),
+            (Some(_) | None, Opened::At(_) | Opened::Before(_) | Opened::AfterSnapshot) => None,
+        };
+        #[expect(clippy::cast_precision_loss, reason = "ages are far below 2^53 milliseconds")]
+        let at_least = match ended.opened {
+            Opened::Before(at_least) => at_least.map(|ms| ms as f64),
+            Opened::At(_) | Opened::AfterSnapshot => None,
+        };
         Connection {
-            at_ms: self.ms(ended.at),
+            at_ms: ended.at.map(|at| self.ms(at)),
             container: one.container.clone(),
             direction: one.direction,
             local: ended.local.to_string(),
             peer: ended.peer.to_string(),
-            end: ended.end,
+            end: one.end,
+            manner: ended.closing.map_or(Manner::Unknown, |closing| closing.manner),
+            closed_by: one.closed_by,
+            peer_closed,
             reset: ended.reset,
+            drained: ended.drained,
             work: one.work,
-            age_ms: ended.opened.map(|opened| round(ended.at.ms_since(opened))),
+            internal: one.internal,
+            mptcp: ended.mptcp,
+            age_ms: age,
+            age_at_least_ms: at_least,
+            since_received_ms: counters.and_then(|c| c.since_received_ms).map(u64::from),
+            since_sent_ms: counters.and_then(|c| c.since_sent_ms).map(u64::from),
             bytes_received: counters.map(|c| c.bytes_received.saturating_sub(fin)),
             bytes_sent: counters.map(|c| c.bytes_acked.saturating_sub(syn(&c))),
             unread_bytes: counters.map(|c| u64::from(c.unread).saturating_sub(fin)),
@@ -70,47 +117,89 @@ impl<'a> Picture<'a> {
         }
     }
 
-    pub(super) fn counts(&self, wanted: impl Fn(&Concluded<'_>) -> bool) -> ConnectionCounts {
-        let stop = self.stopped_at();
-        let mut counts =
-            ConnectionCounts { open_at_stop: Some(0), accepted_after_stop: stop.map(|_| 0), ..Default::default() };
-        let mut last_opened: Option<BootNs> = None;
-        for one in self.connections.iter().filter(|one| wanted(one)) {
-            let before =
-                stop.is_none() || one.ended.opened.is_none_or(|opened| stop.is_some_and(|stop| opened <= stop));
-            counts.open_at_stop = counts.open_at_stop.map(|open| open + u64::from(before));
-            let cut = match one.end {
-                ConnectionEnd::ClosedGracefully => {
-                    counts.closed_gracefully += 1;
-                    false
-                }
-                ConnectionEnd::ClosedAtExit => {
-                    counts.closed_at_exit += 1;
-                    true
-                }
-                ConnectionEnd::DroppedByKill => {
-                    counts.dropped_by_kill += 1;
-                    true
-                }
-                ConnectionEnd::ResetByPeer | ConnectionEnd::RefusedInBacklog | ConnectionEnd::Unknown => false,
-            };
-            counts.reset += u64::from(one.ended.reset);
-            let in_flight = u64::from(cut && work::in_flight(one.work));
-            counts.in_flight += in_flight;
-            if one.end == ConnectionEnd::DroppedByKill {
-                counts.dropped_in_flight += in_flight;
-                let signal = one.ended.killed_by.map(signal::name);
-                let first = counts.dropped_by_kill == 1;
-                counts.dropped_by = if first || counts.dropped_by == signal { signal } else { None };
+    /// The counts of one container's connections; of all, if `None`.
+    pub(super) fn counts(&self, container: Option<CgroupId>) -> ConnectionCounts {
+        let stop = self.stopped_at().filter(|_| self.session.sees.connections);
+        let mut counts = ConnectionCounts {
+            open_at_stop: self.session.sees.connections.then_some(0),
+            opened_after_stop: stop.map(|_| 0),
+            accepted_after_stop: stop.map(|_| 0),
+            ..Default::default()
+        };
+        let mut pairs: BTreeSet<Ends> = BTreeSet::new();
+        let mut last_accepted: Option<BootNs> = None;
+        for one in self.connections.iter().filter(|one| container.is_none() || one.owner == container) {
+            if one.internal {
+                let (local, peer) = (one.ended.local, one.ended.peer);
+                pairs.insert((local.min(peer), local.max(peer)));
+                continue;
+            }
+            if one.opened_after_stop {
+                add(&mut counts.opened_after_stop)
             } else {
-                counts.exit_in_flight += in_flight;
+                add(&mut counts.open_at_stop)
             }
-            if let Some(opened) = one.accepted_after_stop {
-                counts.accepted_after_stop = counts.accepted_after_stop.map(|accepted| accepted + 1);
-                last_opened = last_opened.max(Some(opened));
+            if one.accepted_after_stop {
+                add(&mut counts.accepted_after_stop);
+                if let Opened::At(opened) = one.ended.opened {
+                    last_accepted = last_accepted.max(Some(opened));
+                }
             }
+            add_end(&mut counts, one);
         }
-        counts.last_accepted_ms = last_opened.map(|at| self.ms(at));
+        counts.internal = u64::try_from(pairs.len()).unwrap_or(u64::MAX);
+        counts.last_accepted_ms = last_accepted.map(|at| self.ms(at));
+        self.count_refused(&mut counts, container);
         counts
+    }
+
+    fn count_refused(&self, counts: &mut ConnectionCounts, container: Option<CgroupId>) {
+        if !self.session.sees.refused {
+            return;
+        }
+        let wanted = |owner: Option<CgroupId>| match (container, self.scope) {
+            (Some(_), _) => owner == container,
+            (None, Scope::Pod) => true,
+            (None, Scope::Container) => self.containers.iter().any(|c| owner == Some(c.cgroup)),
+        };
+        let of_this_end = |at: BootNs| at >= self.start;
+        let refused = || self.pod.connections.refused.iter().filter(|r| wanted(r.container) && of_this_end(r.last));
+        counts.refused_after_listener_close = Some(refused().map(|span| span.count).sum());
+        counts.last_refused_ms = refused().map(|span| span.last).max().map(|at| self.ms(at));
+    }
+}
+
+fn add(count: &mut Option<u64>) {
+    *count = count.map(|count| count + 1);
+}
+
+/// Counts what became of one connection.
+fn add_end(counts: &mut ConnectionCounts, one: &Concluded) {
+    let is_lost = work::in_flight(one.work);
+    counts.reset += u64::from(one.ended.reset);
+    counts.outbound += u64::from(one.direction == Direction::Outbound);
+    match one.end {
+        ConnectionEnd::ClosedGracefully => {
+            counts.closed_gracefully += 1;
+            counts.closed_unanswered += u64::from(is_lost && one.closed_by == ClosedBy::Process);
+        }
+        ConnectionEnd::ClosedAtExit => {
+            counts.closed_at_exit += 1;
+            counts.in_flight += u64::from(is_lost);
+            counts.exit_in_flight += u64::from(is_lost);
+        }
+        ConnectionEnd::DroppedByKill => {
+            counts.dropped_by_kill += 1;
+            counts.in_flight += u64::from(is_lost);
+            counts.dropped_in_flight += u64::from(is_lost);
+            let signal = one.killed_by.map(signal::name);
+            let first = counts.dropped_by_kill == 1;
+            counts.dropped_by = if first || counts.dropped_by == signal { signal } else { None };
+        }
+        ConnectionEnd::ResetByPeer => counts.reset_by_peer += 1,
+        ConnectionEnd::TimedOut => counts.timed_out += 1,
+        ConnectionEnd::RefusedInBacklog => counts.refused_in_backlog += 1,
+        ConnectionEnd::StillOpen => counts.still_open += 1,
+        ConnectionEnd::Unknown => counts.unknown += 1,
     }
 }

@@ -30,6 +30,7 @@ impl Story {
             scope,
             max_connections: 10,
             limits: Vec::new(),
+            sees: crate::input::Sees::default(),
         };
         let mut story = Self { engine: Engine::new(session), now: 2_000_000 };
         let parent = actor(TRACER, "gracetrace", OUTSIDE);
@@ -142,6 +143,8 @@ fn socket(address: u64) -> Socket {
         address,
         pod: CGROUP,
         by_cgroup: true,
+        by_current: false,
+        mptcp: false,
         netns: 1,
         local: ([10, 0, 0, 2], 8080).into(),
         peer: ([10, 0, 0, 1], port).into(),

@@ -1,5 +1,6 @@
 //! The timeline of a report: facts of containers and connections, in order, floods drawn together.
 
+use super::connections::Opened;
 use super::container::Container;
 use super::picture::Picture;
 use super::signals::by_process;
@@ -158,16 +159,19 @@ fn ends(entries: &mut Vec<Entry>, picture: &Picture<'_>, container: &Container, 
 
 fn connections(entries: &mut Vec<Entry>, picture: &Picture<'_>) {
     let mut moments = Vec::new();
-    for one in &picture.connections {
+    for one in picture.connections.iter().filter(|one| !one.internal) {
+        let Some(ended_at) = one.at else { continue };
         let event = match one.end {
             ConnectionEnd::ClosedGracefully | ConnectionEnd::ClosedAtExit => TimelineEvent::ConnectionsClosed,
             ConnectionEnd::DroppedByKill
             | ConnectionEnd::ResetByPeer
+            | ConnectionEnd::TimedOut
             | ConnectionEnd::RefusedInBacklog
+            | ConnectionEnd::StillOpen
             | ConnectionEnd::Unknown => TimelineEvent::ConnectionsDropped,
         };
-        moments.push((one.at, event, one.container.clone()));
-        if let Some(opened) = one.accepted_after_stop {
+        moments.push((ended_at, event, one.container.clone()));
+        if let (true, Opened::At(opened)) = (one.accepted_after_stop, one.ended.opened) {
             moments.push((opened, TimelineEvent::ConnectionsAccepted, one.container.clone()));
         }
     }
@@ -185,6 +189,11 @@ fn connections(entries: &mut Vec<Entry>, picture: &Picture<'_>) {
         }
     }
     entries.append(&mut spans);
+    for span in picture.pod.connections.refused.iter().filter(|span| span.at >= picture.start) {
+        let owner = span.container.and_then(|id| picture.pod.containers.get(&id));
+        let name = owner.and_then(|container| picture.name(container));
+        entries.push(Entry::new(span.at, TimelineEvent::ConnectionsRefused, name).count(span.count));
+    }
 }
 
 /// `exited with 0`, `ended by SIGKILL`, `ended by SIGSEGV (core dumped)`.

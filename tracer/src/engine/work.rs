@@ -15,24 +15,29 @@ const SETTLED_MS: u32 = 20;
 const RECENT_MS: u32 = 1_000;
 
 /// What was lost with a connection that was opened by `direction`.
-pub(super) fn lost(ended: &Ended, direction: Direction) -> Work {
+pub(super) fn lost(ended: &Ended, end: ConnectionEnd, direction: Direction) -> Work {
     let Some(counters) = ended.counters else {
         return Work::Unknown;
     };
     // a received FIN counts as one byte in each of the kernel's counters
-    let fin = u32::from(ended.peer_closed);
+    let fin = u32::from(ended.closing.is_some_and(|closing| closing.peer_closed));
     let received = counters.bytes_received.saturating_sub(u64::from(fin));
     if counters.unread.saturating_sub(fin) > 0 {
         return Work::RequestUnread;
     }
     // what a living process has written before it closes is delivered by the kernel
-    let by_end = match ended.end {
+    let by_end = match end {
         ConnectionEnd::DroppedByKill | ConnectionEnd::ClosedAtExit => true,
         ConnectionEnd::ClosedGracefully
         | ConnectionEnd::ResetByPeer
+        | ConnectionEnd::TimedOut
         | ConnectionEnd::RefusedInBacklog
+        | ConnectionEnd::StillOpen
         | ConnectionEnd::Unknown => false,
     };
+    let by_us = by_end || end == ConnectionEnd::ClosedGracefully;
+    // not acknowledged when it was closed, and cut off (`false`) or not known to have got through by the end
+    let unsent = counters.unacked > 0 && (by_end && ended.drained.is_none() || by_us && ended.drained == Some(false));
     let sent = counters.bytes_sent;
     let received_last = counters.received_minus_sent > 0;
     let sent_last = counters.received_minus_sent < 0;
@@ -40,7 +45,7 @@ pub(super) fn lost(ended: &Ended, direction: Direction) -> Work {
     let settled = counters.since_received_ms.is_some_and(|ms| ms >= SETTLED_MS);
     let recent = counters.since_sent_ms.is_some_and(|ms| ms < RECENT_MS);
     match direction {
-        Direction::Inbound if by_end && counters.unacked > 0 => Work::ResponseUnsent,
+        Direction::Inbound if unsent => Work::ResponseUnsent,
         Direction::Inbound if received > 0 && (sent == 0 || received_last) => Work::RequestUnanswered,
         Direction::Outbound if sent > 0 && (received == 0 || sent_last) => Work::RequestUnanswered,
         Direction::Unknown if received > 0 || sent > 0 => Work::Unknown,
@@ -62,12 +67,13 @@ pub(super) fn in_flight(work: Work) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::connections::Opened;
     use crate::input::{BootNs, SocketCounters};
 
     /// received, sent, unread, unacked, received minus sent, since sent.
     type Seen = (u64, u64, u32, u32, i32, u32);
 
-    fn ended(end: ConnectionEnd, seen: Seen) -> Ended {
+    fn ended(seen: Seen) -> Ended {
         let (bytes_received, bytes_sent, unread, unacked, received_minus_sent, since) = seen;
         let counters = SocketCounters {
             bytes_received,
@@ -80,17 +86,17 @@ mod tests {
             received_minus_sent,
         };
         Ended {
-            at: BootNs(1),
+            at: Some(BootNs(1)),
             container: None,
-            opened: None,
+            opened: Opened::Before(None),
             direction: Direction::Inbound,
             local: ([10, 0, 0, 2], 80).into(),
             peer: ([10, 0, 0, 1], 40_000).into(),
-            end,
+            closing: None,
             reset: false,
+            drained: None,
             held: true,
-            killed_by: Some(9),
-            peer_closed: false,
+            mptcp: false,
             counters: Some(counters),
         }
     }
@@ -108,20 +114,31 @@ mod tests {
             ("half an answer sent", (9, 4_000, 0, 900, -3, 40), Work::ResponseUnsent),
         ];
         for (case, seen, work) in cases {
-            assert_eq!(lost(&ended(ConnectionEnd::DroppedByKill, seen), Direction::Inbound), work, "{case}");
+            assert_eq!(lost(&ended(seen), ConnectionEnd::DroppedByKill, Direction::Inbound), work, "{case}");
         }
     }
 
     #[test]
     fn what_a_living_process_wrote_is_not_lost_by_its_close() {
         let seen = (9, 4_000, 0, 900, -3, 40);
-        assert_eq!(lost(&ended(ConnectionEnd::ClosedGracefully, seen), Direction::Inbound), Work::Idle);
+        assert_eq!(lost(&ended(seen), ConnectionEnd::ClosedGracefully, Direction::Inbound), Work::Idle);
+    }
+
+    #[test]
+    fn a_half_sent_answer_is_lost_unless_the_peer_got_it_after_all() {
+        let seen = (9, 4_000, 0, 900, -3, 2_000);
+        let with = |drained, end| lost(&Ended { drained, ..ended(seen) }, end, Direction::Inbound);
+        assert_eq!(with(None, ConnectionEnd::DroppedByKill), Work::ResponseUnsent);
+        assert_eq!(with(Some(true), ConnectionEnd::DroppedByKill), Work::Idle);
+        assert_eq!(with(Some(false), ConnectionEnd::DroppedByKill), Work::ResponseUnsent);
+        assert_eq!(with(Some(false), ConnectionEnd::ClosedGracefully), Work::ResponseUnsent);
+        assert_eq!(with(Some(true), ConnectionEnd::ClosedGracefully), Work::Idle);
     }
 
     #[test]
     fn a_client_waits_for_the_answer_to_what_it_sent_last() {
-        let dropped = |seen| ended(ConnectionEnd::DroppedByKill, seen);
-        assert_eq!(lost(&dropped((0, 9, 0, 0, -1, 50)), Direction::Outbound), Work::RequestUnanswered);
-        assert_eq!(lost(&dropped((4, 9, 0, 0, 3, 5_000)), Direction::Outbound), Work::Idle);
+        let dropped = |seen| lost(&ended(seen), ConnectionEnd::DroppedByKill, Direction::Outbound);
+        assert_eq!(dropped((0, 9, 0, 0, -1, 50)), Work::RequestUnanswered);
+        assert_eq!(dropped((4, 9, 0, 0, 3, 5_000)), Work::Idle);
     }
 }

@@ -19,6 +19,7 @@ fn session() -> Session {
         scope: TraceScope::Pod { namespace: None, name: "web".to_owned() },
         max_connections: 100,
         limits: vec!["no resets: the kernel has no tcp_send_reset".to_owned()],
+        sees: Sees::default(),
     }
 }
 
@@ -196,7 +197,7 @@ prop_compose! {
     fn socket()(address: u64, pod: u64, by_cgroup: bool, netns: u32, local: (u32, u16), peer: (u128, u16), shutdown: u8,
                 error: u32, has_file: bool, current_in_pod: bool, counters in option::of(counters())) -> Socket {
         Socket {
-            address, pod: CgroupId(pod), by_cgroup, netns,
+            address, pod: CgroupId(pod), by_cgroup, by_current: !by_cgroup, mptcp: has_file, netns,
             local: (std::net::Ipv4Addr::from(local.0), local.1).into(),
             peer: (std::net::Ipv6Addr::from(peer.0), peer.1).into(),
             shutdown, error, has_file, current_in_pod, counters,

@@ -263,6 +263,7 @@ impl Pipeline {
             | What::OomVictim { .. }
             | What::SocketState { .. }
             | What::SocketReset { .. }
+            | What::SocketRefused { .. }
             | What::CgroupEmptied { .. } => None,
         };
         self.core.feed(Input::Event(event))?;

@@ -34,15 +34,24 @@ fn counted(at_ms: f64, event: TimelineEvent, count: u64, detail: Option<&str>) -
 
 fn connection(at_ms: f64, port: u16, end: ConnectionEnd, work: Work) -> Connection {
     Connection {
-        at_ms,
+        at_ms: Some(at_ms),
         container: some("app"),
         direction: Direction::Inbound,
         local: "10.88.0.4:8080".to_owned(),
         peer: format!("10.88.0.1:{port}"),
         end,
+        manner: if end == ConnectionEnd::DroppedByKill { Manner::RstSent } else { Manner::Fin },
+        closed_by: if end == ConnectionEnd::DroppedByKill { ClosedBy::Kill } else { ClosedBy::Process },
+        peer_closed: false,
         reset: end == ConnectionEnd::DroppedByKill,
+        drained: Some(true),
         work,
+        internal: false,
+        mptcp: false,
         age_ms: Some(at_ms - 3000.0),
+        age_at_least_ms: None,
+        since_received_ms: Some(812),
+        since_sent_ms: None,
         bytes_received: Some(318),
         bytes_sent: Some(if work == Work::Idle { 4_812_345 } else { 0 }),
         unread_bytes: Some(0),
@@ -112,6 +121,7 @@ pub(super) fn graceful() -> Report {
         grace_period_used_ratio: Some(0.027),
         connections: Connections {
             counts: app.connections.clone(),
+            snapshot: Some(Snapshot { at_ms: 0.4, took_ms: 1.1, listeners: 1, connections: 2 }),
             details: vec![
                 connection(410.0, 45540, ConnectionEnd::ClosedGracefully, Work::Idle),
                 connection(801.5, 45542, ConnectionEnd::ClosedGracefully, Work::Idle),

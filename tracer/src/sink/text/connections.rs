@@ -32,10 +32,12 @@ fn rank(connection: &Connection) -> u8 {
         Work::Idle | Work::Unknown => false,
     };
     match connection.end {
+        _ if connection.internal => 6,
         ConnectionEnd::DroppedByKill | ConnectionEnd::ClosedAtExit => u8::from(!lost),
-        ConnectionEnd::RefusedInBacklog | ConnectionEnd::ResetByPeer => 2,
-        ConnectionEnd::Unknown => 3,
-        ConnectionEnd::ClosedGracefully => 4,
+        ConnectionEnd::ClosedGracefully if lost => 2,
+        ConnectionEnd::RefusedInBacklog | ConnectionEnd::ResetByPeer | ConnectionEnd::TimedOut => 3,
+        ConnectionEnd::StillOpen | ConnectionEnd::Unknown => 4,
+        ConnectionEnd::ClosedGracefully => 5,
     }
 }
 
@@ -54,10 +56,28 @@ pub(super) fn sentence(counts: &ConnectionCounts, containers: &[Container]) -> S
     let lost = lost(counts, |lost| number(&parts, lost));
     parts.extend(lost);
     if counts.closed_gracefully > 0 {
-        parts.push(format!("{} closed gracefully", number(&parts, counts.closed_gracefully)));
+        let closed = number(&parts, counts.closed_gracefully);
+        parts.push(match counts.closed_unanswered {
+            0 => format!("{closed} closed gracefully"),
+            some => format!("{closed} closed by the living process, {some} of them with a request unanswered"),
+        });
     }
-    if counts.reset > 0 {
-        parts.push(format!("{} ended with a reset", number(&parts, counts.reset)));
+    let ends = [
+        (counts.refused_in_backlog, "never accepted"),
+        (counts.reset_by_peer, "reset by the peer"),
+        (counts.timed_out, "given up, as the peer answered no more"),
+        (counts.still_open, "still open"),
+        (counts.unknown, "ended in a way that is not known"),
+        (counts.reset, "ended with a reset"),
+        (counts.outbound, "opened by the pod itself"),
+    ];
+    for (some, what) in ends.into_iter().filter(|(some, _)| *some > 0) {
+        let some = if what.starts_with("ended with") || what.starts_with("opened") {
+            format!("{} of all {what}", number(&parts, some))
+        } else {
+            format!("{} {what}", number(&parts, some))
+        };
+        parts.push(some);
     }
     if let Some(accepted) = counts.accepted_after_stop.filter(|accepted| *accepted > 0) {
         let latest = counts.last_accepted_ms.map(|at| later(at, stop_ms, accepted));
@@ -69,6 +89,10 @@ pub(super) fn sentence(counts: &ConnectionCounts, containers: &[Container]) -> S
         let latest = counts.last_refused_ms.map(|at| later(at, closed_ms, refused));
         let refused = number(&parts, refused);
         parts.push(format!("{refused} refused after the listener had closed{}", latest.unwrap_or_default()));
+    }
+    if counts.internal > 0 {
+        let internal = count(counts.internal, "connection");
+        parts.push(format!("{internal} between processes of the pod, not counted here"));
     }
     let unknown = unknown(counts, containers, before);
     match (parts.is_empty(), unknown) {
@@ -138,7 +162,7 @@ fn draw_table(page: &mut Page, listed: &[&Connection], several: bool) {
     };
     let bytes = |number: Option<u64>| number.map_or_else(|| UNKNOWN.to_owned(), size);
     let mut columns = vec![
-        column("ended", &|connection| moment(connection.at_ms)),
+        column("ended", &|connection| connection.at_ms.map_or_else(|| UNKNOWN.to_owned(), moment)),
         column("connection", &ends),
         column("how", &how),
         column("lost with it", &|connection| work(connection.work).to_owned()),
@@ -148,8 +172,14 @@ fn draw_table(page: &mut Page, listed: &[&Connection], several: bool) {
     }
     columns.push(column("received", &|connection| bytes(connection.bytes_received)));
     columns.push(column("sent", &|connection| bytes(connection.bytes_sent)));
-    columns.push(column("age", &|connection| connection.age_ms.map_or(UNKNOWN.to_owned(), words::duration)));
+    columns.push(column("age", &age));
     page.table(columns, 4, 1);
+}
+
+/// Exact where its beginning was seen, else at least so much.
+fn age(connection: &Connection) -> String {
+    let at_least = connection.age_at_least_ms.map(|ms| format!("≥ {}", words::duration(ms)));
+    connection.age_ms.map(words::duration).or(at_least).unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
 /// `10.88.0.1:45540 → :8080`: who opened it stands left; the pod's own address is one and the same.
@@ -157,6 +187,7 @@ fn ends(connection: &Connection) -> String {
     let port = connection.local.rsplit_once(':').map_or(connection.local.as_str(), |(_, port)| port);
     let peer = &connection.peer;
     match connection.direction {
+        _ if connection.internal => format!("{peer} ↔ {}", connection.local),
         Direction::Inbound => format!("{peer} → :{port}"),
         Direction::Outbound => format!(":{port} → {peer}"),
         Direction::Unknown => format!("{peer} ↔ :{port}"),
@@ -169,6 +200,8 @@ fn how(connection: &Connection) -> String {
         ConnectionEnd::ClosedAtExit => "closed by exit",
         ConnectionEnd::DroppedByKill => "dropped",
         ConnectionEnd::ResetByPeer => return "reset by peer".to_owned(),
+        ConnectionEnd::TimedOut => return "timed out".to_owned(),
+        ConnectionEnd::StillOpen => return "still open".to_owned(),
         ConnectionEnd::RefusedInBacklog => "never accepted",
         ConnectionEnd::Unknown => UNKNOWN,
     };

@@ -1,5 +1,5 @@
-//! The kernel's own description of its types (BTF), read for three things only: where a member is,
-//! how big a struct is, what arguments a tracepoint has.
+//! The kernel's own description of its types (BTF), read for four things only: where a member is,
+//! how big a struct is, what arguments a tracepoint has, which number an enumeration gives a name.
 //!
 //! Parsed with a cursor over the bytes, every index checked; it concludes nothing.
 
@@ -12,6 +12,7 @@ const MAGIC: u16 = 0xeb9f;
 const PTR: u32 = 2;
 const STRUCT: u32 = 4;
 const UNION: u32 = 5;
+const ENUM: u32 = 6;
 const TYPEDEF: u32 = 8;
 const VOLATILE: u32 = 9;
 const CONST: u32 = 10;
@@ -47,6 +48,7 @@ pub(super) struct Btf<'a> {
     types: Vec<usize>,
     structs: HashMap<&'a [u8], u32>,
     tracepoints: HashMap<&'a [u8], u32>,
+    enums: HashMap<&'a [u8], u32>,
 }
 
 /// A member of a struct, or of an anonymous struct or union inside it.
@@ -81,8 +83,14 @@ impl<'a> Btf<'a> {
             bytes.get(begin..end).ok_or(BtfError::Truncated(end))
         };
         let (types, strings) = (section(8)?, section(16)?);
-        let mut btf =
-            Self { bytes: types, strings, types: Vec::new(), structs: HashMap::new(), tracepoints: HashMap::new() };
+        let mut btf = Self {
+            bytes: types,
+            strings,
+            types: Vec::new(),
+            structs: HashMap::new(),
+            tracepoints: HashMap::new(),
+            enums: HashMap::new(),
+        };
         btf.index()?;
         Ok(btf)
     }
@@ -104,6 +112,14 @@ impl<'a> Btf<'a> {
     /// Size of a struct in bytes.
     pub(super) fn size_of(&self, structure: &str) -> Option<u32> {
         self.word(*self.structs.get(structure.as_bytes())?, 2)
+    }
+
+    /// The number that an enumeration gives a name; `None` if it does not.
+    pub(super) fn enum_value(&self, enumeration: &str, name: &str) -> Option<u32> {
+        let id = *self.enums.get(enumeration.as_bytes())?;
+        let mut constants = (0..self.length(id)?).map(|index| 3 + 2 * size(index));
+        let at = constants.find(|at| self.word(id, *at).is_some_and(|text| self.text(text) == name.as_bytes()))?;
+        self.word(id, at + 1)
     }
 
     /// The arguments of a raw tracepoint; `None` if the kernel has no such tracepoint.
@@ -131,6 +147,9 @@ impl<'a> Btf<'a> {
                 STRUCT => {
                     // a file that was merged badly has a struct twice; the first is the one others refer to
                     self.structs.entry(self.text(name)).or_insert(id);
+                }
+                ENUM => {
+                    self.enums.entry(self.text(name)).or_insert(id);
                 }
                 TYPEDEF => {
                     if let Some(name) = self.text(name).strip_prefix(TRACEPOINT.as_bytes()) {
@@ -213,7 +232,7 @@ fn extra(kind: u32, length: usize) -> Result<usize, BtfError> {
         1 | 14 | 17 => 4,
         3 => 12,
         STRUCT | UNION | 15 | 19 => length * 12,
-        6 | FUNC_PROTO => length * 8,
+        ENUM | FUNC_PROTO => length * 8,
         unknown => return Err(BtfError::UnknownKind(unknown)),
     })
 }

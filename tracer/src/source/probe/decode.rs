@@ -77,6 +77,7 @@ fn event(header: &Header, body: &[u8]) -> Result<Event, DecodeError> {
         kind::OOM_VICTIM => (process(cursor).map(|process| What::OomVictim { process }), size_of::<abi::OomVictim>()),
         kind::SOCKET_STATE => (socket_state(cursor), size_of::<abi::SocketState>()),
         kind::SOCKET_RESET => (socket_reset(cursor), size_of::<abi::SocketReset>()),
+        kind::SOCKET_REFUSED => (socket_refused(cursor), size_of::<abi::SocketRefused>()),
         kind::CGROUP => (cgroup(cursor).transpose()?, size_of::<abi::Cgroup>()),
         unknown => return Err(DecodeError::UnknownKind(unknown)),
     };
@@ -156,6 +157,16 @@ fn socket_reset(cursor: &mut Cursor<'_>) -> Option<What> {
     })
 }
 
+fn socket_refused(cursor: &mut Cursor<'_>) -> Option<What> {
+    let pod = CgroupId(cursor.u64()?);
+    let family = cursor.u16()?;
+    let (local_port, peer_port, _) = (cursor.u16()?, cursor.u16()?, cursor.u16()?);
+    let (netns, _) = (cursor.u32()?, cursor.u32()?);
+    let local = SocketAddr::new(ip(family, cursor.take()?), local_port);
+    let peer = SocketAddr::new(ip(family, cursor.take()?), peer_port);
+    Some(What::SocketRefused { pod, netns, local, peer })
+}
+
 fn cgroup(cursor: &mut Cursor<'_>) -> Option<Result<What, DecodeError>> {
     let parent = CgroupId(cursor.u64()?);
     let pod = CgroupId(cursor.u64()?);
@@ -221,6 +232,8 @@ fn socket(cursor: &mut Cursor<'_>) -> Option<Socket> {
         address,
         pod,
         by_cgroup: flags & socket_flag::BY_CGROUP != 0,
+        by_current: flags & socket_flag::BY_CURRENT != 0,
+        mptcp: flags & socket_flag::MPTCP != 0,
         netns,
         local,
         peer,

@@ -3,6 +3,7 @@
 use super::btf::{Btf, VMLINUX};
 use super::error::{ENOENT, errno};
 use super::{Maps, ProbeError, ProbeOptions, ProbeStatus, Probes, offsets, ring, ticks};
+use crate::input::Sees;
 use aya::programs::{ProgramError, RawTracePoint};
 use aya::{Ebpf, EbpfLoader};
 use tracer_ebpf::{Settings, kind};
@@ -28,7 +29,7 @@ struct Hook {
 }
 
 /// In the order of attachment: what makes cgroups followed comes last, when everything else watches.
-const HOOKS: [Hook; 12] = [
+const HOOKS: [Hook; 13] = [
     Hook { name: "signal_generate", lost: "signals", is_essential: true },
     Hook { name: "signal_deliver", lost: "when a signal reaches its handler", is_essential: false },
     Hook { name: "sched_process_fork", lost: "new processes", is_essential: true },
@@ -37,6 +38,7 @@ const HOOKS: [Hook; 12] = [
     Hook { name: "mark_victim", lost: "victims of the OOM killer", is_essential: false },
     Hook { name: "inet_sock_set_state", lost: "connections", is_essential: false },
     Hook { name: "tcp_send_reset", lost: "connections reset by the pod", is_essential: false },
+    Hook { name: "kfree_skb", lost: "refused connections", is_essential: false },
     Hook { name: "cgroup_notify_populated", lost: "when a container's last process is gone", is_essential: false },
     Hook { name: "cgroup_rmdir", lost: "when a container's cgroup is removed", is_essential: false },
     Hook { name: "cgroup_release", lost: "when a cgroup's id is free again", is_essential: false },
@@ -51,16 +53,23 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     let settings = offsets::settings(&btf, options.follow_new_pods, ring_bytes / 8);
     let offsets = offsets::resolve(&btf)?;
     let mut limits = offsets.limits;
+    let mut sees = Sees { connections: true, refused: offsets::sees_refused(&settings, &offsets.words) };
 
     let mut ebpf = load_object(options, &offsets.words, &settings, ring_bytes)?;
     let mut status = Vec::with_capacity(HOOKS.len());
-    for hook in &HOOKS {
+    for hook in HOOKS.iter().filter(|hook| is_wanted(hook.name, &settings)) {
         let is_there = btf.tracepoint(hook.name).is_some() && attach(&mut ebpf, hook)?;
         if !is_there {
             if hook.is_essential {
                 return Err(ProbeError::MissingTracepoint { name: hook.name, lost: hook.lost });
             }
             limits.push(format!("not seen: {} (this kernel has no tracepoint {})", hook.lost, hook.name));
+            match hook.name {
+                "inet_sock_set_state" => sees = Sees { connections: false, refused: false },
+                "tcp_send_reset" => sees.refused &= settings.drop_reason_no_socket != 0,
+                "kfree_skb" => sees.refused = false,
+                _ => {}
+            }
         }
         let limit = is_there.then(|| variant_limit(hook.name, &settings)).flatten();
         limits.extend(limit.map(str::to_owned));
@@ -79,7 +88,7 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     let calibration = ticks::Calibration::start(take(&mut ebpf, "LEARNT")?);
     limits.extend(calibration.limits());
     let reader = Some(ring::Reader::new(take(&mut ebpf, "EVENTS")?, logger, calibration));
-    Ok(Probes { _ebpf: ebpf, maps, reader, status, limits, lost: [0; kind::COUNT] })
+    Ok(Probes { _ebpf: ebpf, maps, reader, status, limits, sees, lost: [0; kind::COUNT] })
 }
 
 fn load_object(
@@ -131,14 +140,19 @@ fn attach(ebpf: &mut Ebpf, hook: &Hook) -> Result<bool, ProbeError> {
     }
 }
 
+/// Whether a hook is of use here: packets that are thrown away tell of refused connections only where nothing better does.
+fn is_wanted(name: &str, settings: &Settings) -> bool {
+    name != "kfree_skb" || settings.drop_reason_no_socket != 0
+}
+
 /// What a variant of a tracepoint cannot tell.
 fn variant_limit(name: &str, settings: &Settings) -> Option<&'static str> {
     match name {
         "mark_victim" if settings.victim_is_task == 0 => Some(
             "not seen: victims of the OOM killer (this kernel's mark_victim tells a pid only); they show as a SIGKILL from the kernel",
         ),
-        "tcp_send_reset" if settings.reset_has_reason == 0 => Some(
-            "not seen: refused connections, and why a connection was reset (this kernel's tcp_send_reset tells no reason)",
+        "tcp_send_reset" if settings.reset_has_reason == 0 && settings.drop_reason_no_socket == 0 => Some(
+            "not seen: refused connections (this kernel's tcp_send_reset tells of none, and its kfree_skb gives no reason)",
         ),
         _ => None,
     }
@@ -149,7 +163,10 @@ fn variant(name: &str, settings: &Settings) -> &'static str {
     match name {
         "sched_process_exit" if settings.exit_has_group_dead == 1 => "tells the last thread (group_dead)",
         "sched_process_exit" => "last thread by signal->live",
-        "tcp_send_reset" => "tells the reason (sk_rst_reason)",
+        "tcp_send_reset" if settings.reset_has_reason == 1 => {
+            "tells the reason (sk_rst_reason) and refused connections"
+        }
+        "kfree_skb" => "tells refused connections (skb_drop_reason)",
         "mark_victim" => "tells the task",
         _ => "",
     }

@@ -12,7 +12,7 @@ mod ticks;
 pub use btf::BtfError;
 pub use error::ProbeError;
 
-use crate::input::CgroupId;
+use crate::input::{CgroupId, Sees};
 use aya::maps::{HashMap, MapData, PerCpuArray};
 use std::fmt;
 use std::thread::JoinHandle;
@@ -39,6 +39,7 @@ pub struct Probes {
     reader: Option<ring::Reader>,
     status: Vec<ProbeStatus>,
     limits: Vec<String>,
+    sees: Sees,
     /// What was already handed out as lost, by kind.
     lost: [u64; kind::COUNT],
 }
@@ -87,6 +88,11 @@ impl Probes {
     /// What this kernel cannot give, each with the reason, for reports.
     pub fn limits(&self) -> Vec<String> {
         self.limits.clone()
+    }
+
+    /// What can be counted on this kernel.
+    pub fn sees(&self) -> Sees {
+        self.sees
     }
 
     /// Probe by probe.

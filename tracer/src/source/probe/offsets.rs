@@ -29,8 +29,9 @@ const OPTIONAL: &[(&str, &str)] = &[
     ("sock_", NO_CONNECTIONS),
     ("inet_sport", NO_CONNECTIONS),
     ("icsk_lrcvtime", NO_COUNTERS),
+    ("tcp_is_mptcp", "which connections are subflows of MPTCP"),
     ("tcp_", NO_COUNTERS),
-    ("skb_dev", NO_REFUSED),
+    ("skb_", NO_REFUSED),
     ("net_device_net", NO_REFUSED),
 ];
 
@@ -77,23 +78,42 @@ fn word(btf: &Btf<'_>, field: &str, structure: &str, member: &str) -> Option<u32
     (field != "sock_cgroup" || found.is_pointer).then_some(found.offset)
 }
 
+/// Whether attempts to connect to a closed port can be seen, and who tells of them.
+pub(super) fn sees_refused(settings: &Settings, offsets: &[u32]) -> bool {
+    let is_there = |name| {
+        let index = OFFSET_SOURCES.iter().position(|(field, ..)| *field == name);
+        index.and_then(|index| offsets.get(index)).is_some_and(|word| *word != ABSENT)
+    };
+    let packets = ["skb_dev", "skb_head", "skb_network_header", "skb_transport_header", "net_device_net"];
+    (settings.reset_has_reason != 0 || settings.drop_reason_no_socket != 0) && packets.into_iter().all(is_there)
+}
+
 /// The words of `Settings`, in order.
 pub(super) fn settings_words(settings: &Settings) -> [u32; size_of::<Settings>() / 4] {
-    let Settings { exit_has_group_dead, reset_has_reason, victim_is_task, follow_new_pods, wakeup_bytes, reserved } =
-        *settings;
-    [exit_has_group_dead, reset_has_reason, victim_is_task, follow_new_pods, wakeup_bytes, reserved]
+    let Settings {
+        exit_has_group_dead,
+        reset_has_reason,
+        victim_is_task,
+        follow_new_pods,
+        wakeup_bytes,
+        drop_reason_no_socket,
+    } = *settings;
+    [exit_has_group_dead, reset_has_reason, victim_is_task, follow_new_pods, wakeup_bytes, drop_reason_no_socket]
 }
 
 /// Which variants of its tracepoints this kernel has.
 pub(super) fn settings(btf: &Btf<'_>, follow_new_pods: bool, wakeup_bytes: u32) -> Settings {
     let count = |name| btf.tracepoint(name).map_or(0, |arguments| arguments.count);
+    let reset_has_reason = count("tcp_send_reset") >= 3;
+    let drop_reason =
+        if count("kfree_skb") >= 3 { btf.enum_value("skb_drop_reason", "SKB_DROP_REASON_NO_SOCKET") } else { None };
     Settings {
         exit_has_group_dead: u32::from(count("sched_process_exit") >= 2),
-        reset_has_reason: u32::from(count("tcp_send_reset") >= 3),
+        reset_has_reason: u32::from(reset_has_reason),
         victim_is_task: u32::from(btf.tracepoint("mark_victim").is_some_and(|arguments| arguments.first_is_pointer)),
         follow_new_pods: u32::from(follow_new_pods),
         wakeup_bytes,
-        reserved: 0,
+        drop_reason_no_socket: drop_reason.filter(|_| !reset_has_reason).unwrap_or(0),
     }
 }
 

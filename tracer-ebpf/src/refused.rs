@@ -1,0 +1,89 @@
+//! Attempts to connect that met a closed port of a pod that is being stopped.
+//!
+//! The kernel answers a SYN that finds no socket with a RST, and tells of it without one: all there is
+//! is the packet. Whose port it was is known by the last listener of a traced pod that closed there.
+
+use crate::emit::{Outcome, Reason, Urgency, emit};
+use crate::kernel::{netns_inum, offset, read, read_bytes, setting};
+use crate::maps;
+use aya_ebpf::programs::RawTracePointContext;
+use tracer_ebpf::SocketRefused;
+
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+/// `struct tcphdr`: ports, and the byte of flags.
+const TCP_SOURCE: u32 = 0;
+const TCP_DEST: u32 = 2;
+const TCP_FLAGS: u32 = 13;
+const SYN_OF_SYN_ACK: u8 = 0x12;
+const SYN: u8 = 0x02;
+/// `struct iphdr` and `struct ipv6hdr`: addresses; the protocol of the former.
+const IPV4_PROTOCOL: u32 = 9;
+const IPV4_SOURCE: u32 = 12;
+const IPV4_DEST: u32 = 16;
+const IPV6_NEXT_HEADER: u32 = 6;
+const IPV6_SOURCE: u32 = 8;
+const IPV6_DEST: u32 = 24;
+const IPPROTO_TCP: u8 = 6;
+
+/// `kfree_skb(struct sk_buff *skb, void *location, enum skb_drop_reason reason)`, for kernels whose
+/// `tcp_send_reset` does not tell of packets without a socket.
+#[inline(always)]
+pub(crate) fn dropped(ctx: &RawTracePointContext) -> Outcome {
+    let no_socket = setting(|s| &s.drop_reason_no_socket);
+    // behind the setting: older kernels give no reason, and reading it would make the attachment fail
+    if no_socket == 0 || ctx.arg::<u32>(2) != no_socket {
+        return Outcome::Skipped(Reason::Noise);
+    }
+    refused(ctx.arg(0))
+}
+
+/// A packet that found no socket.
+#[inline(always)]
+pub(crate) fn refused(skb: u64) -> Outcome {
+    let head: u64 = read(skb, offset(|o| &o.skb_head));
+    let tcp = head.wrapping_add(u64::from(read::<u16>(skb, offset(|o| &o.skb_transport_header))));
+    if read::<u8>(tcp, TCP_FLAGS) & SYN_OF_SYN_ACK != SYN {
+        return Outcome::Skipped(Reason::Noise);
+    }
+    let ip = head.wrapping_add(u64::from(read::<u16>(skb, offset(|o| &o.skb_network_header))));
+    let (family, protocol) = match read::<u8>(ip, 0) >> 4 {
+        4 => (AF_INET, read::<u8>(ip, IPV4_PROTOCOL)),
+        _ => (AF_INET6, read::<u8>(ip, IPV6_NEXT_HEADER)),
+    };
+    if protocol != IPPROTO_TCP {
+        return Outcome::Skipped(Reason::NotTcp);
+    }
+    let device: u64 = read(skb, offset(|o| &o.skb_dev));
+    let net: u64 = if device == 0 { 0 } else { read(device, offset(|o| &o.net_device_net)) };
+    let netns = netns_inum(net);
+    let port = u16::from_be(read(tcp, TCP_DEST));
+    let Some(whose) = maps::closed_port(netns, port) else {
+        return Outcome::Skipped(Reason::NotTraced);
+    };
+    if !maps::is_stopping(whose.pod) {
+        return Outcome::Skipped(Reason::NotStopping);
+    }
+    emit::<SocketRefused>(whose.cgroup, Urgency::Soon, |record| {
+        record.pod = whose.pod;
+        record.family = family;
+        record.local_port = port;
+        record.peer_port = u16::from_be(read(tcp, TCP_SOURCE));
+        record.reserved = 0;
+        record.netns = netns;
+        record.reserved_too = 0;
+        if family == AF_INET6 {
+            read_bytes(&mut record.local, ip, IPV6_DEST);
+            read_bytes(&mut record.peer, ip, IPV6_SOURCE);
+        } else {
+            record.local = in_first_four(read(ip, IPV4_DEST));
+            record.peer = in_first_four(read(ip, IPV4_SOURCE));
+        }
+    })
+}
+
+/// An address in network order, as it lies in memory.
+#[inline(always)]
+pub(crate) fn in_first_four(address: u32) -> [u8; 16] {
+    u128::from(address).to_le_bytes()
+}

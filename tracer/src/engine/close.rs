@@ -1,0 +1,162 @@
+//! What it means that a connection closes: how, by whom, and what its end is called. Pure readings of
+//! one state change (kernel: `__tcp_close`, `tcp_reset`, `tcp_write_err`, `inet_csk_listen_stop`).
+
+use crate::input::{Actor, Socket, SocketCounters, TcpState, WaitStatus};
+use crate::report::{ClosedBy, ConnectionEnd, Manner};
+
+/// What `tcp_reset` leaves in `sk_err`: `ECONNRESET`, or `EPIPE` if the peer had closed its half before.
+const ECONNRESET: u32 = 104;
+const EPIPE: u32 = 32;
+/// What a peer that answers no more leaves there (`tcp_write_err`; routers may have told why).
+const ETIMEDOUT: u32 = 110;
+const ENETUNREACH: u32 = 101;
+const EHOSTDOWN: u32 = 112;
+const EHOSTUNREACH: u32 = 113;
+/// `SHUTDOWN_MASK`: `close()` sets it before it changes the state; a RST from the peer or a timeout does not.
+const CLOSED_HERE: u8 = 3;
+
+/// A state change of a socket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change<'a> {
+    pub socket: &'a Socket,
+    pub current: &'a Actor,
+    pub old: TcpState,
+    pub new: TcpState,
+}
+
+/// Who took a connection down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closer {
+    /// A process that lives on.
+    Living,
+    /// The kernel, for a process of the pod that was on its way out; how it ended is known by its exit.
+    Dying(u32),
+    /// The peer's RST.
+    Peer,
+    /// The kernel: the peer answered no more.
+    Timeout,
+    /// The kernel or somebody else; for whom is not known.
+    Unknown,
+}
+
+/// How a connection was closed, as far as the change itself tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closing {
+    pub closer: Closer,
+    pub manner: Manner,
+    /// A completed handshake that nobody had accepted.
+    pub in_backlog: bool,
+    /// The peer had closed its half before.
+    pub peer_closed: bool,
+    /// The peer had closed its half, and was owed nothing any more.
+    pub peer_was_done: bool,
+}
+
+impl Change<'_> {
+    /// Whether this change closes a connection on our side, or ends it.
+    pub(super) fn closes(&self) -> bool {
+        matches!(
+            (self.old, self.new),
+            (
+                TcpState::Established | TcpState::CloseWait,
+                TcpState::FinWait1 | TcpState::LastAck | TcpState::Close | TcpState::Closing,
+            )
+        )
+    }
+
+    /// How it closes.
+    pub(super) fn closing(&self) -> Closing {
+        let Self { socket, old, new, .. } = *self;
+        let peer_closed = old == TcpState::CloseWait;
+        let peer_was_done = peer_closed && socket.counters.is_some_and(|counters| had_its_answer(&counters));
+        let here = |in_backlog, manner| Closing {
+            closer: self.current_as_closer(),
+            manner,
+            in_backlog,
+            peer_closed,
+            peer_was_done,
+        };
+        let by = |closer, manner| Closing { closer, manner, in_backlog: false, peer_closed, peer_was_done };
+        if new != TcpState::Close {
+            return here(false, Manner::Fin);
+        }
+        if socket.shutdown == CLOSED_HERE {
+            return here(!socket.has_file, Manner::RstSent);
+        }
+        match (socket.error, socket.has_file) {
+            // taken down with its listener, which does not shut it down first
+            (0, false) => here(true, Manner::RstSent),
+            (ECONNRESET | EPIPE, _) => by(Closer::Peer, Manner::RstReceived),
+            (ETIMEDOUT | ENETUNREACH | EHOSTDOWN | EHOSTUNREACH, _) => by(Closer::Timeout, Manner::TimedOut),
+            // no error: this side disconnected (`connect` to AF_UNSPEC) and lives on
+            (0, true) if socket.current_in_pod && !self.current.exiting => by(Closer::Living, Manner::RstSent),
+            // an administrator destroyed it
+            _ => by(Closer::Unknown, Manner::Unknown),
+        }
+    }
+
+    /// `close()` runs in the closer's context; only a kernel thread does it for somebody else.
+    fn current_as_closer(&self) -> Closer {
+        match (self.current.kernel_thread, self.current.exiting) {
+            (true, _) => Closer::Unknown,
+            (false, false) => Closer::Living,
+            (false, true) if self.socket.current_in_pod => Closer::Dying(self.current.tgid),
+            (false, true) => Closer::Unknown,
+        }
+    }
+
+    /// What becomes, after the close, of what had been written: `None` if this change does not tell.
+    pub(super) fn fate(&self) -> Option<Fate> {
+        let error = self.socket.error;
+        // our FIN counts as one byte
+        let is_acked = self.socket.counters.map(|counters| counters.unacked <= 1);
+        match (self.old, self.new) {
+            (TcpState::FinWait1, TcpState::FinWait2) => Some(Fate { drained: Some(true), reset: false }),
+            (TcpState::FinWait1 | TcpState::FinWait2 | TcpState::Closing | TcpState::LastAck, TcpState::Close) => {
+                let was_acked = self.old == TcpState::FinWait2;
+                let drained = if was_acked || error == 0 { Some(true) } else { is_acked };
+                Some(Fate { drained, reset: matches!(error, ECONNRESET | EPIPE) })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What became of what had been written when a connection was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fate {
+    /// The peer acknowledged all of it; `None` if not known.
+    pub drained: Option<bool>,
+    /// A RST put an end to it, from either side.
+    pub reset: bool,
+}
+
+impl Closing {
+    /// What the end is called, once it is known how the process ended that it was closed for.
+    pub(super) fn end(&self, exit: impl FnOnce(u32) -> Option<WaitStatus>) -> (ConnectionEnd, ClosedBy, Option<i32>) {
+        let (end, by, signal) = match self.closer {
+            Closer::Living => (ConnectionEnd::ClosedGracefully, ClosedBy::Process, None),
+            Closer::Peer => (ConnectionEnd::ResetByPeer, ClosedBy::Peer, None),
+            Closer::Timeout => (ConnectionEnd::TimedOut, ClosedBy::Kernel, None),
+            Closer::Unknown => (ConnectionEnd::Unknown, ClosedBy::Unknown, None),
+            Closer::Dying(tgid) => match exit(tgid).map(WaitStatus::signal) {
+                Some(Some(signal)) => (ConnectionEnd::DroppedByKill, ClosedBy::Kill, Some(signal)),
+                Some(None) => (ConnectionEnd::ClosedAtExit, ClosedBy::Exit, None),
+                None => (ConnectionEnd::Unknown, ClosedBy::Unknown, None),
+            },
+        };
+        if self.in_backlog {
+            return (ConnectionEnd::RefusedInBacklog, by, None);
+        }
+        let is_cut = matches!(end, ConnectionEnd::DroppedByKill | ConnectionEnd::ClosedAtExit);
+        if is_cut && self.peer_was_done { (ConnectionEnd::ClosedGracefully, by, None) } else { (end, by, signal) }
+    }
+}
+
+/// Whether a peer that has closed its half was owed nothing any more: all it sent was read, and something was sent
+/// since. (A FIN counts as a received byte, but moves no time stamp.)
+fn had_its_answer(counters: &SocketCounters) -> bool {
+    let received = counters.bytes_received.saturating_sub(1);
+    let read = counters.unread <= 1;
+    read && counters.unacked == 0 && (received == 0 || (counters.bytes_sent > 0 && counters.received_minus_sent <= 0))
+}
