@@ -328,6 +328,8 @@ pub struct SocketRefused {
     pub local: [u8; 16],
     /// Address of whoever tried; IPv4 in the first four bytes.
     pub peer: [u8; 16],
+    /// `current`: who tried, if that is a process of this node; else anybody.
+    pub current: Actor,
 }
 
 /// What happened to a cgroup; [`Cgroup::operation`].
@@ -521,7 +523,7 @@ assert_layout! {
     Socket = 5 * 8 + 4 * 2 + 2 * 16 + 8 * 4,
     SocketState = 24 + 112 + 56 + 2 * 4,
     SocketReset = 24 + 2 * 8 + 2 * 4,
-    SocketRefused = 24 + 8 + 4 * 2 + 2 * 4 + 2 * 16,
+    SocketRefused = 24 + 8 + 4 * 2 + 2 * 4 + 2 * 16 + 56,
     Cgroup = 24 + 2 * 8 + 2 * 4 + PATH_LEN,
     Target = 8,
     Settings = 6 * 4,

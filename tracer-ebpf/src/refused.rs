@@ -4,8 +4,9 @@
 //! is the packet. Whose port it was is known by the last listener of a traced pod that closed there.
 
 use crate::emit::{Outcome, Reason, Urgency, emit};
-use crate::kernel::{netns_inum, offset, read, read_bytes, setting};
+use crate::kernel::{Task, current_cgroup, netns_inum, offset, read, read_bytes, setting};
 use crate::maps;
+use crate::process::fill_actor;
 use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::SocketRefused;
 
@@ -79,6 +80,7 @@ pub(crate) fn refused(skb: u64) -> Outcome {
             record.local = in_first_four(read(ip, IPV4_DEST));
             record.peer = in_first_four(read(ip, IPV4_SOURCE));
         }
+        fill_actor(&mut record.current, Task::current(), current_cgroup());
     })
 }
 

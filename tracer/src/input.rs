@@ -241,6 +241,8 @@ pub enum What {
         local: std::net::SocketAddr,
         /// Who tried.
         peer: std::net::SocketAddr,
+        /// Who was running: who tried, if that is a process of this node; else anybody.
+        current: Actor,
     },
     /// A RST went out.
     SocketReset {

@@ -432,11 +432,15 @@ pub struct ConnectionCounts {
     pub opened_after_stop: Option<u64>,
     /// Accepted after the stop signal.
     pub accepted_after_stop: Option<u64>,
-    /// When the last of those came.
+    /// Of those, opened by the kubelet, whose probes go on while a pod is stopped: an estimate.
+    pub accepted_from_kubelet: u64,
+    /// When the last of the others came.
     pub last_accepted_ms: Option<f64>,
     /// Attempts that met a closed port after the last listener had closed.
     pub refused_after_listener_close: Option<u64>,
-    /// When the last of those came.
+    /// Of those, made by the kubelet: an estimate.
+    pub refused_to_kubelet: u64,
+    /// When the last of the others came.
     pub last_refused_ms: Option<f64>,
     /// Of `inFlight`, those dropped by a kill; for the rules, not for the JSON, where the details tell.
     #[serde(skip)]
@@ -481,6 +485,8 @@ pub struct Connection {
     pub internal: bool,
     /// A subflow of an MPTCP connection: what was read and written is not known.
     pub mptcp: bool,
+    /// Opened by the kubelet after the stop signal: an estimate.
+    pub from_kubelet: bool,
     /// How long it had been established, where its beginning was seen.
     pub age_ms: Option<f64>,
     /// How long it had been there at least, where its beginning was not seen.

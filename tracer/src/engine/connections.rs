@@ -7,6 +7,7 @@
 //! `work`, when everything is known.
 
 use super::close::{Change, Closing};
+use super::runtime_names::is_kubelet;
 use crate::input::{BootNs, CgroupId, FoundSocket, Socket, SocketCounters, Sockets, TcpState};
 use crate::report::Direction;
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,6 +70,8 @@ pub(super) struct Refused {
     pub at: BootNs,
     pub last: BootNs,
     pub container: Option<CgroupId>,
+    /// By the kubelet, whose readiness probes go on while a pod is stopped.
+    pub by_kubelet: bool,
     pub count: u64,
 }
 
@@ -80,6 +83,7 @@ struct Open {
     ends: Ends,
     container: Option<CgroupId>,
     mptcp: bool,
+    by_kubelet: bool,
 }
 
 /// A connection that has ended, or that is told as it stands.
@@ -103,6 +107,8 @@ pub(super) struct Ended {
     /// A process held it: it was accepted, or opened by the pod itself.
     pub held: bool,
     pub mptcp: bool,
+    /// The kubelet opened it: it was running when the handshake was completed.
+    pub by_kubelet: bool,
     pub counters: Option<SocketCounters>,
 }
 
@@ -142,11 +148,11 @@ impl Connections {
                 Effect::ListenerClosed
             }
             (TcpState::SynRecv | TcpState::NewSynRecv, TcpState::Established) => {
-                self.opened(at, container, socket, Direction::Inbound);
+                self.opened(at, container, change, Direction::Inbound);
                 Effect::None
             }
             (TcpState::SynSent, TcpState::Established) => {
-                self.opened(at, container, socket, Direction::Outbound);
+                self.opened(at, container, change, Direction::Outbound);
                 Effect::None
             }
             _ if change.closes() => {
@@ -168,15 +174,16 @@ impl Connections {
     }
 
     /// An attempt met a port of this container that had closed.
-    pub(super) fn refused(&mut self, at: BootNs, container: Option<CgroupId>) {
+    pub(super) fn refused(&mut self, at: BootNs, container: Option<CgroupId>, by_kubelet: bool) {
         let is_full = self.refused.len() >= MAX_REFUSED;
-        let mut spans = self.refused.iter_mut().rev().filter(|span| span.container == container);
+        let same = |span: &&mut Refused| span.container == container && span.by_kubelet == by_kubelet;
+        let mut spans = self.refused.iter_mut().rev().filter(same);
         match spans.next() {
             Some(span) if is_full || at.ms_since(span.at) < REFUSED_SPAN_MS => {
                 span.count += 1;
                 span.last = span.last.max(at);
             }
-            Some(_) | None => self.refused.push(Refused { at, last: at, container, count: 1 }),
+            Some(_) | None => self.refused.push(Refused { at, last: at, container, by_kubelet, count: 1 }),
         }
     }
 
@@ -263,11 +270,20 @@ impl Connections {
         self.uncounted = 0;
     }
 
-    fn opened(&mut self, at: BootNs, container: Option<CgroupId>, socket: &Socket, direction: Direction) {
+    fn opened(&mut self, at: BootNs, container: Option<CgroupId>, change: &Change<'_>, direction: Direction) {
+        let socket = change.socket;
         self.by_address.remove(&socket.address);
         if self.open.len() < MAX_OPEN {
-            let ends = (socket.local, socket.peer);
-            self.open.insert(socket.address, Open { opened: at, direction, ends, container, mptcp: socket.mptcp });
+            let open = Open {
+                opened: at,
+                direction,
+                ends: (socket.local, socket.peer),
+                container,
+                mptcp: socket.mptcp,
+                // a handshake within a node is completed in the context of who connects
+                by_kubelet: direction == Direction::Inbound && is_kubelet(change.current),
+            };
+            self.open.insert(socket.address, open);
         }
     }
 
@@ -291,6 +307,7 @@ impl Connections {
             },
             held: socket.has_file,
             mptcp: socket.mptcp,
+            by_kubelet: open.is_some_and(|open| open.by_kubelet),
             counters: socket.counters,
         };
         if self.ended.len() == MAX_ENDED {
@@ -347,6 +364,7 @@ impl Ended {
             drained: None,
             held: true,
             mptcp,
+            by_kubelet: false,
             counters: None,
         }
     }

@@ -6,6 +6,7 @@ use super::close::Change;
 use super::connections::{Connections, Effect};
 use super::container::{Container, Sent};
 use super::facts::Facts;
+use super::runtime_names::is_kubelet;
 use super::signals;
 use crate::input::{Argv, BootNs, CgroupId, ContainerRole, PreStop, Session, Sockets, TcpState, WaitStatus, What};
 use std::collections::{BTreeMap, VecDeque};
@@ -137,7 +138,7 @@ impl Pod {
                 self.forget_what_is_no_ending();
             }
             What::SocketReset { address: Some(address), .. } => self.connections.reset(*address),
-            What::SocketRefused { .. } => self.connections.refused(at, container),
+            What::SocketRefused { current, .. } => self.connections.refused(at, container, is_kubelet(current)),
             What::SocketReset { address: None, .. }
             | What::SignalGenerated { .. }
             | What::SignalDelivered { .. }

@@ -106,6 +106,7 @@ impl Picture<'_> {
             work: one.work,
             internal: one.internal,
             mptcp: ended.mptcp,
+            from_kubelet: ended.by_kubelet,
             age_ms: age,
             age_at_least_ms: at_least,
             since_received_ms: counters.and_then(|c| c.since_received_ms).map(u64::from),
@@ -141,7 +142,8 @@ impl Picture<'_> {
             }
             if one.accepted_after_stop {
                 add(&mut counts.accepted_after_stop);
-                if let Opened::At(opened) = one.ended.opened {
+                counts.accepted_from_kubelet += u64::from(one.ended.by_kubelet);
+                if let (Opened::At(opened), false) = (one.ended.opened, one.ended.by_kubelet) {
                     last_accepted = last_accepted.max(Some(opened));
                 }
             }
@@ -165,7 +167,9 @@ impl Picture<'_> {
         let of_this_end = |at: BootNs| at >= self.start;
         let refused = || self.pod.connections.refused.iter().filter(|r| wanted(r.container) && of_this_end(r.last));
         counts.refused_after_listener_close = Some(refused().map(|span| span.count).sum());
-        counts.last_refused_ms = refused().map(|span| span.last).max().map(|at| self.ms(at));
+        counts.refused_to_kubelet = refused().filter(|span| span.by_kubelet).map(|span| span.count).sum();
+        let clients = refused().filter(|span| !span.by_kubelet);
+        counts.last_refused_ms = clients.map(|span| span.last).max().map(|at| self.ms(at));
     }
 }
 

@@ -97,6 +97,7 @@ mod tests {
             drained: None,
             held: true,
             mptcp: false,
+            by_kubelet: false,
             counters: Some(counters),
         }
     }

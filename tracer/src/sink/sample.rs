@@ -48,6 +48,7 @@ fn connection(at_ms: f64, port: u16, end: ConnectionEnd, work: Work) -> Connecti
         work,
         internal: false,
         mptcp: false,
+        from_kubelet: false,
         age_ms: Some(at_ms - 3000.0),
         age_at_least_ms: None,
         since_received_ms: Some(812),

@@ -164,7 +164,7 @@ fn socket_refused(cursor: &mut Cursor<'_>) -> Option<What> {
     let (netns, _) = (cursor.u32()?, cursor.u32()?);
     let local = SocketAddr::new(ip(family, cursor.take()?), local_port);
     let peer = SocketAddr::new(ip(family, cursor.take()?), peer_port);
-    Some(What::SocketRefused { pod, netns, local, peer })
+    Some(What::SocketRefused { pod, netns, local, peer, current: actor(cursor)? })
 }
 
 fn cgroup(cursor: &mut Cursor<'_>) -> Option<Result<What, DecodeError>> {
