@@ -127,8 +127,11 @@ impl Picture<'_> {
             kill_to_exit_ms: since(kill),
             processes: Processes {
                 seen: container.seen,
-                signalled: u32::try_from(container.signalled.len()).unwrap_or(u32::MAX),
-                killed_by_pid_namespace: container.killed_by_pid_namespace,
+                signalled: count(container.signalled.len()),
+                killed_by_pid_namespace: count(container.killed_by_pid_namespace.len()),
+                execs_killed: count(container.execs_killed()),
+                unsignalled: count(container.unsignalled().len()),
+                unsignalled_comms: container.unsignalled().iter().map(|process| process.comm.clone()).collect(),
             },
             connections: self.counts(Some(container.cgroup)),
         }
@@ -210,6 +213,10 @@ impl Picture<'_> {
             None => Some(format!("{without} (the pod's sockets were not looked at in time)")),
         }
     }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 fn sender_of(kill: &Sent, cause: KillCause) -> Option<Sender> {

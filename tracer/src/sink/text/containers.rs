@@ -150,13 +150,17 @@ fn status(exit: &Exit) -> String {
 }
 
 fn processes(container: &Container) -> String {
-    let Processes { seen, signalled, killed_by_pid_namespace } = &container.processes;
+    let Processes { seen, signalled, unsignalled, killed_by_pid_namespace, execs_killed: _, unsignalled_comms: _ } =
+        &container.processes;
     if *seen == 0 {
         return "none seen".to_owned();
     }
     let mut parts = vec![format!("{seen} seen")];
     if container.stop.is_some() || *signalled > 0 {
-        parts.push(format!("{signalled} got the stop signal"));
+        parts.push(match unsignalled {
+            0 => format!("{signalled} got the stop signal"),
+            missed => format!("{signalled} got the stop signal, {missed} never did"),
+        });
     }
     if *killed_by_pid_namespace > 0 {
         parts.push(format!("{killed_by_pid_namespace} killed by the kernel because PID 1 had left"));
