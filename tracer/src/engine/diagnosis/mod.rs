@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn ids_are_unique_and_well_formed() {
         let mut ids: Vec<&str> = RULES.iter().map(|rule| rule.id).collect();
-        assert!(ids.iter().all(|id| id.chars().all(|c| c.is_ascii_lowercase() || c == '-')));
+        assert!(ids.iter().all(|id| id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')));
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), RULES.len());
