@@ -224,14 +224,27 @@ pub struct Container {
 pub struct PreStopRun {
     /// What kind.
     pub kind: PreStopKind,
+    /// What it is known by.
+    pub known_by: HookEvidence,
     /// When it began.
-    pub start_ms: f64,
+    pub start_ms: Option<f64>,
     /// When it ended.
     pub end_ms: Option<f64>,
     /// Its exit value.
     pub exit_code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<String>,
+}
+
+/// What a preStop hook is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub enum HookEvidence {
+    /// A program with the arguments that the pod declares.
+    Arguments,
+    /// The pod declares it; the kubelet acts outside the pod, so times are worked out from the stop signal, or not known.
+    Declaration,
+    /// Nobody tells whether there is one: it is what a runtime ran until just before the stop signal. An estimate.
+    Timing,
 }
 
 /// Kinds of preStop hooks.

@@ -17,6 +17,7 @@ mod connections;
 mod container;
 mod diagnosis;
 mod facts;
+mod hook;
 mod picture;
 mod pod;
 mod runtime_names;

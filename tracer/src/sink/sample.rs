@@ -150,7 +150,8 @@ pub(super) fn force_killed() -> Report {
     let app = &mut report.containers[0];
     app.pre_stop = Some(PreStopRun {
         kind: PreStopKind::Exec,
-        start_ms: 0.0,
+        known_by: HookEvidence::Arguments,
+        start_ms: Some(0.0),
         end_ms: Some(2004.1),
         exit_code: Some(0),
         signal: None,

@@ -102,7 +102,7 @@ fn span(ms: f64) -> String {
 /// The preStop sleep, in whole seconds, that would have covered a lag counted from the container's stop signal: what
 /// its hook took already comes on top.
 fn sleep_for(report: &Report, container: &Container, lag_ms: f64) -> String {
-    let hook = container.pre_stop.as_ref().and_then(|hook| Some(hook.end_ms? - hook.start_ms)).unwrap_or(0.0);
+    let hook = container.pre_stop.as_ref().and_then(|hook| Some(hook.end_ms? - hook.start_ms?)).unwrap_or(0.0);
     let seconds = ((lag_ms + hook) / 1000.0).ceil().max(1.0);
     let grace = report.pod.termination_grace_period_seconds;
     let too_long = grace.is_some_and(|grace| seconds >= grace);

@@ -3,8 +3,8 @@
 use super::connections;
 use super::page::{Ink, Page};
 use crate::report::{
-    Container, ContainerRole, Exit, Kill, KillCause, PreStopKind, PreStopRun, Processes, Report, Sender, Stop,
-    StopDisposition, StopResult,
+    Container, ContainerRole, Exit, HookEvidence, Kill, KillCause, PreStopKind, PreStopRun, Processes, Report, Sender,
+    Stop, StopDisposition, StopResult,
 };
 use crate::sink::words::{self, UNKNOWN, moment};
 
@@ -73,16 +73,24 @@ fn pre_stop(hook: &PreStopRun) -> String {
         PreStopKind::HttpGet => "httpGet hook",
         PreStopKind::Sleep => "sleep hook",
     };
+    let Some(start) = hook.start_ms else {
+        return format!("{kind}, which the kubelet ran from outside: when is not known");
+    };
     let took = match hook.end_ms {
-        Some(end) => format!("took {}", words::duration(end - hook.start_ms)),
+        Some(end) => format!("took {}", words::duration(end - start)),
         None => "was not seen to end".to_owned(),
+    };
+    let known = match hook.known_by {
+        HookEvidence::Arguments => "",
+        HookEvidence::Declaration => ", as it is declared",
+        HookEvidence::Timing => " (taken for it because the stop signal followed at once)",
     };
     let status = match (&hook.signal, hook.exit_code) {
         (Some(signal), _) => format!(", ended by {signal}"),
         (None, Some(code)) => format!(", exit code {code}"),
         (None, None) => String::new(),
     };
-    format!("{kind} began at {}, {took}{status}", moment(hook.start_ms))
+    format!("{kind} began at {}, {took}{status}{known}", moment(start))
 }
 
 fn stop(stop: &Stop) -> String {
