@@ -1,5 +1,6 @@
 //! The daemon's form on a terminal: one line a report.
 
+use super::words::ending::{self, Tone};
 use super::words::{self, UNKNOWN, count};
 use super::{Sink, write_whole};
 use crate::report::{Outcome, Report};
@@ -59,9 +60,9 @@ fn seconds(time: &str) -> String {
 }
 
 fn paint(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Graceful | Outcome::Completed => "\u{1b}[32m",
-        Outcome::Terminated | Outcome::Failed | Outcome::Unknown => "\u{1b}[33m",
-        Outcome::ForceKilled | Outcome::OomKilled | Outcome::Crashed => "\u{1b}[1;31m",
+    match ending::tone(outcome) {
+        Tone::Good => "\u{1b}[32m",
+        Tone::Warning => "\u{1b}[33m",
+        Tone::Bad => "\u{1b}[1;31m",
     }
 }

@@ -1,6 +1,12 @@
-//! The words that the formats for people share: durations, plurals, names, outcomes.
+//! The words that the formats for people share: durations, plurals, names, outcomes, gaps, and below them
+//! whole sentences about each part of a report.
 
-use crate::report::{Outcome, Pod, Report, Scope};
+pub(super) mod connections;
+pub(super) mod container;
+pub(super) mod ending;
+pub(super) mod timeline;
+
+use crate::report::{Completeness, Outcome, Pod, Report, Scope};
 use crate::text;
 
 /// `2.5 ms`, `812 ms`, `3.1 s`, `142 s`.
@@ -77,6 +83,22 @@ pub(super) fn outcome(outcome: Outcome) -> &'static str {
         Outcome::Completed => "Completed",
         Outcome::Unknown => "Unknown",
     }
+}
+
+/// What the report could not see; nothing if nothing was missed.
+pub(super) fn gaps(completeness: &Completeness) -> Vec<String> {
+    let Completeness { complete, events_lost, start_seen, reasons } = completeness;
+    let mut gaps = reasons.clone();
+    if !start_seen {
+        gaps.push("the beginning was not seen: the ending had begun before tracing did".to_owned());
+    }
+    if *events_lost > 0 {
+        gaps.push(format!("{} lost while this went on", count(*events_lost, "record")));
+    }
+    if gaps.is_empty() && !complete {
+        gaps.push("what is missing is not known".to_owned());
+    }
+    gaps
 }
 
 #[cfg(test)]

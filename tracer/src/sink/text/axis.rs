@@ -1,8 +1,8 @@
 //! One bar a container, all over one time axis: how long each phase took, and who left first.
 
-use super::containers::label;
 use super::page::{Ink, Page, fit, width_of};
 use crate::report::{Container, Report};
+use crate::sink::words::container::label;
 
 /// Widest name beside a bar.
 const NAME_COLUMNS: usize = 20;

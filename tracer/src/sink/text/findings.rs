@@ -2,7 +2,7 @@
 
 use super::page::{Ink, Page, fit};
 use crate::report::{Report, Severity};
-use crate::sink::words::count;
+use crate::sink::words;
 
 /// Column where a finding's text begins.
 const TEXT_AT: usize = 11;
@@ -35,20 +35,9 @@ pub(super) fn draw(page: &mut Page, report: &Report) {
 
 /// Nothing if nothing was missed.
 fn incomplete(page: &mut Page, report: &Report) {
-    let completeness = &report.completeness;
-    let mut gaps = completeness.reasons.clone();
-    if !completeness.start_seen {
-        gaps.push("the beginning was not seen: the ending had begun before tracing did".to_owned());
+    let gaps = words::gaps(&report.completeness);
+    if !gaps.is_empty() {
+        page.blank();
+        page.hanging(&[(Ink::Warning, "Incomplete  ")], Ink::Plain, &gaps.join("; "));
     }
-    if completeness.events_lost > 0 {
-        gaps.push(format!("{} lost while this went on", count(completeness.events_lost, "record")));
-    }
-    if gaps.is_empty() && completeness.complete {
-        return;
-    }
-    if gaps.is_empty() {
-        gaps.push("what is missing is not known".to_owned());
-    }
-    page.blank();
-    page.hanging(&[(Ink::Warning, "Incomplete  ")], Ink::Plain, &gaps.join("; "));
 }

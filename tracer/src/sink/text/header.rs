@@ -1,30 +1,20 @@
 //! The top: who ended, how it went in words, what set it off, when and for how long.
 
 use super::page::{Ink, Page};
-use crate::report::{GracePeriodSource, MetadataSource, Outcome, Pod, Report, TriggerKind};
-use crate::sink::words::{self, UNKNOWN};
+use crate::report::{Outcome, Report};
+use crate::sink::words;
+use crate::sink::words::ending::{self, Tone};
 
 pub(super) fn draw(page: &mut Page, report: &Report) {
-    let what = match report.pod.metadata_source {
-        MetadataSource::Command => "command",
-        MetadataSource::Kubernetes | MetadataSource::Cri | MetadataSource::Cgroup => "pod",
-    };
-    let who = match words::container(report) {
-        _ if report.pod.metadata_source == MetadataSource::Command => {
-            let program = report.containers.first().and_then(|container| container.name.as_deref());
-            format!("{what} {}", program.unwrap_or(UNKNOWN))
-        }
-        Some(container) => format!("container {container} of {what} {}", words::pod(&report.pod)),
-        None => format!("{what} {}", words::pod(&report.pod)),
-    };
+    let what = ending::what(&report.pod);
     let outcome = words::outcome(report.outcome);
-    page.line(&[(ink(report.outcome), outcome), (Ink::Plain, "  "), (Ink::Heading, &who)]);
-    page.hanging(&[], Ink::Plain, sentence(report.outcome));
+    page.line(&[(ink(report.outcome), outcome), (Ink::Plain, "  "), (Ink::Heading, &ending::who(report))]);
+    page.hanging(&[], Ink::Plain, ending::sentence(report.outcome));
     page.blank();
-    page.field("trigger", &trigger(report));
+    page.field("trigger", &ending::trigger(report));
     page.field("started", &format!("{}, took {}", report.start_time, words::duration(report.duration_ms)));
-    page.field("stopping", &stopping(report));
-    let about = about(&report.pod);
+    page.field("stopping", &ending::stopping(report));
+    let about = ending::about(&report.pod);
     if !about.is_empty() {
         page.field(what, &about);
     }
@@ -34,90 +24,9 @@ pub(super) fn draw(page: &mut Page, report: &Report) {
 }
 
 fn ink(outcome: Outcome) -> Ink {
-    match outcome {
-        Outcome::Graceful | Outcome::Completed => Ink::Good,
-        Outcome::Terminated | Outcome::Failed | Outcome::Unknown => Ink::Warning,
-        Outcome::ForceKilled | Outcome::OomKilled | Outcome::Crashed => Ink::Bad,
+    match ending::tone(outcome) {
+        Tone::Good => Ink::Good,
+        Tone::Warning => Ink::Warning,
+        Tone::Bad => Ink::Bad,
     }
-}
-
-fn sentence(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Graceful => "It ended by itself after the stop signal, within its grace period.",
-        Outcome::Terminated => "The stop signal itself ended it: nothing could be drained or cleaned up.",
-        Outcome::Failed => "It ended by itself after the stop signal, but with a status that means failure.",
-        Outcome::ForceKilled => "It did not end by itself: SIGKILL ended it.",
-        Outcome::OomKilled => "It ran out of memory: the kernel's OOM killer ended it.",
-        Outcome::Crashed => "It ended on its own with a failure; no stop signal came before.",
-        Outcome::Completed => "It came to its own end with status 0; no stop signal came before.",
-        Outcome::Unknown => "How it ended is not known: not enough was seen.",
-    }
-}
-
-fn trigger(report: &Report) -> String {
-    let kind = match report.trigger.kind {
-        TriggerKind::Deletion => "the pod was deleted",
-        TriggerKind::Eviction => "the pod was evicted",
-        TriggerKind::Preemption => "preempted by a pod of higher priority",
-        TriggerKind::NodeShutdown => "the node is shutting down",
-        TriggerKind::LivenessProbe => "a liveness probe failed",
-        TriggerKind::StartupProbe => "a startup probe failed",
-        TriggerKind::Oom => "out of memory",
-        TriggerKind::ContainerExit => "a container ended by itself",
-        // `gracetrace run` plays the kubelet: it says itself what made it stop the command
-        TriggerKind::External if report.pod.metadata_source == MetadataSource::Command => "outside",
-        TriggerKind::External => "somebody outside Kubernetes and its runtime",
-        TriggerKind::Unknown => UNKNOWN,
-    };
-    match &report.trigger.evidence {
-        Some(evidence) if kind == "outside" => evidence.clone(),
-        Some(evidence) => format!("{kind} ({evidence})"),
-        None => kind.to_owned(),
-    }
-}
-
-fn stopping(report: &Report) -> String {
-    let took = match report.stop_to_exit_ms {
-        Some(ms) => format!("{} from the stop signal to the last exit", words::duration(ms)),
-        None if report.containers.iter().all(|container| container.stop.is_none()) => {
-            "no stop signal was seen".to_owned()
-        }
-        None => "time from the stop signal to the last exit not known".to_owned(),
-    };
-    let Some(seconds) = report.pod.termination_grace_period_seconds else {
-        return format!("{took}; grace period not known");
-    };
-    let grace = words::chosen(seconds * 1e3);
-    let source = match report.pod.grace_period_source {
-        Some(GracePeriodSource::Pod | GracePeriodSource::Annotations) => "",
-        Some(GracePeriodSource::Flag) => " (as --grace-period says)",
-        Some(GracePeriodSource::Inferred) => " (inferred from stop signal and kill)",
-        None => " (from an unknown source)",
-    };
-    match report.grace_period_used_ratio {
-        Some(ratio) if ratio.is_finite() => {
-            format!("{took}; {:.1} % of the grace period of {grace}{source} used", ratio * 100.0)
-        }
-        _ => format!("{took}; grace period {grace}{source}"),
-    }
-}
-
-fn about(pod: &Pod) -> String {
-    let mut parts = Vec::new();
-    if let Some(workload) = &pod.workload {
-        parts.push(format!("of {} {}", workload.kind, workload.name));
-    }
-    if let Some(node) = &pod.node {
-        parts.push(format!("on node {node}"));
-    }
-    if let Some(class) = &pod.qos_class {
-        parts.push(class.clone());
-    }
-    if pod.host_network == Some(true) {
-        parts.push("on the node's network".to_owned());
-    }
-    if pod.name.is_none() && pod.metadata_source == MetadataSource::Cgroup {
-        parts.push("its name is not known: no container runtime could be asked".to_owned());
-    }
-    parts.join(", ")
 }

@@ -1,8 +1,9 @@
 //! What happened, in order, each moment since the start.
 
 use super::page::{Ink, Page, fit, width_of};
-use crate::report::{Report, TimelineEntry, TimelineEvent};
-use crate::sink::words::{count, moment};
+use crate::report::{Report, TimelineEvent};
+use crate::sink::words::moment;
+use crate::sink::words::timeline::sentence;
 
 /// How much of a longer timeline is shown: its beginning and its end. The JSON has it all.
 const FIRST: usize = 40;
@@ -58,42 +59,5 @@ fn ink(event: TimelineEvent) -> Ink {
         | TimelineEvent::ContainerExited
         | TimelineEvent::ContainerRestarted
         | TimelineEvent::SandboxExited => Ink::Plain,
-    }
-}
-
-fn sentence(entry: &TimelineEntry) -> String {
-    let who = match (&entry.comm, entry.pid) {
-        (Some(comm), Some(pid)) => format!(", {comm}({pid})"),
-        (Some(comm), None) => format!(", {comm}"),
-        (None, Some(pid)) => format!(", process {pid}"),
-        (None, None) => String::new(),
-    };
-    let detail = entry.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
-    format!("{}{who}{detail}", what(entry))
-}
-
-fn what(entry: &TimelineEntry) -> String {
-    let signal = entry.signal.as_deref().unwrap_or("stop signal");
-    let ended = entry.signal.as_ref().map(|signal| format!(" by {signal}")).unwrap_or_default();
-    let number = |one: &str| entry.count.map_or_else(|| format!("{one}s"), |number| count(number, one));
-    match entry.event {
-        TimelineEvent::PreStopStarted => "preStop hook began".to_owned(),
-        TimelineEvent::PreStopEnded => format!("preStop hook ended{ended}"),
-        TimelineEvent::StopSignalSent => format!("{signal} sent"),
-        TimelineEvent::StopSignalIgnored => format!("{signal} discarded by the kernel"),
-        TimelineEvent::StopSignalHandled => format!("handler of {signal} began to run"),
-        TimelineEvent::SignalForwarded => format!("{signal} forwarded inside the container"),
-        TimelineEvent::ListenerClosed => "listener closed".to_owned(),
-        TimelineEvent::ConnectionsAccepted => format!("{} accepted", number("connection")),
-        TimelineEvent::ConnectionsRefused => format!("{} refused", number("connection")),
-        TimelineEvent::ConnectionsClosed => format!("{} closed", number("connection")),
-        TimelineEvent::ConnectionsDropped => format!("{} dropped", number("connection")),
-        TimelineEvent::OomVictim => "chosen by the OOM killer".to_owned(),
-        TimelineEvent::KillSent => "SIGKILL sent".to_owned(),
-        TimelineEvent::ProcessExited => format!("process ended{ended}"),
-        TimelineEvent::ContainerExited => format!("main process ended{ended}"),
-        TimelineEvent::ContainerRestarted => "container started again".to_owned(),
-        TimelineEvent::SandboxExited => format!("sandbox ended{ended}"),
-        TimelineEvent::EventsLost => format!("{} lost", number("record")),
     }
 }
