@@ -91,6 +91,8 @@ pub enum Input {
     Pod(PodFacts),
     /// Who a container is.
     Container(ContainerFacts),
+    /// The sockets of a pod as they were a moment after its stop signal.
+    Sockets(Sockets),
     /// `gracetrace run` is about to send the stop signal.
     StopRequested {
         /// When.
@@ -410,6 +412,48 @@ pub struct SocketCounters {
     pub since_sent_ms: Option<u32>,
     /// Above 0 if data came in last, below if it went out last; in ticks.
     pub received_minus_sent: i32,
+}
+
+/// A part of a pod's sockets, read (`sock_diag`) when its stop signal was seen. A long list comes in
+/// several parts of one `taken_at`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sockets {
+    /// When the last of it was read.
+    pub at: BootNs,
+    /// When reading began.
+    pub taken_at: BootNs,
+    /// The pod's cgroup.
+    pub pod: CgroupId,
+    /// Network namespace; `None` if it could not be told.
+    pub netns: Option<u32>,
+    /// The sockets of this part.
+    pub found: Vec<FoundSocket>,
+    /// Another part follows.
+    pub more: bool,
+    /// Why there is nothing, or not all: one line.
+    pub problem: Option<String>,
+}
+
+/// A TCP socket of a pod, found at its stop signal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FoundSocket {
+    /// The cgroup it belongs to, where the kernel tells and it is one of the pod's.
+    pub cgroup: Option<CgroupId>,
+    /// Its state.
+    pub state: TcpState,
+    /// Local address and port.
+    pub local: std::net::SocketAddr,
+    /// Peer's address and port; unspecified for a listener.
+    pub peer: std::net::SocketAddr,
+    /// It was there for at least so long: milliseconds since data last came in, last went out, or the
+    /// connection came up, whichever is longest ago.
+    pub at_least_ms: Option<u64>,
+    /// No process has it: a completed handshake nobody has accepted yet, or a connection left to the kernel.
+    pub is_orphan: bool,
+    /// A process of the pod holds it, though it was made outside (handed in).
+    pub handed_in: bool,
 }
 
 /// A cgroup that was already there.

@@ -103,6 +103,7 @@ impl Engine {
                 self.advance(facts.at);
                 self.facts.learn_container(facts);
             }
+            Input::Sockets(sockets) => self.advance(sockets.at),
             Input::StopRequested { at, reason } => {
                 self.advance(at);
                 for pod in self.pods.values_mut() {
