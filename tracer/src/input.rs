@@ -431,7 +431,7 @@ pub struct Sockets {
     pub found: Vec<FoundSocket>,
     /// Another part follows.
     pub more: bool,
-    /// Why there is nothing, or not all: one line.
+    /// Why there is nothing, or not all: one line, in the last part.
     pub problem: Option<String>,
 }
 
@@ -447,12 +447,13 @@ pub struct FoundSocket {
     pub local: std::net::SocketAddr,
     /// Peer's address and port; unspecified for a listener.
     pub peer: std::net::SocketAddr,
-    /// It was there for at least so long: milliseconds since data last came in, last went out, or the
-    /// connection came up, whichever is longest ago.
+    /// A connection was up for at least so long when it was read (at [`Sockets::at`] or shortly before):
+    /// milliseconds since data last came in, or last went out, whichever is longer ago, less a clock tick.
+    /// Each counts from when the connection came up if there was none. `None` for a listener.
     pub at_least_ms: Option<u64>,
     /// No process has it: a completed handshake nobody has accepted yet, or a connection left to the kernel.
     pub is_orphan: bool,
-    /// A process of the pod holds it, though it was made outside (handed in).
+    /// A process of the pod holds it, or the listener at which it waits, though it was made outside (handed in).
     pub handed_in: bool,
 }
 
