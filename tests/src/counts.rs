@@ -69,6 +69,32 @@ impl Counts {
         ]
     }
 
+    /// Adds another's.
+    pub fn add(&mut self, other: &Self) {
+        let fields: [(&mut u64, u64); 17] = [
+            (&mut self.open_at_stop, other.open_at_stop),
+            (&mut self.opened_after_stop, other.opened_after_stop),
+            (&mut self.closed_gracefully, other.closed_gracefully),
+            (&mut self.closed_at_exit, other.closed_at_exit),
+            (&mut self.dropped_by_kill, other.dropped_by_kill),
+            (&mut self.reset_by_peer, other.reset_by_peer),
+            (&mut self.timed_out, other.timed_out),
+            (&mut self.refused_in_backlog, other.refused_in_backlog),
+            (&mut self.still_open, other.still_open),
+            (&mut self.unknown, other.unknown),
+            (&mut self.reset, other.reset),
+            (&mut self.in_flight, other.in_flight),
+            (&mut self.closed_unanswered, other.closed_unanswered),
+            (&mut self.outbound, other.outbound),
+            (&mut self.internal, other.internal),
+            (&mut self.accepted_after_stop, other.accepted_after_stop),
+            (&mut self.refused, other.refused),
+        ];
+        for (sum, count) in fields {
+            *sum += count;
+        }
+    }
+
     /// Each as it must stand in a report.
     pub fn expected(&self, stopped: bool) -> Vec<(&'static str, Value)> {
         let named = self.named().into_iter();

@@ -138,16 +138,15 @@ fn whole(
     stages.wait_for(Stage::Stopped)?;
     steps[1] = boot_ns();
     let mut after = script.after.as_slice();
-    let mut player = match player {
-        Some(player) => player,
-        None => {
-            // a late client may be later still
-            while let [Step::Wait(ms), rest @ ..] = after {
-                std::thread::sleep(Duration::from_millis(*ms));
-                after = rest;
-            }
-            Player::connect(server, from, script)?
+    let mut player = if let Some(player) = player {
+        player
+    } else {
+        // a late client may be later still
+        while let [Step::Wait(ms), rest @ ..] = after {
+            std::thread::sleep(Duration::from_millis(*ms));
+            after = rest;
         }
+        Player::connect(server, from, script)?
     };
     player.steps(after)?;
     steps[2] = boot_ns();
@@ -258,7 +257,7 @@ impl Player {
                 Reading::NeverThenReset => {
                     stages.wait_for(Stage::Ended)?;
                     self.leave(stream, true)?;
-                    return self.seen();
+                    return Ok(self.seen());
                 }
                 Reading::Never => {
                     stages.wait_for(Stage::Reported)?;
@@ -271,12 +270,12 @@ impl Player {
                 self.end = self.end.or(end);
             }
         }
-        self.seen()
+        Ok(self.seen())
     }
 
-    fn seen(self) -> anyhow::Result<Seen> {
+    fn seen(self) -> Seen {
         let (end, ended_at) = self.end.unwrap_or((End::Ours, boot_ns()));
-        Ok(Seen {
+        Seen {
             local: self.local,
             connect: self.connect,
             answers: self.received.1,
@@ -285,7 +284,7 @@ impl Player {
             ended_at,
             reset_later: self.reset_later,
             steps: [0; 3],
-        })
+        }
     }
 }
 

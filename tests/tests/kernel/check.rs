@@ -25,10 +25,8 @@ pub(crate) struct Case {
     pub(crate) clients: &'static [Use],
     /// So many late clients, so often, once the stop has had its effect.
     pub(crate) knocks: Option<(u32, Duration)>,
-    /// With a server outside, `{peer}` among the victim's arguments.
-    pub(crate) outside: bool,
-    /// With a listening socket made outside, `{inherited}` among the victim's arguments.
-    pub(crate) inherits: bool,
+    /// What it is given by its surroundings.
+    pub(crate) given: Given,
     /// SIGTERM to gracetrace once the clients are there; otherwise the victim ends by itself.
     pub(crate) stopped: bool,
     /// With a storm on the host around the stop.
@@ -47,6 +45,16 @@ pub(crate) struct Case {
     pub(crate) stop_to_exit: StopToExit,
     /// What holds for this case alone.
     pub(crate) also: fn(&mut Facts, &Played) -> anyhow::Result<()>,
+}
+
+/// What the harness makes for a victim.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Given {
+    Nothing,
+    /// A server to be a client of: `{peer}` among the victim's arguments.
+    ServerOutside,
+    /// A listening socket that was made outside its cgroup: `{inherited}` among the arguments.
+    Listener,
 }
 
 /// What the harness compares `stopToExitMs` with.
@@ -87,8 +95,7 @@ impl Default for Case {
             addrs: &["127.0.0.1"],
             clients: &[],
             knocks: None,
-            outside: false,
-            inherits: false,
+            given: Given::Nothing,
             stopped: true,
             storm: false,
             outcome: "Graceful",
@@ -121,8 +128,8 @@ pub(crate) struct Played {
 
 /// Plays a case: the report must hold every fact, and its log must replay to the same bytes.
 pub(crate) fn check(machine: &Machine, case: &Case) -> anyhow::Result<Vec<String>> {
-    let outside = case.outside.then(|| PeerServer::start([127, 0, 0, 1].into())).transpose()?;
-    let inherited = case.inherits.then(Inherited::new).transpose()?;
+    let outside = (case.given == Given::ServerOutside).then(|| PeerServer::start([127, 0, 0, 1].into())).transpose()?;
+    let inherited = (case.given == Given::Listener).then(Inherited::new).transpose()?;
     let filled = |arg: &&str| {
         let peer = outside.as_ref().map(|outside| outside.addr.to_string()).unwrap_or_default();
         arg.replace("{peer}", &peer)
@@ -166,7 +173,7 @@ pub(crate) fn check(machine: &Machine, case: &Case) -> anyhow::Result<Vec<String
     if let Some(noise) = noise {
         stormy(&mut facts, noise);
     }
-    if !case.inherits {
+    if case.given != Given::Listener {
         // a socket that was handed in belongs to the cgroup that made it
         nobody_elses(&mut facts, &log)?;
     }

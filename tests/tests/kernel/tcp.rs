@@ -1,7 +1,7 @@
 //! The kernel tier's cases about connections: every way in which one can end, and every kind of socket.
 
 use crate::cases::{all_drained, case};
-use crate::check::{Case, Played, check};
+use crate::check::{Case, Given, Played, check};
 use gracetrace_tests::client::Reading::{AfterTheEnd, Always, Never, NeverThenReset};
 use gracetrace_tests::client::Step::{AwaitEnd, Bytes, HalfClose, Receive, Reset, Say, Wait};
 use gracetrace_tests::client::Use::{self, Asks, AsksInVain, Does, Nothing, Served, ServedOverMptcp, Unread};
@@ -70,10 +70,16 @@ fn cut() -> Vec<Scenario<Machine>> {
         }),
         case!("too-late-data", {
             victim: &["--listen", "127.0.0.1:0", "slow-drain", "600"],
-            clients: &[Does(&[REQUEST, Receive], &[AwaitEnd, Bytes(5), Wait(40), Bytes(5)], Always), Served],
-            connections: Counts { reset: 1, ..all_drained(2) },
+            // with the acknowledgement of the FIN (which is delayed by some 40 ms), and after it
+            clients: &[
+                Does(&[REQUEST, Receive], &[AwaitEnd, Bytes(5), Wait(40), Bytes(5)], Always),
+                Does(&[REQUEST, Receive], &[AwaitEnd, Wait(100), Bytes(5), Wait(40), Bytes(5)], Always),
+                Served,
+            ],
+            connections: Counts { reset: 2, ..all_drained(3) },
             also: |facts, played| {
-                facts.holds(played.seen[0].reset_later, "the late client met a RST", "it did not");
+                let late = played.seen.iter().filter(|client| client.reset_later).count();
+                facts.holds(late == 2, "both late clients met a RST", &format!("{late} did"));
                 Ok(())
             },
         }),
@@ -143,18 +149,19 @@ fn by_the_peer() -> Vec<Scenario<Machine>> {
         }, Case::killed()),
         case!("outbound", {
             victim: &["--connect", "{peer}", "request 25", "--connect", "{peer}", "request never", "--connect", "{peer}", "", "overrun"],
-            outside: true,
+            given: Given::ServerOutside,
             connections: Counts { open_at_stop: 3, outbound: 3, dropped_by_kill: 3, in_flight: 1, ..Counts::default() },
             also: met_an_orderly_end,
         }, Case::killed()),
         case!("outbound-drained", {
-            victim: &["--connect", "{peer}", "request 25", "--connect", "{peer}", "", "graceful"], outside: true,
+            victim: &["--connect", "{peer}", "request 25", "--connect", "{peer}", "", "graceful"], given: Given::ServerOutside,
             connections: Counts { outbound: 2, ..all_drained(2) },
             also: met_an_orderly_end,
         }),
     ]
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is what a case also asserts, and others can fail")]
 fn met_an_orderly_end(facts: &mut Facts, played: &Played) -> anyhow::Result<()> {
     let orderly = played.met.iter().filter(|one| one.end == End::Eof).count() as u64;
     facts.is("/connections/outbound", orderly);
@@ -206,7 +213,7 @@ fn kinds_of_sockets() -> Vec<Scenario<Machine>> {
             },
         }, Case::killed()),
         case!("inherited-listener", {
-            inherits: true, victim: &["--listen", "fd:{inherited}", "overrun"], clients: &[Served, AsksInVain],
+            given: Given::Listener, victim: &["--listen", "fd:{inherited}", "overrun"], clients: &[Served, AsksInVain],
             connections: Counts { open_at_stop: 2, dropped_by_kill: 2, in_flight: 1, ..Counts::default() },
         }, Case::killed()),
     ]
