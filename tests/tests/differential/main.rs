@@ -17,11 +17,11 @@ use gracetrace_tests::clock::boot_ns;
 use gracetrace_tests::command::Machine;
 use gracetrace_tests::counts::Counts;
 use gracetrace_tests::suite::{self, Scenario, say};
+use gracetrace_tests::tracer::interrupted;
 use play::Played;
 use schedule::Schedule;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 /// So many at a time: most of a schedule's time is waiting.
 const AT_ONCE: usize = 4;
@@ -107,6 +107,7 @@ fn one(machine: &Machine, schedule: &Schedule) -> anyhow::Result<(Counts, u32)> 
             Played::Void(reason) => why = reason,
             Played::Compared(compared) if compared.differences.is_empty() => return Ok((compared.counts, attempt)),
             Played::Compared(compared) => {
+                anyhow::ensure!(!interrupted(), "interrupted");
                 keep(schedule, &compared)?;
                 let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.jsonl", schedule.seed));
                 std::fs::copy(play::log(machine, schedule, attempt), &log)?;
