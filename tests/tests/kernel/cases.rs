@@ -126,7 +126,7 @@ fn several_processes() -> Vec<Scenario<Machine>> {
             timeline: &[("SignalForwarded", 1), ("ProcessExited", 1), ("ContainerExited", 1), ("StopSignalIgnored", 0)],
         }),
         case!("early-exit", {
-            run: PID1, victim: &["--workers", "3", "fail", "0"], processes: (4, 4, 3),
+            run: PID1, victim: &["--workers", "3", "fail", "0"], processes: (4, 4, 3), findings: &["children-killed-with-pid1"],
             timeline: &[("SignalForwarded", 3), ("ContainerExited", 1), ("KillSent", 0)],
         }),
     ]

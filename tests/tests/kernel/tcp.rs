@@ -91,6 +91,7 @@ fn late() -> Vec<Scenario<Machine>> {
     vec![
         case!("early-close", {
             run: &["--grace-period", "6s"], victim: &["--listen", "127.0.0.1:0", "slow-drain", "3400"], knocks: FOR_3_S,
+            findings: &["listener-closed-early", "connections-refused"],
             connections: Counts { refused: 30, ..Counts::default() },
             also: |facts, played| {
                 facts.holds(count(&played.knocked, End::Refused) == 30, "30 late clients were refused", "others were");
@@ -99,6 +100,7 @@ fn late() -> Vec<Scenario<Machine>> {
         }),
         case!("late-clients", {
             run: &["--grace-period", "6s"], victim: &["--listen", "127.0.0.1:0", "--accept-for", "3200", "graceful"], knocks: FOR_3_S,
+            findings: &["late-connections"],
             connections: Counts { opened_after_stop: 30, accepted_after_stop: 30, closed_gracefully: 30, ..Counts::default() },
             also: |facts, played| listener_closed(facts, &played.stamps),
         }),
@@ -245,7 +247,7 @@ fn several_processes() -> Vec<Scenario<Machine>> {
                 "--worker", "--stamps", "{stamps}", "--log", "--listen", "fd:{fd}", "--accept", "2", "overrun", ";", "fail", "0",
             ],
             connections: Counts { open_at_stop: 16, dropped_by_kill: 16, in_flight: 8, ..Counts::default() },
-            findings: &["connections-dropped"],
+            findings: &["children-killed-with-pid1", "connections-dropped"],
             also: |facts, played| {
                 let path = format!("{}.worker", played.stamps.path().display());
                 let accepted = StampFile::at(path.as_ref()).all().iter().filter(|stamp| stamp.name == "accepted").count();
@@ -260,6 +262,7 @@ fn several_processes() -> Vec<Scenario<Machine>> {
             ],
             processes: (2, 2, 0), clients: &[Served, Served, Served, Served, Served, Served],
             knocks: Some((10, Duration::from_millis(100))),
+            findings: &["late-connections"],
             connections: Counts { open_at_stop: 6, opened_after_stop: 10, accepted_after_stop: 10, closed_gracefully: 16, ..Counts::default() },
             timeline: &[("SignalForwarded", 1), ("ContainerExited", 1)],
             also: |facts, played| listener_closed(facts, &played.stamps),
