@@ -178,6 +178,8 @@ pub enum Format {
     Json,
     /// One object a line
     Jsonl,
+    /// One page for a browser, with nothing outside of it: a section a report
+    Html,
 }
 
 /// Why a command line is refused.

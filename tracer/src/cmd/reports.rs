@@ -6,6 +6,7 @@ use crate::input::TraceScope;
 use crate::pipeline::Output;
 use crate::report::{Report, Scope};
 use crate::sink::Sink;
+use crate::sink::html::Html;
 use crate::sink::json::Json;
 use crate::sink::jsonl::JsonLines;
 use crate::sink::line::Line;
@@ -37,6 +38,7 @@ fn sink(args: OutputArgs, scope: &TraceScope) -> Box<dyn Sink> {
     match args.output.unwrap_or(if terminal { Format::Text } else { Format::Jsonl }) {
         Format::Json => Box::new(Json(out)),
         Format::Jsonl => Box::new(JsonLines(out)),
+        Format::Html => Box::new(Html::new(out, matches!(scope, TraceScope::Node))),
         Format::Text => match scope {
             TraceScope::Node => Box::new(Line::new(out, colour)),
             TraceScope::Pod { .. } | TraceScope::Command { .. } => Box::new(Text::new(out, width, colour)),

@@ -122,6 +122,14 @@ fn status(exit: &Exit) -> String {
     }
 }
 
+/// How it ended, in a few words.
+pub(in crate::sink) fn ending(container: &Container) -> String {
+    container
+        .exit
+        .as_ref()
+        .map_or_else(|| "end not seen".to_owned(), |exit| status(exit).trim_end_matches(',').to_owned())
+}
+
 /// How many processes it had, and what became of them.
 pub(in crate::sink) fn processes(container: &Container) -> String {
     let Processes { seen, signalled, killed_by_pid_namespace } = &container.processes;
