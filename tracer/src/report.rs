@@ -224,14 +224,27 @@ pub struct Container {
 pub struct PreStopRun {
     /// What kind.
     pub kind: PreStopKind,
+    /// What it is known by.
+    pub known_by: HookEvidence,
     /// When it began.
-    pub start_ms: f64,
+    pub start_ms: Option<f64>,
     /// When it ended.
     pub end_ms: Option<f64>,
     /// Its exit value.
     pub exit_code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<String>,
+}
+
+/// What a preStop hook is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub enum HookEvidence {
+    /// A program with the arguments that the pod declares.
+    Arguments,
+    /// The pod declares it; the kubelet acts outside the pod, so times are worked out from the stop signal, or not known.
+    Declaration,
+    /// Nobody tells whether there is one: it is what a runtime ran until just before the stop signal. An estimate.
+    Timing,
 }
 
 /// Kinds of preStop hooks.
@@ -359,8 +372,16 @@ pub struct Processes {
     pub seen: u32,
     /// Those that were sent the stop signal, by whomever.
     pub signalled: u32,
+    /// Of its own (not what a runtime ran beside the main process), those that were there at the stop signal
+    /// and were never sent it; the main process left out.
+    pub unsignalled: u32,
     /// Those the kernel killed because PID 1 had left.
     pub killed_by_pid_namespace: u32,
+    /// Of these, what a runtime had run beside the main process (`kubectl exec`, exec probes).
+    pub execs_killed: u32,
+    /// What the unsignalled ones are called; for the rules.
+    #[serde(skip)]
+    pub unsignalled_comms: Vec<String>,
 }
 
 /// The connections of a pod.
@@ -372,10 +393,24 @@ pub struct Connections {
     pub counts: ConnectionCounts,
     /// When the pod's sockets were looked at, and how long that took; `null` if they were not.
     pub snapshot: Option<Snapshot>,
+    /// Connections between containers that one of them cut by leaving first; for the rules.
+    #[serde(skip)]
+    pub left_first: Vec<LeftFirst>,
     /// One by one, in the order they ended; at most `--max-connections`.
     pub details: Vec<Connection>,
     /// How many are not listed.
     pub details_omitted: u64,
+}
+
+/// A container that left while another was still connected to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftFirst {
+    /// The one that left.
+    pub left: Option<String>,
+    /// The one that was there still.
+    pub stayed: Option<String>,
+    /// How many connections between them that cut.
+    pub connections: u64,
 }
 
 /// The look at the pod's sockets when its stop signal was seen.
@@ -428,6 +463,8 @@ pub struct ConnectionCounts {
     pub outbound: u64,
     /// Between processes of the pod: none of the other numbers.
     pub internal: u64,
+    /// Attempts by processes of the pod that met a closed port of the pod: none of the other numbers.
+    pub internal_refused: u64,
     /// Established after the stop signal, accepted or not, whoever opened them.
     pub opened_after_stop: Option<u64>,
     /// Accepted after the stop signal.
@@ -442,6 +479,9 @@ pub struct ConnectionCounts {
     pub refused_to_kubelet: u64,
     /// When the last of the others came.
     pub last_refused_ms: Option<f64>,
+    /// Of `droppedByKill`, those of processes that the kernel killed because PID 1 had left; likewise for the rules.
+    #[serde(skip)]
+    pub dropped_with_pid1: u64,
     /// Of `inFlight`, those dropped by a kill; for the rules, not for the JSON, where the details tell.
     #[serde(skip)]
     pub dropped_in_flight: u64,

@@ -2,13 +2,14 @@
 //! `verdict`, `work` and `diagnosis`.
 
 use super::container::{Container, Sent};
+use super::hook::{self, Hook};
 use super::picture::{Picture, Sources, round};
 use super::signals::by_process;
 use super::{diagnosis, timeline, verdict};
-use crate::input::{Actor, ContainerRole, Disposition, FactSource, PreStop, SignalResult, TraceScope};
+use crate::input::{Actor, ContainerRole, Disposition, FactSource, SignalResult, TraceScope, WaitStatus};
 use crate::report::{
-    self, API_VERSION, Completeness, Exit, KIND, Kill, KillCause, MetadataSource, Outcome, PreStopKind, PreStopRun,
-    Processes, Report, Sender, Stop, StopDisposition, StopResult,
+    self, API_VERSION, Completeness, Exit, KIND, Kill, KillCause, MetadataSource, Outcome, PreStopRun, Processes,
+    Report, Sender, Stop, StopDisposition, StopResult,
 };
 use crate::signal;
 
@@ -127,8 +128,11 @@ impl Picture<'_> {
             kill_to_exit_ms: since(kill),
             processes: Processes {
                 seen: container.seen,
-                signalled: u32::try_from(container.signalled.len()).unwrap_or(u32::MAX),
-                killed_by_pid_namespace: container.killed_by_pid_namespace,
+                signalled: count(container.signalled.len()),
+                killed_by_pid_namespace: count(container.killed_by_pid_namespace.len()),
+                execs_killed: count(container.execs_killed()),
+                unsignalled: count(container.unsignalled().len()),
+                unsignalled_comms: container.unsignalled().iter().map(|process| process.comm.clone()).collect(),
             },
             connections: self.counts(Some(container.cgroup)),
         }
@@ -158,22 +162,14 @@ impl Picture<'_> {
     }
 
     fn pre_stop(&self, container: &Container) -> Option<PreStopRun> {
-        let start = verdict::pre_stop_at(container, self.facts)?;
-        let facts = container.id.as_deref().and_then(|id| self.facts.container(id))?;
-        let kind = match facts.pre_stop.as_ref()? {
-            PreStop::Exec { .. } => PreStopKind::Exec,
-            PreStop::HttpGet { .. } => PreStopKind::HttpGet,
-            PreStop::Sleep { .. } => PreStopKind::Sleep,
-        };
-        let execs = container.runtime_execs();
-        let (_, tracked) = execs.iter().find(|(exec, _)| exec.at == start)?;
-        let status = tracked.exit.map(|(_, status)| status);
+        let Hook { kind, known_by, start, end, status, process: _ } = hook::of(container, self.facts)?;
         Some(PreStopRun {
             kind,
-            start_ms: self.ms(start),
-            end_ms: tracked.exit.map(|(at, _)| self.ms(at)),
-            exit_code: status.and_then(crate::input::WaitStatus::code),
-            signal: status.and_then(crate::input::WaitStatus::signal).map(signal::name),
+            known_by,
+            start_ms: start.map(|at| self.ms(at)),
+            end_ms: end.map(|at| self.ms(at)),
+            exit_code: status.and_then(WaitStatus::code),
+            signal: status.and_then(WaitStatus::signal).map(signal::name),
         })
     }
 
@@ -210,6 +206,10 @@ impl Picture<'_> {
             None => Some(format!("{without} (the pod's sockets were not looked at in time)")),
         }
     }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 fn sender_of(kill: &Sent, cause: KillCause) -> Option<Sender> {

@@ -70,9 +70,19 @@ pub(super) struct Refused {
     pub at: BootNs,
     pub last: BootNs,
     pub container: Option<CgroupId>,
-    /// By the kubelet, whose readiness probes go on while a pod is stopped.
-    pub by_kubelet: bool,
+    pub by: Caller,
     pub count: u64,
+}
+
+/// Who tried to connect: a process of this node does so in its own context, so `current` tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// A client, wherever it is.
+    Client,
+    /// The kubelet, whose readiness probes go on while a pod is stopped.
+    Kubelet,
+    /// A process of the pod itself.
+    Own,
 }
 
 /// A connection that was seen to come up and has not been closed by this side yet.
@@ -174,16 +184,16 @@ impl Connections {
     }
 
     /// An attempt met a port of this container that had closed.
-    pub(super) fn refused(&mut self, at: BootNs, container: Option<CgroupId>, by_kubelet: bool) {
+    pub(super) fn refused(&mut self, at: BootNs, container: Option<CgroupId>, by: Caller) {
         let is_full = self.refused.len() >= MAX_REFUSED;
-        let same = |span: &&mut Refused| span.container == container && span.by_kubelet == by_kubelet;
+        let same = |span: &&mut Refused| span.container == container && span.by == by;
         let mut spans = self.refused.iter_mut().rev().filter(same);
         match spans.next() {
             Some(span) if is_full || at.ms_since(span.at) < REFUSED_SPAN_MS => {
                 span.count += 1;
                 span.last = span.last.max(at);
             }
-            Some(_) | None => self.refused.push(Refused { at, last: at, container, by_kubelet, count: 1 }),
+            Some(_) | None => self.refused.push(Refused { at, last: at, container, by, count: 1 }),
         }
     }
 

@@ -50,7 +50,10 @@ pub(super) struct Container {
     /// tgids sent the stop signal, by whomever.
     pub signalled: BTreeSet<u32>,
     /// Those killed as their PID namespace went.
-    pub killed_by_pid_namespace: u32,
+    pub killed_by_pid_namespace: BTreeSet<u32>,
+    /// Programs that a runtime ran here beside the init, and what they started: by tgid, while they live or while
+    /// it is ending.
+    pub execs: BTreeSet<u32>,
     /// When a listener of its own closed last.
     pub listener_closed: Option<BootNs>,
     /// How many listeners it has, once they were counted at the stop signal.
@@ -123,7 +126,8 @@ impl Container {
             ending: None,
             seen: 0,
             signalled: BTreeSet::new(),
-            killed_by_pid_namespace: 0,
+            killed_by_pid_namespace: BTreeSet::new(),
+            execs: BTreeSet::new(),
             listener_closed: None,
             listeners_open: None,
             forwarded: Vec::new(),
@@ -153,6 +157,9 @@ impl Container {
         // A child of nobody we know comes from the runtime, which clones its way into the container.
         let stage = self.id.is_some() && self.processes.get(&child.parent_tgid).is_none_or(|parent| parent.stage);
         self.count_unless(stage);
+        if self.execs.contains(&child.parent_tgid) {
+            self.remember_exec(child.tgid);
+        }
         self.insert(Tracked { process: child.clone(), stage, runtime_exec: None, exit: None, killed: None });
     }
 
@@ -166,6 +173,9 @@ impl Container {
             None if parent_outside && !stage && !was_own => Some(RuntimeExec { at, argv: argv.cloned() }),
             None => None,
         };
+        if runtime_exec.is_some() && !self.is_init(process) && self.init.is_some() {
+            self.remember_exec(process.tgid);
+        }
         self.count_unless(stage || was_own);
         self.insert(Tracked { process: process.clone(), stage, runtime_exec, exit: None, killed: None });
         match &mut self.init {
@@ -186,6 +196,9 @@ impl Container {
             return init;
         };
         tracked.exit = Some((at, status));
+        if self.ending.is_none() {
+            self.execs.remove(&process.tgid);
+        }
         if self.ending.is_some() && !init && !tracked.stage && self.exits.len() < MAX_PROCESSES {
             self.exits.push((at, process.clone(), status));
         }
@@ -214,8 +227,34 @@ impl Container {
         self.signalled.clear();
         self.forwarded.clear();
         self.exits.clear();
-        self.killed_by_pid_namespace = 0;
+        self.killed_by_pid_namespace.clear();
         self.begin(at);
+    }
+
+    /// Its own processes that were there at the stop signal and were never sent it: the init and what a
+    /// runtime ran beside it are left out. Oldest first.
+    pub(super) fn unsignalled(&self) -> Vec<&Process> {
+        let Some(stop) = &self.stop else { return Vec::new() };
+        let alive = self.processes.values().filter(|tracked| !tracked.stage).map(|tracked| &tracked.process);
+        let ended = self.exits.iter().filter(|(at, ..)| *at > stop.at).map(|(_, process, _)| process);
+        let mut missed: Vec<&Process> = alive
+            .chain(ended)
+            .filter(|process| process.start < stop.at && !self.is_init(process))
+            .filter(|process| !self.signalled.contains(&process.tgid) && !self.execs.contains(&process.tgid))
+            .collect();
+        missed.sort_by_key(|process| (process.start, process.tgid));
+        missed
+    }
+
+    /// Of the processes that went with the PID namespace, those a runtime had run beside the init.
+    pub(super) fn execs_killed(&self) -> usize {
+        self.killed_by_pid_namespace.intersection(&self.execs).count()
+    }
+
+    fn remember_exec(&mut self, tgid: u32) {
+        if self.execs.len() < MAX_PROCESSES {
+            self.execs.insert(tgid);
+        }
     }
 
     /// Programs a runtime ran here besides the init, oldest first, ended or not.

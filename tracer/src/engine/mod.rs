@@ -17,6 +17,7 @@ mod connections;
 mod container;
 mod diagnosis;
 mod facts;
+mod hook;
 mod picture;
 mod pod;
 mod runtime_names;
@@ -26,6 +27,8 @@ mod timeline;
 mod verdict;
 mod work;
 
+#[cfg(test)]
+mod connection_tests;
 #[cfg(test)]
 mod pod_tests;
 #[cfg(test)]
@@ -131,6 +134,11 @@ impl Engine {
         }
     }
 
+    #[cfg(test)]
+    fn see(&mut self, sees: crate::input::Sees) {
+        self.session.sees = sees;
+    }
+
     /// The pod whose sockets are to be looked at for this event, if it may be a stop signal: one that somebody
     /// outside the pod sent to a process that may be a container's init. Changes nothing; an event may be shown
     /// here before it is handed in.
@@ -234,8 +242,13 @@ impl Engine {
 
     fn socket(&mut self, event: &Event, pod: CgroupId, owner: Option<CgroupId>) {
         let container = owner.and_then(|id| self.places.get(&id)).and_then(|place| place.container);
+        let current = match &event.what {
+            What::SocketRefused { current, .. } => self.places.get(&current.cgroup),
+            _ => None,
+        };
+        let caller_in_pod = current.is_some_and(|place| place.pod == pod);
         if let Some(pod) = self.pods.get_mut(&pod) {
-            pod.socket_event(event.at, container, &event.what);
+            pod.socket_event(event.at, container, &event.what, caller_in_pod);
         }
     }
 

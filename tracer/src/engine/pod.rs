@@ -3,7 +3,7 @@
 //! Collects; the conclusions are drawn in `verdict`, the report is put together in `assemble`.
 
 use super::close::Change;
-use super::connections::{Connections, Effect};
+use super::connections::{Caller, Connections, Effect};
 use super::container::{Container, Sent};
 use super::facts::Facts;
 use super::runtime_names::is_kubelet;
@@ -117,8 +117,9 @@ impl Pod {
         }
     }
 
-    /// Takes a change of one of its sockets; `container` is the one whose cgroup the socket has.
-    pub(super) fn socket_event(&mut self, at: BootNs, container: Option<CgroupId>, what: &What) {
+    /// Takes a change of one of its sockets; `container` is the one whose cgroup the socket has. `caller_in_pod`: who
+    /// was running belongs to the pod.
+    pub(super) fn socket_event(&mut self, at: BootNs, container: Option<CgroupId>, what: &What, caller_in_pod: bool) {
         match what {
             What::SocketState { socket, current, old, new } => {
                 let change = Change { socket, current, old: *old, new: *new };
@@ -138,7 +139,14 @@ impl Pod {
                 self.forget_what_is_no_ending();
             }
             What::SocketReset { address: Some(address), .. } => self.connections.reset(*address),
-            What::SocketRefused { current, .. } => self.connections.refused(at, container, is_kubelet(current)),
+            What::SocketRefused { current, .. } => {
+                let by = match (caller_in_pod, is_kubelet(current)) {
+                    (true, _) => Caller::Own,
+                    (false, true) => Caller::Kubelet,
+                    (false, false) => Caller::Client,
+                };
+                self.connections.refused(at, container, by);
+            }
             What::SocketReset { address: None, .. }
             | What::SignalGenerated { .. }
             | What::SignalDelivered { .. }

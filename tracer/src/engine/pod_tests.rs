@@ -194,7 +194,7 @@ fn a_pre_stop_hook_is_told_from_other_execs() {
     story.after_ms(100).exit(APP, 200, 0);
     let report = story.end_sandbox().tick(60).expect("a report");
     let hook = report.containers[0].pre_stop.as_ref().expect("a hook");
-    assert_eq!((hook.kind, hook.start_ms, hook.exit_code), (PreStopKind::Exec, 0.0, Some(0)));
+    assert_eq!((hook.kind, hook.start_ms, hook.exit_code), (PreStopKind::Exec, Some(0.0), Some(0)));
     assert_eq!(hook.end_ms, Some(2_000.001));
     assert_eq!(report.containers[0].stop.as_ref().map(|stop| stop.at_ms), Some(2_005.002));
     assert_eq!(report.timeline[0].event, TimelineEvent::PreStopStarted);

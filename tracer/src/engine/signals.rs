@@ -65,7 +65,9 @@ fn killed(container: &mut Container, target: &Process, sent: Sent, group: bool) 
     if sent.by_dying_init && !to_init {
         // a namespace nested in the container ends with its own PID 1, which is not the container's
         let nested = sent.sender.cgroup == container.cgroup && !from_init;
-        container.killed_by_pid_namespace += u32::from(!nested && container.ending.is_some());
+        if !nested && container.ending.is_some() {
+            container.killed_by_pid_namespace.insert(target.tgid);
+        }
         return;
     }
     // a dying PID 1 kills its own other threads the same way; and inside its own namespace nobody can

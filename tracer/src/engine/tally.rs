@@ -1,14 +1,15 @@
 //! The connections of a report: which belong to this end, whose each was, and how many of each fate.
 
-use super::connections::{Ended, Ends, Opened};
+use super::close::Closer;
+use super::connections::{Caller, Ended, Ends, Opened};
 use super::picture::{Concluded, Picture, round};
 use super::work;
 use crate::input::{BootNs, CgroupId, SocketCounters};
 use crate::report::{
-    ClosedBy, Connection, ConnectionCounts, ConnectionEnd, Connections, Direction, Manner, Scope, Snapshot,
+    ClosedBy, Connection, ConnectionCounts, ConnectionEnd, Connections, Direction, LeftFirst, Manner, Scope, Snapshot,
 };
 use crate::signal;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Picture<'_> {
     pub(super) fn conclude(&self) -> Vec<Concluded> {
@@ -62,7 +63,39 @@ impl Picture<'_> {
         let details: Vec<Connection> = self.connections.iter().take(limit).map(|one| self.connection(one)).collect();
         let omitted = self.connections.len() - details.len();
         let details_omitted = u64::try_from(omitted).unwrap_or(u64::MAX) + self.pod.connections.uncounted;
-        Connections { counts: self.counts(None), snapshot: self.snapshot(), details, details_omitted }
+        Connections {
+            counts: self.counts(None),
+            snapshot: self.snapshot(),
+            left_first: self.left_first(),
+            details,
+            details_omitted,
+        }
+    }
+
+    /// Which containers cut connections to others of the pod by leaving before them.
+    fn left_first(&self) -> Vec<LeftFirst> {
+        let owners: BTreeMap<Ends, &Concluded> = self
+            .connections
+            .iter()
+            .filter(|one| one.internal)
+            .map(|one| ((one.ended.local, one.ended.peer), one))
+            .collect();
+        let mut cut: BTreeMap<(CgroupId, CgroupId), LeftFirst> = BTreeMap::new();
+        for one in owners.values() {
+            let other = owners.get(&(one.ended.peer, one.ended.local));
+            let (Some(left), Some(stayed)) = (one.owner, other.and_then(|other| other.owner)) else { continue };
+            let by_leaving = matches!(one.closed_by, ClosedBy::Exit | ClosedBy::Kill);
+            let first = other.is_none_or(|other| other.at.is_none_or(|at| one.at.is_some_and(|own| own < at)));
+            if left != stayed && by_leaving && first {
+                let of = cut.entry((left, stayed)).or_insert_with(|| LeftFirst {
+                    left: one.container.clone(),
+                    stayed: other.and_then(|other| other.container.clone()),
+                    connections: 0,
+                });
+                of.connections += 1;
+            }
+        }
+        cut.into_values().collect()
     }
 
     fn snapshot(&self) -> Option<Snapshot> {
@@ -148,11 +181,20 @@ impl Picture<'_> {
                 }
             }
             add_end(&mut counts, one);
+            counts.dropped_with_pid1 += u64::from(self.went_with_pid1(one));
         }
         counts.internal = u64::try_from(pairs.len()).unwrap_or(u64::MAX);
         counts.last_accepted_ms = last_accepted.map(|at| self.ms(at));
         self.count_refused(&mut counts, container);
         counts
+    }
+
+    /// Whether it was dropped because the kernel killed its process as PID 1 had left.
+    fn went_with_pid1(&self, one: &Concluded) -> bool {
+        let Some(Closer::Dying(tgid)) = one.ended.closing.map(|closing| closing.closer) else { return false };
+        let owner = one.owner.and_then(|id| self.pod.containers.get(&id));
+        one.end == ConnectionEnd::DroppedByKill
+            && owner.is_some_and(|container| container.killed_by_pid_namespace.contains(&tgid))
     }
 
     fn count_refused(&self, counts: &mut ConnectionCounts, container: Option<CgroupId>) {
@@ -166,9 +208,11 @@ impl Picture<'_> {
         };
         let of_this_end = |at: BootNs| at >= self.start;
         let refused = || self.pod.connections.refused.iter().filter(|r| wanted(r.container) && of_this_end(r.last));
-        counts.refused_after_listener_close = Some(refused().map(|span| span.count).sum());
-        counts.refused_to_kubelet = refused().filter(|span| span.by_kubelet).map(|span| span.count).sum();
-        let clients = refused().filter(|span| !span.by_kubelet);
+        let sum = |by: Caller| refused().filter(|span| span.by == by).map(|span| span.count).sum::<u64>();
+        counts.refused_to_kubelet = sum(Caller::Kubelet);
+        counts.refused_after_listener_close = Some(sum(Caller::Client) + counts.refused_to_kubelet);
+        counts.internal_refused = sum(Caller::Own);
+        let clients = refused().filter(|span| span.by == Caller::Client);
         counts.last_refused_ms = clients.map(|span| span.last).max().map(|at| self.ms(at));
     }
 }

@@ -7,18 +7,18 @@ use crate::input::{
 };
 use crate::report::{ConnectionEnd, Direction, KillCause, Outcome, Report, TimelineEvent, TriggerKind, Work};
 
-const CGROUP: CgroupId = CgroupId(70);
-const OUTSIDE: CgroupId = CgroupId(5);
+pub(super) const CGROUP: CgroupId = CgroupId(70);
+pub(super) const OUTSIDE: CgroupId = CgroupId(5);
 const TRACER: u32 = 500;
 
-struct Story {
-    engine: Engine,
-    now: u64,
+pub(super) struct Story {
+    pub(super) engine: Engine,
+    pub(super) now: u64,
 }
 
 impl Story {
     /// A command `app` (tgid 100) traced by `gracetrace run` with 3 s of grace.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let scope = TraceScope::Command { cgroup: CGROUP, program: "app".to_owned(), stop_signal: 15 };
         let session = Session {
             started_at: BootNs(1_000_000),
@@ -38,12 +38,12 @@ impl Story {
         story
     }
 
-    fn after_ms(&mut self, ms: u64) -> &mut Self {
+    pub(super) fn after_ms(&mut self, ms: u64) -> &mut Self {
         self.now += ms * 1_000_000;
         self
     }
 
-    fn what(&mut self, what: What) -> &mut Self {
+    pub(super) fn what(&mut self, what: What) -> &mut Self {
         self.now += 1_000;
         self.engine.handle(Input::Event(Event { at: BootNs(self.now), cgroup: Some(CGROUP), what }));
         self
@@ -74,19 +74,19 @@ impl Story {
         self.what(What::SignalGenerated { target, sender, signal, code, group: true, result, disposition })
     }
 
-    fn stop(&mut self, disposition: Disposition) -> &mut Self {
+    pub(super) fn stop(&mut self, disposition: Disposition) -> &mut Self {
         self.signal(100, 15, actor(TRACER, "gracetrace", OUTSIDE), SignalResult::Delivered, disposition)
     }
 
-    fn kill(&mut self) -> &mut Self {
+    pub(super) fn kill(&mut self) -> &mut Self {
         self.signal(100, 9, actor(TRACER, "gracetrace", OUTSIDE), SignalResult::Delivered, Disposition::Default)
     }
 
-    fn exit(&mut self, tgid: u32, status: u32) -> &mut Self {
+    pub(super) fn exit(&mut self, tgid: u32, status: u32) -> &mut Self {
         self.what(What::ProcessExited { process: process(tgid, 1, "app"), status: WaitStatus(status), netns: None })
     }
 
-    fn socket(
+    pub(super) fn socket(
         &mut self,
         address: u64,
         old: TcpState,
@@ -99,7 +99,7 @@ impl Story {
         self.what(What::SocketState { socket, current, old, new })
     }
 
-    fn report(&mut self) -> Report {
+    pub(super) fn report(&mut self) -> Report {
         self.what(What::CgroupEmptied { pod: CGROUP });
         self.now += 60_000_000;
         self.engine.handle(Input::Tick { at: BootNs(self.now) });
@@ -113,7 +113,7 @@ fn process(tgid: u32, parent_tgid: u32, comm: &str) -> Process {
     Process { tgid, start: BootNs(u64::from(tgid)), ns_tgid: tgid, parent_tgid, comm: comm.to_owned() }
 }
 
-fn actor(tgid: u32, comm: &str, cgroup: CgroupId) -> Actor {
+pub(super) fn actor(tgid: u32, comm: &str, cgroup: CgroupId) -> Actor {
     let parent_comm = "bash".to_owned();
     Actor {
         tgid,
@@ -127,7 +127,7 @@ fn actor(tgid: u32, comm: &str, cgroup: CgroupId) -> Actor {
     }
 }
 
-fn socket(address: u64) -> Socket {
+pub(super) fn socket(address: u64) -> Socket {
     let port = 40_000 + u16::try_from(address % 1_000).expect("small");
     let counters = SocketCounters {
         bytes_received: 100,
@@ -156,7 +156,7 @@ fn socket(address: u64) -> Socket {
     }
 }
 
-fn rules(report: &Report) -> Vec<&str> {
+pub(super) fn rules(report: &Report) -> Vec<&str> {
     report.findings.iter().map(|finding| finding.rule.as_str()).collect()
 }
 

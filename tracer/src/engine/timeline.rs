@@ -1,12 +1,13 @@
 //! The timeline of a report: facts of containers and connections, in order, floods drawn together.
 
-use super::connections::Opened;
+use super::connections::{Caller, Opened};
 use super::container::Container;
+use super::hook;
 use super::picture::Picture;
 use super::signals::by_process;
 use super::verdict;
 use crate::input::{BootNs, SignalResult, WaitStatus};
-use crate::report::{ConnectionEnd, TimelineEntry, TimelineEvent};
+use crate::report::{ConnectionEnd, PreStopKind, TimelineEntry, TimelineEvent};
 use crate::signal;
 
 /// Connection events closer together than this become one entry with a count.
@@ -87,18 +88,19 @@ fn told(entry: Entry, picture: &Picture<'_>) -> TimelineEntry {
 }
 
 fn pre_stop(entries: &mut Vec<Entry>, picture: &Picture<'_>, container: &Container, name: Option<&String>) {
-    let Some(at) = verdict::pre_stop_at(container, picture.facts) else {
-        return;
+    let Some(hook) = hook::of(container, picture.facts) else { return };
+    let told = |at, event| match (&hook.process, hook.kind) {
+        (Some((pid, comm)), _) => Entry::new(at, event, name.cloned()).process(*pid, comm),
+        (None, PreStopKind::Sleep) => Entry::new(at, event, name.cloned()).detail("as the sleep hook declares it"),
+        (None, PreStopKind::Exec | PreStopKind::HttpGet) => Entry::new(at, event, name.cloned()),
     };
-    let execs = container.runtime_execs();
-    let Some((_, tracked)) = execs.iter().find(|(exec, _)| exec.at == at) else {
-        return;
-    };
-    let (pid, comm) = (tracked.process.tgid, &tracked.process.comm);
-    entries.push(Entry::new(at, TimelineEvent::PreStopStarted, name.cloned()).process(pid, comm));
-    if let Some((end, status)) = tracked.exit {
-        let entry = Entry::new(end, TimelineEvent::PreStopEnded, name.cloned()).process(pid, comm);
-        entries.push(entry.ended(status));
+    entries.extend(hook.start.map(|at| told(at, TimelineEvent::PreStopStarted)));
+    if let Some(end) = hook.end {
+        let entry = told(end, TimelineEvent::PreStopEnded);
+        entries.push(match hook.status {
+            Some(status) => entry.ended(status),
+            None => entry,
+        });
     }
 }
 
@@ -189,7 +191,8 @@ fn connections(entries: &mut Vec<Entry>, picture: &Picture<'_>) {
         }
     }
     entries.append(&mut spans);
-    for span in picture.pod.connections.refused.iter().filter(|span| span.at >= picture.start) {
+    for span in picture.pod.connections.refused.iter().filter(|span| span.at >= picture.start && span.by != Caller::Own)
+    {
         let owner = span.container.and_then(|id| picture.pod.containers.get(&id));
         let name = owner.and_then(|container| picture.name(container));
         entries.push(Entry::new(span.at, TimelineEvent::ConnectionsRefused, name).count(span.count));

@@ -2,7 +2,8 @@
 
 use super::container::{Container, Sent};
 use super::facts::Facts;
-use super::pod::{Pod, is_pre_stop};
+use super::hook;
+use super::pod::Pod;
 use super::runtime_names::{is_kubelet, is_runtime, is_systemd};
 use super::signals::by_process;
 use crate::input::{BootNs, Process, Session, TraceScope};
@@ -26,22 +27,10 @@ pub(super) struct Grace {
 
 /// When the container's end began: its preStop hook, its stop signal, the kill, or the exit itself.
 pub(super) fn began(container: &Container, facts: &Facts) -> Option<BootNs> {
-    let pre_stop = pre_stop_at(container, facts);
+    let pre_stop = hook::of(container, facts).and_then(|hook| hook.start);
     let sent = [&container.stop, &container.kill].into_iter().flatten().map(|sent| sent.at);
     let exit = container.exit.map(|(at, _)| at);
     pre_stop.into_iter().chain(sent).chain(exit).chain(container.emptied).min()
-}
-
-/// When the preStop hook that belongs to this end began.
-pub(super) fn pre_stop_at(container: &Container, facts: &Facts) -> Option<BootNs> {
-    let limit = [&container.stop, &container.kill].into_iter().flatten().map(|sent| sent.at).min();
-    let limit = limit.or(container.exit.map(|(at, _)| at))?;
-    container
-        .runtime_execs()
-        .iter()
-        .filter(|(exec, _)| exec.at <= limit)
-        .rfind(|(exec, _)| exec.argv.as_ref().is_some_and(|argv| is_pre_stop(facts, container, argv)))
-        .map(|(exec, _)| exec.at)
 }
 
 /// The grace period as far as it can be known.

@@ -83,7 +83,7 @@ fn app() -> Container {
         exit: Some(Exit { at_ms: 812.4, code: Some(0), signal: None, core_dumped: false }),
         stop_to_exit_ms: Some(812.4),
         kill_to_exit_ms: None,
-        processes: Processes { seen: 1, signalled: 1, killed_by_pid_namespace: 0 },
+        processes: Processes { seen: 1, signalled: 1, ..Processes::default() },
         connections: ConnectionCounts {
             open_at_stop: Some(2),
             closed_gracefully: 2,
@@ -123,6 +123,7 @@ pub(super) fn graceful() -> Report {
         connections: Connections {
             counts: app.connections.clone(),
             snapshot: Some(Snapshot { at_ms: 0.4, took_ms: 1.1, listeners: 1, connections: 2 }),
+            left_first: Vec::new(),
             details: vec![
                 connection(410.0, 45540, ConnectionEnd::ClosedGracefully, Work::Idle),
                 connection(801.5, 45542, ConnectionEnd::ClosedGracefully, Work::Idle),
@@ -149,7 +150,8 @@ pub(super) fn force_killed() -> Report {
     let app = &mut report.containers[0];
     app.pre_stop = Some(PreStopRun {
         kind: PreStopKind::Exec,
-        start_ms: 0.0,
+        known_by: HookEvidence::Arguments,
+        start_ms: Some(0.0),
         end_ms: Some(2004.1),
         exit_code: Some(0),
         signal: None,
@@ -161,7 +163,7 @@ pub(super) fn force_killed() -> Report {
     app.exit = Some(Exit { at_ms: 30013.9, code: None, signal: some("SIGKILL"), core_dumped: false });
     app.stop_to_exit_ms = Some(28002.9);
     app.kill_to_exit_ms = Some(2.5);
-    app.processes = Processes { seen: 3, signalled: 1, killed_by_pid_namespace: 2 };
+    app.processes = Processes { seen: 3, signalled: 1, killed_by_pid_namespace: 2, ..Processes::default() };
     app.connections = ConnectionCounts {
         open_at_stop: Some(17),
         closed_gracefully: 7,

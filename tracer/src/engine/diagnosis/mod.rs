@@ -3,17 +3,23 @@
 //! A rule sees the report and nothing else, so what it says can be checked against what the user sees.
 //! It fires with evidence (indexes into the timeline) and advice with real values, or stays silent.
 
+mod children_killed_with_pid1;
 mod connections_dropped;
+mod connections_refused;
 mod crash_during_shutdown;
 mod grace_period_exceeded;
 mod incomplete;
 mod killed_by_other;
+mod late_connections;
+mod listener_closed_early;
 mod no_grace_period;
 mod oom_killed;
 mod prestop_ate_grace_period;
 mod prestop_failed;
 mod prestop_overran;
 mod requests_in_flight_at_exit;
+mod shell_does_not_forward;
+mod sidecar_exited_first;
 mod slow_exit;
 mod stop_signal_ignored;
 mod stop_signal_not_sigterm;
@@ -36,8 +42,9 @@ struct Fired {
 }
 
 /// Every rule, the gravest first.
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 20] = [
     oom_killed::RULE,
+    shell_does_not_forward::RULE,
     stop_signal_ignored::RULE,
     grace_period_exceeded::RULE,
     prestop_overran::RULE,
@@ -45,6 +52,11 @@ const RULES: [Rule; 14] = [
     crash_during_shutdown::RULE,
     connections_dropped::RULE,
     requests_in_flight_at_exit::RULE,
+    connections_refused::RULE,
+    children_killed_with_pid1::RULE,
+    sidecar_exited_first::RULE,
+    listener_closed_early::RULE,
+    late_connections::RULE,
     prestop_ate_grace_period::RULE,
     prestop_failed::RULE,
     no_grace_period::RULE,
@@ -87,6 +99,16 @@ fn span(ms: f64) -> String {
     if ms < 999.5 { format!("{ms:.0} ms") } else { format!("{:.1} s", ms / 1000.0) }
 }
 
+/// The preStop sleep, in whole seconds, that would have covered a lag counted from the container's stop signal: what
+/// its hook took already comes on top.
+fn sleep_for(report: &Report, container: &Container, lag_ms: f64) -> String {
+    let hook = container.pre_stop.as_ref().and_then(|hook| Some(hook.end_ms? - hook.start_ms?)).unwrap_or(0.0);
+    let seconds = ((lag_ms + hook) / 1000.0).ceil().max(1.0);
+    let grace = report.pod.termination_grace_period_seconds;
+    let too_long = grace.is_some_and(|grace| seconds >= grace);
+    format!("{seconds:.0} s{}", if too_long { ", more than the grace period," } else { "" })
+}
+
 /// `1 connection`, `4 connections`.
 fn count(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
@@ -108,7 +130,7 @@ mod tests {
     #[test]
     fn ids_are_unique_and_well_formed() {
         let mut ids: Vec<&str> = RULES.iter().map(|rule| rule.id).collect();
-        assert!(ids.iter().all(|id| id.chars().all(|c| c.is_ascii_lowercase() || c == '-')));
+        assert!(ids.iter().all(|id| id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')));
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), RULES.len());

@@ -11,11 +11,11 @@ fn check(report: &Report) -> Vec<Fired> {
     };
     let mut fired = Vec::new();
     for container in apps(report) {
-        let ended = container.pre_stop.as_ref().and_then(|hook| Some((hook, hook.end_ms?)));
-        let Some((hook, end)) = ended else {
+        let ended = container.pre_stop.as_ref().and_then(|hook| Some((hook.start_ms?, hook.end_ms?)));
+        let Some((start, end)) = ended else {
             continue;
         };
-        let took = end - hook.start_ms;
+        let took = end - start;
         let before_stop = container.stop.as_ref().is_none_or(|stop| end <= stop.at_ms);
         if took <= grace * 500.0 || !before_stop {
             continue;

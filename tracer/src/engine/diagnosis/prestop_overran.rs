@@ -17,7 +17,8 @@ fn check(report: &Report) -> Vec<Fired> {
         let (Some(hook), Some(stop)) = (&container.pre_stop, &container.stop) else {
             continue;
         };
-        let waited = stop.at_ms - hook.start_ms;
+        let Some(start) = hook.start_ms else { continue };
+        let waited = stop.at_ms - start;
         let still_running = hook.end_ms.is_none_or(|end| end > stop.at_ms);
         if !still_running || waited < grace * 1000.0 - SLACK_MS {
             continue;

@@ -98,8 +98,8 @@ fn bar(container: &Container, report: &Report, scale: &Scale) -> Vec<Phase> {
     if let Some(at) = stop {
         paint(scale.column(at), end, Phase::Stopping);
     }
-    if let Some(hook) = hook {
-        let from = scale.column(hook.start_ms);
+    if let Some((hook, start)) = hook.and_then(|hook| Some((hook, hook.start_ms?))) {
+        let from = scale.column(start);
         let to = hook.end_ms.or(stop).map_or(end, |at| scale.column(at));
         paint(from, to.max(from + 1), Phase::PreStop);
     }

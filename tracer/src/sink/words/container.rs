@@ -2,8 +2,8 @@
 
 use super::{UNKNOWN, duration, moment};
 use crate::report::{
-    Container, ContainerRole, Exit, Kill, KillCause, PreStopKind, PreStopRun, Processes, Sender, Stop, StopDisposition,
-    StopResult,
+    Container, ContainerRole, Exit, HookEvidence, Kill, KillCause, PreStopKind, PreStopRun, Processes, Sender, Stop,
+    StopDisposition, StopResult,
 };
 
 /// The container's name or, without one, the beginning of its id.
@@ -44,16 +44,24 @@ pub(in crate::sink) fn pre_stop(hook: &PreStopRun) -> String {
         PreStopKind::HttpGet => "httpGet hook",
         PreStopKind::Sleep => "sleep hook",
     };
+    let Some(start) = hook.start_ms else {
+        return format!("{kind}, which the kubelet ran from outside: when is not known");
+    };
     let took = match hook.end_ms {
-        Some(end) => format!("took {}", duration(end - hook.start_ms)),
+        Some(end) => format!("took {}", duration(end - start)),
         None => "was not seen to end".to_owned(),
+    };
+    let known = match hook.known_by {
+        HookEvidence::Arguments => "",
+        HookEvidence::Declaration => ", as it is declared",
+        HookEvidence::Timing => " (taken for it because the stop signal followed at once)",
     };
     let status = match (&hook.signal, hook.exit_code) {
         (Some(signal), _) => format!(", ended by {signal}"),
         (None, Some(code)) => format!(", exit code {code}"),
         (None, None) => String::new(),
     };
-    format!("{kind} began at {}, {took}{status}", moment(hook.start_ms))
+    format!("{kind} began at {}, {took}{status}{known}", moment(start))
 }
 
 /// Its stop signal, and what became of it.
@@ -132,13 +140,17 @@ pub(in crate::sink) fn ending(container: &Container) -> String {
 
 /// How many processes it had, and what became of them.
 pub(in crate::sink) fn processes(container: &Container) -> String {
-    let Processes { seen, signalled, killed_by_pid_namespace } = &container.processes;
+    let Processes { seen, signalled, unsignalled, killed_by_pid_namespace, execs_killed: _, unsignalled_comms: _ } =
+        &container.processes;
     if *seen == 0 {
         return "none seen".to_owned();
     }
     let mut parts = vec![format!("{seen} seen")];
     if container.stop.is_some() || *signalled > 0 {
-        parts.push(format!("{signalled} got the stop signal"));
+        parts.push(match unsignalled {
+            0 => format!("{signalled} got the stop signal"),
+            missed => format!("{signalled} got the stop signal, {missed} never did"),
+        });
     }
     if *killed_by_pid_namespace > 0 {
         parts.push(format!("{killed_by_pid_namespace} killed by the kernel because PID 1 had left"));

@@ -87,8 +87,9 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     let maps = take_maps(&mut ebpf)?;
     let calibration = ticks::Calibration::start(take(&mut ebpf, "LEARNT")?);
     limits.extend(calibration.limits());
+    let host_netns = calibration.host_netns();
     let reader = Some(ring::Reader::new(take(&mut ebpf, "EVENTS")?, logger, calibration));
-    Ok(Probes { _ebpf: ebpf, maps, reader, status, limits, sees, lost: [0; kind::COUNT] })
+    Ok(Probes { _ebpf: ebpf, maps, reader, status, limits, sees, host_netns, lost: [0; kind::COUNT] })
 }
 
 fn load_object(

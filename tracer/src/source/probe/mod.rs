@@ -40,6 +40,7 @@ pub struct Probes {
     status: Vec<ProbeStatus>,
     limits: Vec<String>,
     sees: Sees,
+    host_netns: Option<u32>,
     /// What was already handed out as lost, by kind.
     lost: [u64; kind::COUNT],
 }
@@ -93,6 +94,11 @@ impl Probes {
     /// What can be counted on this kernel.
     pub fn sees(&self) -> Sees {
         self.sees
+    }
+
+    /// Inode number of the node's own network namespace, if the canary told it.
+    pub fn host_netns(&self) -> Option<u32> {
+        self.host_netns
     }
 
     /// Probe by probe.

@@ -55,7 +55,7 @@ impl Calibration {
                 "times differ from the kernel's: gracetrace runs in a time namespace; run it in the host's".to_owned(),
             );
         }
-        if calibration.learnt.get(&learnt::HOST_NETNS, 0).unwrap_or(0) == 0 {
+        if calibration.host_netns().is_none() {
             calibration.limits.push(
                 "not known: the pod of a connection by its network namespace (the host's own could not be told)"
                     .to_owned(),
@@ -66,6 +66,12 @@ impl Calibration {
             None => calibration.first = Some((sample, Instant::now())),
         }
         calibration
+    }
+
+    /// Inode number of the node's own network namespace.
+    pub(super) fn host_netns(&self) -> Option<u32> {
+        let learnt = self.learnt.get(&learnt::HOST_NETNS, 0).unwrap_or(0);
+        u32::try_from(learnt).ok().filter(|inum| *inum != 0)
     }
 
     /// What is not known.

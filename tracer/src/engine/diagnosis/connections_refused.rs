@@ -1,0 +1,30 @@
+//! `connections-refused`: attempts to connect met a closed port while traffic was still routed here.
+
+use super::{Fired, Rule, apps, count, evidence, sleep_for, span};
+use crate::report::{Report, Severity, TimelineEvent};
+
+pub(super) const RULE: Rule = Rule { id: "connections-refused", severity: Severity::Error, check };
+
+fn check(report: &Report) -> Vec<Fired> {
+    let mut fired = Vec::new();
+    for container in apps(report) {
+        let counts = &container.connections;
+        let refused = counts.refused_after_listener_close.unwrap_or(0).saturating_sub(counts.refused_to_kubelet);
+        let Some(last) = counts.last_refused_ms.filter(|_| refused > 0) else { continue };
+        let since = container.stop.as_ref().map_or(0.0, |stop| stop.at_ms);
+        let summary = format!(
+            "{} to connect refused, the last one {} after {}",
+            count(refused, "attempt"),
+            span(last - since),
+            container.stop.as_ref().map_or("the end began", |stop| stop.signal.as_str())
+        );
+        let advice = format!(
+            "Keep listening until nobody sends traffic here any more: a preStop hook that sleeps {} would have covered it \
+             (and add that to terminationGracePeriodSeconds)",
+            sleep_for(report, container, last - since)
+        );
+        let evidence = evidence(report, container, &[TimelineEvent::ListenerClosed, TimelineEvent::ConnectionsRefused]);
+        fired.push(Fired { container: container.name.clone(), summary, evidence, advice });
+    }
+    fired
+}

@@ -1,0 +1,43 @@
+//! `shell-does-not-forward`: the main process is a shell; it got the stop signal, what it runs never did.
+
+use super::{Fired, Rule, apps, evidence, init};
+use crate::report::{Container, Report, Severity, TimelineEvent};
+
+pub(super) const RULE: Rule = Rule { id: "shell-does-not-forward", severity: Severity::Error, check };
+
+/// What shells are called; busybox's is `sh` or, started by its own name, `busybox`.
+const SHELLS: [&str; 9] = ["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "fish", "busybox"];
+
+fn check(report: &Report) -> Vec<Fired> {
+    let mut fired = Vec::new();
+    for container in apps(report).filter(|container| is_shell(container)) {
+        let Some(stop) = &container.stop else { continue };
+        let missed = &container.processes.unsignalled_comms;
+        let forwarded = evidence(report, container, &[TimelineEvent::SignalForwarded]);
+        let Some(first) = missed.first().filter(|_| forwarded.is_empty()) else { continue };
+        let others = match missed.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let signal = &stop.signal;
+        let summary =
+            format!("{} got {signal} and did not pass it on: {first}{others} never got it", init(report, container));
+        let short = signal.strip_prefix("SIG").unwrap_or(signal);
+        let advice = format!(
+            "Let the program take the shell's place: make `exec {first} …` the last line of the entrypoint, or write the \
+             image's ENTRYPOINT as a JSON list. If the shell must stay: `trap 'kill -{short} $pid' {short}; {first} … & \
+             pid=$!; wait $pid; wait $pid`"
+        );
+        let evidence = evidence(
+            report,
+            container,
+            &[TimelineEvent::StopSignalSent, TimelineEvent::StopSignalIgnored, TimelineEvent::ProcessExited],
+        );
+        fired.push(Fired { container: container.name.clone(), summary, evidence, advice });
+    }
+    fired
+}
+
+fn is_shell(container: &Container) -> bool {
+    container.init_comm.as_deref().is_some_and(|comm| SHELLS.contains(&comm))
+}

@@ -1,0 +1,81 @@
+//! The preStop hook of a container's end: which program it was, or what its declaration tells of it.
+
+use super::container::{Container, RuntimeExec, Tracked};
+use super::facts::Facts;
+use super::pod::is_pre_stop;
+use super::runtime_names::is_runtime;
+use crate::input::{BootNs, FactSource, PreStop, WaitStatus};
+use crate::report::{HookEvidence, PreStopKind};
+
+/// The kubelet sends the stop signal this soon after a hook has ended.
+const THEN_STOP_MS: f64 = 250.0;
+
+/// A hook that ran, as far as it is known.
+#[derive(Clone, Debug)]
+pub(super) struct Hook {
+    pub kind: PreStopKind,
+    pub known_by: HookEvidence,
+    /// `None` if it is not known when.
+    pub start: Option<BootNs>,
+    pub end: Option<BootNs>,
+    pub status: Option<WaitStatus>,
+    /// The program, if it was one.
+    pub process: Option<(u32, String)>,
+}
+
+/// The hook that belongs to the container's end.
+pub(super) fn of(container: &Container, facts: &Facts) -> Option<Hook> {
+    let known = container.id.as_deref().and_then(|id| facts.container(id));
+    let declared = known.and_then(|facts| facts.pre_stop.as_ref());
+    match (declared, known.map(|facts| facts.source)) {
+        (Some(PreStop::Exec { .. }), _) => {
+            let is_it = |exec: &RuntimeExec| exec.argv.as_ref().is_some_and(|argv| is_pre_stop(facts, container, argv));
+            Some(exec_hook(last_before_stop(container, is_it)?, HookEvidence::Arguments))
+        }
+        (Some(PreStop::HttpGet { .. }), _) => {
+            stopped_by_runtime(container)?;
+            Some(declared_hook(PreStopKind::HttpGet, None, None))
+        }
+        (Some(PreStop::Sleep { ms }), _) => {
+            let end = stopped_by_runtime(container)?;
+            let start = BootNs(end.0.saturating_sub(ms.saturating_mul(1_000_000)));
+            Some(declared_hook(PreStopKind::Sleep, Some(start), Some(end)))
+        }
+        (None, Some(FactSource::Kubernetes | FactSource::Cri)) => None,
+        // nobody tells whether there is one: what a runtime ran here until just before the stop signal
+        (None, Some(FactSource::Cgroup) | None) => {
+            let stop = stopped_by_runtime(container)?;
+            let execs = container.runtime_execs();
+            let then_stop =
+                |tracked: &Tracked| tracked.exit.is_some_and(|(at, _)| at <= stop && stop.ms_since(at) < THEN_STOP_MS);
+            let found = execs.into_iter().find(|(exec, tracked)| exec.at < stop && then_stop(tracked))?;
+            Some(exec_hook(found, HookEvidence::Timing))
+        }
+    }
+}
+
+fn last_before_stop(container: &Container, is_it: impl Fn(&RuntimeExec) -> bool) -> Option<(&RuntimeExec, &Tracked)> {
+    let limit = [&container.stop, &container.kill].into_iter().flatten().map(|sent| sent.at).min();
+    let limit = limit.or(container.exit.map(|(at, _)| at))?;
+    container.runtime_execs().into_iter().rfind(|(exec, _)| exec.at <= limit && is_it(exec))
+}
+
+/// When the kubelet, through the runtime, sent the stop signal: only then did a hook run before.
+fn stopped_by_runtime(container: &Container) -> Option<BootNs> {
+    container.stop.as_ref().filter(|stop| is_runtime(&stop.sender)).map(|stop| stop.at)
+}
+
+fn exec_hook((exec, tracked): (&RuntimeExec, &Tracked), known_by: HookEvidence) -> Hook {
+    Hook {
+        kind: PreStopKind::Exec,
+        known_by,
+        start: Some(exec.at),
+        end: tracked.exit.map(|(at, _)| at),
+        status: tracked.exit.map(|(_, status)| status),
+        process: Some((tracked.process.tgid, tracked.process.comm.clone())),
+    }
+}
+
+fn declared_hook(kind: PreStopKind, start: Option<BootNs>, end: Option<BootNs>) -> Hook {
+    Hook { kind, known_by: HookEvidence::Declaration, start, end, status: None, process: None }
+}
