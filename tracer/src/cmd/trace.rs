@@ -28,7 +28,7 @@ pub(super) async fn trace(args: &TraceArgs, kernel_log: bool) -> anyhow::Result<
         None => watch_node(&mut pipeline, &mut signals).await?,
     };
     match stopped {
-        Watched::Reported => Ok(Exit::Done),
+        Watched::Reported => Ok(Exit::reported(&pipeline)),
         Watched::TimedOut => {
             pipeline.flush();
             Ok(Exit::TimedOut)
@@ -36,7 +36,7 @@ pub(super) async fn trace(args: &TraceArgs, kernel_log: bool) -> anyhow::Result<
         Watched::Stopped => {
             signals.end_at_next();
             pipeline.finish().await?;
-            Ok(Exit::Done)
+            Ok(Exit::reported(&pipeline))
         }
     }
 }
@@ -59,7 +59,7 @@ fn start(args: &TraceArgs, kernel_log: bool) -> anyhow::Result<Pipeline> {
     let probes = session::load_probes(&args.probes, true, kernel_log)?;
     let session = session::begin(&args.probes, &probes, scope, args.grace_period);
     let log = session::record(&args.probes, &session)?;
-    let output = reports::to_stdout(args.output, &session.scope, namespace);
+    let output = reports::to_stdout(&args.output, &session.scope, namespace);
     // the daemon outlives a full disk, one report does not
     let output = if args.pod.is_some() { output } else { output.enduring() };
     let mut pipeline = Pipeline::start(Parts { probes, session, log, output })?;

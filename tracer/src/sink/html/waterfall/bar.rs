@@ -115,8 +115,8 @@ impl<'a> Bar<'a> {
         let end_ms = exit.unwrap_or(report.duration_ms);
         let grace = report.pod.termination_grace_period_seconds.map(|seconds| seconds * 1e3);
         let mut phases = Vec::new();
-        if let Some(hook) = &container.pre_stop {
-            phases.push((Mark::PreStop, hook.start_ms, hook.end_ms.or(stop).unwrap_or(end_ms)));
+        if let Some((hook, start)) = container.pre_stop.as_ref().and_then(|hook| Some((hook, hook.start_ms?))) {
+            phases.push((Mark::PreStop, start, hook.end_ms.or(stop).unwrap_or(end_ms)));
         }
         let until = kill.unwrap_or(end_ms);
         if let Some(at) = stop {
