@@ -10,6 +10,7 @@ mod run;
 mod session;
 mod signals;
 mod trace;
+mod waiting;
 
 use crate::cli::{Cli, Command};
 use crate::pipeline::Pipeline;

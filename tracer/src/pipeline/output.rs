@@ -56,6 +56,7 @@ impl Output {
             return Ok(());
         }
         self.matched |= (self.watched_for)(report);
+        console::clear_live();
         match (self.sink.report(report), &mut self.dropped) {
             (Ok(()), _) => self.written += 1,
             (Err(error), Some(dropped)) if error.kind() != io::ErrorKind::BrokenPipe => {
