@@ -38,6 +38,7 @@ use crate::input::{BootNs, CgroupFound, CgroupId, Event, Input, PodFacts, Sessio
 use crate::report::Report;
 use crate::signal;
 use container::Container;
+pub use diagnosis::{RULES, Rule};
 use facts::Facts;
 use pod::{Context, Pod};
 use std::collections::{BTreeMap, VecDeque};

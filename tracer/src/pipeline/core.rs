@@ -55,6 +55,11 @@ impl Core {
         self.output.written()
     }
 
+    /// Whether a report had what the output watches for.
+    pub(super) fn matched(&self) -> bool {
+        self.output.matched()
+    }
+
     /// Hands the log to its file.
     pub(super) fn flush(&mut self) {
         let flushed = match &mut self.log {

@@ -193,6 +193,11 @@ impl Pipeline {
         self.core.reports()
     }
 
+    /// Whether a report had what the output watches for.
+    pub fn matched(&self) -> bool {
+        self.core.matched()
+    }
+
     /// Ends: takes what the kernel has written until now, and lets the engine report what it can.
     pub async fn finish(&mut self) -> anyhow::Result<()> {
         let (until, patience) = (clock::boot_now(), Instant::now() + DRAIN);

@@ -3,7 +3,17 @@
 use super::{Fired, Rule, apps, count, evidence};
 use crate::report::{Report, Severity, TimelineEvent};
 
-pub(super) const RULE: Rule = Rule { id: "requests-in-flight-at-exit", severity: Severity::Error, check };
+pub(super) const RULE: Rule = Rule {
+    id: "requests-in-flight-at-exit",
+    severity: Severity::Error,
+    fires: "The process exited by itself while requests were unanswered.",
+    means: "The program heard the stop signal and left too early: it did not wait for its workers, or `main` \
+            returned while threads were still serving. The clients see a reset or an empty answer. What \
+            counts as a request in flight is partly an estimate: see `work` in docs/report.md.",
+    advice: "Do not exit in the signal handler. Let it begin the server's graceful shutdown, and wait for its \
+             end before `main` returns; give that wait a bound below the grace period.",
+    check,
+};
 
 fn check(report: &Report) -> Vec<Fired> {
     let mut fired = Vec::new();
