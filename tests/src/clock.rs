@@ -45,6 +45,11 @@ impl ExitWatch {
         })))
     }
 
+    /// Whether it has.
+    pub fn has_ended(&self) -> bool {
+        self.0.is_finished()
+    }
+
     /// When it ended.
     pub fn ended_at(self) -> anyhow::Result<u64> {
         self.0.join().map_err(|_| anyhow::anyhow!("the watching thread panicked"))?

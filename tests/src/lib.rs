@@ -5,6 +5,9 @@
 
 pub mod client;
 pub mod clock;
+pub mod command;
+pub mod counts;
+pub mod details;
 pub mod facts;
 pub mod node;
 pub mod recording;

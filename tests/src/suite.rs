@@ -131,6 +131,7 @@ fn tear_down_on_signals() {
         });
         if let Some(code) = code {
             let _until_exit = TEARING_DOWN.lock().unwrap_or_else(PoisonError::into_inner);
+            crate::tracer::end_all();
             for problem in undo_steps() {
                 say(&format!("teardown: {problem}"));
             }

@@ -1,6 +1,8 @@
 //! gracetrace, started as a person starts it: the binary, its streams and its exit code.
 
 use crate::clock::{boot_ns, wait_until};
+use rustix::fd::OwnedFd;
+use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -30,6 +32,31 @@ pub struct Tracer {
     pub started_at: u64,
 }
 
+/// Those that run, for an interrupted run to end: its threads drop nothing. None once it is ending: then no
+/// other starts.
+static RUNNING: Mutex<Option<Vec<(u32, OwnedFd)>>> = Mutex::new(Some(Vec::new()));
+
+/// Tells every gracetrace that runs to end, and waits for that.
+pub(crate) fn end_all() {
+    let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+    for (_, pidfd) in &running {
+        // one that has just gone needs no signal; `gracetrace run` has a command and a cgroup to clear away
+        let _gone = pidfd_send_signal(pidfd, Signal::TERM);
+    }
+    for (_, pidfd) in &running {
+        let mut fds = [rustix::event::PollFd::new(pidfd, rustix::event::PollFlags::IN)];
+        let limit = rustix::time::Timespec { tv_sec: 8, tv_nsec: 0 };
+        if !matches!(rustix::event::poll(&mut fds, Some(&limit)), Ok(1)) {
+            let _gone = pidfd_send_signal(pidfd, Signal::KILL);
+        }
+    }
+}
+
+/// Whether the run has been interrupted: what is seen from then on says nothing.
+pub fn interrupted() -> bool {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+}
+
 /// What it left.
 #[derive(Debug)]
 pub struct Finished {
@@ -53,7 +80,11 @@ impl Tracer {
             }
         }
         let started_at = boot_ns();
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = running.as_mut().ok_or_else(|| anyhow::anyhow!("the run is being interrupted"))?;
         let mut child = command.spawn()?;
+        all.push((child.id(), pidfd_open(rustix::process::Pid::from_child(&child), PidfdFlags::empty())?));
+        drop(running);
         let (stdout, stderr) = (Stream::of(child.stdout.take()), Stream::of(child.stderr.take()));
         Ok(Self { child, stdout, stderr, started_at })
     }
@@ -92,7 +123,7 @@ impl Tracer {
         let pid =
             rustix::process::Pid::from_raw(i32::try_from(self.child.id())?).ok_or_else(|| anyhow::anyhow!("no pid"))?;
         let at = boot_ns();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        rustix::process::kill_process(pid, Signal::TERM)?;
         Ok(at)
     }
 
@@ -119,6 +150,9 @@ impl Drop for Tracer {
             }
         }
         let _reaped = self.child.wait();
+        if let Some(running) = RUNNING.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            running.retain(|(pid, _)| *pid != self.child.id());
+        }
     }
 }
 

@@ -225,6 +225,10 @@ pub mod socket_flag {
     pub const BY_CURRENT: u32 = 16;
     /// A subflow of an MPTCP connection: what was read and written is counted there, not here.
     pub const MPTCP: u32 = 32;
+    /// Its counters show that this side connected: our SYN is among the bytes acknowledged.
+    pub const OPENED_HERE: u32 = 64;
+    /// Its counters show that the peer connected.
+    pub const OPENED_BY_PEER: u32 = 128;
 }
 
 /// A TCP socket as it stood at the event. Ports in host order, addresses in network order.
@@ -293,7 +297,7 @@ pub struct SocketState {
 pub struct SocketReset {
     /// Common part; `cgroup` is the socket's own, 0 if unknown.
     pub header: Header,
-    /// Address of `struct sock`.
+    /// Address of `struct sock`, or of what is left of one (`TIME_WAIT`).
     pub address: u64,
     /// Id of the traced pod's cgroup.
     pub pod: u64,
@@ -301,6 +305,18 @@ pub struct SocketReset {
     pub reason: u32,
     /// `TCP_*` state of the socket.
     pub state: u32,
+    /// `AF_INET` (2) or `AF_INET6` (10).
+    pub family: u16,
+    /// Local port; 0 if it has given it up.
+    pub local_port: u16,
+    /// Peer's port.
+    pub peer_port: u16,
+    /// Keeps what follows aligned.
+    pub reserved: u16,
+    /// Local address; IPv4 in the first four bytes.
+    pub local: [u8; 16],
+    /// Peer's address; IPv4 in the first four bytes.
+    pub peer: [u8; 16],
 }
 
 /// An attempt to connect met a port on which a traced pod had listened and nobody does any more.
@@ -454,6 +470,8 @@ offsets! {
     tcp_bytes_acked = "tcp_sock" / "bytes_acked",
     tcp_bytes_sent = "tcp_sock" / "bytes_sent",
     tcp_lsndtime = "tcp_sock" / "lsndtime",
+    tcp_snd_nxt = "tcp_sock" / "snd_nxt",
+    tcp_bytes_retrans = "tcp_sock" / "bytes_retrans",
     tcp_is_mptcp = "tcp_sock" / "is_mptcp",
     skb_dev = "sk_buff" / "dev",
     skb_head = "sk_buff" / "head",
@@ -522,7 +540,7 @@ assert_layout! {
     OomVictim = 24 + 40,
     Socket = 5 * 8 + 4 * 2 + 2 * 16 + 8 * 4,
     SocketState = 24 + 112 + 56 + 2 * 4,
-    SocketReset = 24 + 2 * 8 + 2 * 4,
+    SocketReset = 24 + 2 * 8 + 2 * 4 + 4 * 2 + 2 * 16,
     SocketRefused = 24 + 8 + 4 * 2 + 2 * 4 + 2 * 16 + 56,
     Cgroup = 24 + 2 * 8 + 2 * 4 + PATH_LEN,
     Target = 8,

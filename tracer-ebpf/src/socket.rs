@@ -98,6 +98,9 @@ pub(crate) fn state_set(ctx: &RawTracePointContext) -> Outcome {
         if is_mptcp {
             flags |= socket_flag::MPTCP;
         }
+        if is_full {
+            flags |= opener(sock);
+        }
         let has_counters = offset(|o| &o.tcp_copied_seq) != ABSENT && offset(|o| &o.tcp_bytes_received) != ABSENT;
         if is_full && !is_mptcp && has_counters {
             flags |= socket_flag::HAS_COUNTERS;
@@ -113,15 +116,16 @@ pub(crate) fn state_set(ctx: &RawTracePointContext) -> Outcome {
     })
 }
 
-/// Whether only a task that holds the socket can be running: it connects or listens, or closes it. `close()` and
-/// `shutdown()` set `sk_shutdown` to 3 before they change the state, and the socket's lock keeps what
-/// the peer does out of the way meanwhile; a RST from the peer or a timeout changes the state first.
+/// Whether only a task that holds the socket can be running: it connects, listens, sends a FIN, or closes. `close()`
+/// sets `sk_shutdown` to 3 before it changes the state, and the socket's lock keeps what the peer does out
+/// of the way meanwhile; a RST from the peer or a timeout changes the state first.
 #[inline(always)]
 fn is_owners_doing(sock: u64, old_state: u32, new_state: u32) -> bool {
     match (old_state, new_state) {
         (TCP_CLOSE, TCP_SYN_SENT | TCP_LISTEN) => true,
         (TCP_LISTEN, _) => true,
-        (TCP_ESTABLISHED | TCP_CLOSE_WAIT, TCP_FIN_WAIT1 | TCP_LAST_ACK | TCP_CLOSE) => {
+        (TCP_ESTABLISHED | TCP_CLOSE_WAIT, TCP_FIN_WAIT1 | TCP_LAST_ACK) => true,
+        (TCP_ESTABLISHED | TCP_CLOSE_WAIT, TCP_CLOSE) => {
             read::<u8>(sock, offset(|o| &o.sock_shutdown)) & SHUTDOWN_MASK == SHUTDOWN_MASK
         }
         _ => false,
@@ -139,11 +143,14 @@ pub(crate) fn reset_sent(ctx: &RawTracePointContext) -> Outcome {
         return refused(ctx.arg(1));
     }
     let state = u32::from(read::<u8>(sock, offset(|o| &o.sock_state)));
-    if matches!(state, TCP_TIME_WAIT | TCP_NEW_SYN_RECV) {
-        // what is left of a connection that has ended in order, or never was one
-        return Outcome::Skipped(Reason::NotTcp);
-    }
-    let Some(owner) = owner_of(sock, netns_inum(read(sock, offset(|o| &o.sock_net)))) else {
+    let netns = netns_inum(read(sock, offset(|o| &o.sock_net)));
+    let owner = match state {
+        // a handshake that came to nothing
+        TCP_NEW_SYN_RECV => None,
+        TCP_TIME_WAIT => owner_of_remains(sock, netns),
+        _ => owner_of(sock, netns),
+    };
+    let Some(owner) = owner else {
         return Outcome::Skipped(Reason::NotTraced);
     };
     if !maps::is_stopping(owner.pod) {
@@ -154,7 +161,42 @@ pub(crate) fn reset_sent(ctx: &RawTracePointContext) -> Outcome {
         record.pod = owner.pod;
         record.reason = reason;
         record.state = state;
+        record.family = read(sock, offset(|o| &o.sock_family));
+        record.local_port = read(sock, offset(|o| &o.sock_num));
+        record.peer_port = u16::from_be(read(sock, offset(|o| &o.sock_dport)));
+        record.reserved = 0;
+        fill_addresses(&mut record.local, &mut record.peer, sock, record.family);
     })
+}
+
+/// Whose connection it was of which only the `TIME_WAIT` is left: that has a port and no cgroup, so by the pod's
+/// listener that closed there, else by the network namespace.
+#[inline(always)]
+fn owner_of_remains(sock: u64, netns: u32) -> Option<Owner> {
+    let owner = |pod, cgroup| Owner { pod, cgroup, netns, by: By::Netns };
+    match maps::closed_port(netns, read(sock, offset(|o| &o.sock_num))) {
+        Some(whose) => Some(owner(whose.pod, whose.cgroup)),
+        None => maps::pod_of_netns(netns).map(|pod| owner(pod, 0)),
+    }
+}
+
+/// Who connected. What the peer has acknowledged and what is on its way are what was sent once, and one
+/// more where our SYN is counted: on the side that connected. (Retransmissions that failed to leave
+/// spoil the sum; then it is neither.)
+#[inline(always)]
+fn opener(sock: u64) -> u32 {
+    let words = [offset(|o| &o.tcp_snd_nxt), offset(|o| &o.tcp_bytes_retrans), offset(|o| &o.tcp_bytes_acked)];
+    if words[0] == ABSENT || words[1] == ABSENT || words[2] == ABSENT {
+        return 0;
+    }
+    let on_its_way = read::<u32>(sock, words[0]).wrapping_sub(read(sock, offset(|o| &o.tcp_snd_una)));
+    let sent_once = read::<u64>(sock, offset(|o| &o.tcp_bytes_sent)).wrapping_sub(read(sock, words[1]));
+    let arrived = read::<u64>(sock, words[2]).wrapping_add(u64::from(on_its_way));
+    match arrived.wrapping_sub(sent_once) {
+        0 => socket_flag::OPENED_BY_PEER,
+        1 => socket_flag::OPENED_HERE,
+        _ => 0,
+    }
 }
 
 /// By its own cgroup, else by the network namespace. A socket of a real cgroup that is none of ours belongs to
@@ -182,12 +224,18 @@ fn fill_socket(socket: &mut Socket, sock: u64, owner: Owner) {
     socket.peer_port = u16::from_be(read(sock, offset(|o| &o.sock_dport)));
     socket.shutdown = u16::from(read::<u8>(sock, offset(|o| &o.sock_shutdown)));
     socket.error = read(sock, offset(|o| &o.sock_err));
-    if socket.family == AF_INET6 {
-        read_bytes(&mut socket.local, sock, offset(|o| &o.sock_v6_rcv_saddr));
-        read_bytes(&mut socket.peer, sock, offset(|o| &o.sock_v6_daddr));
+    fill_addresses(&mut socket.local, &mut socket.peer, sock, socket.family);
+}
+
+/// Both are in the part that sockets and their `TIME_WAIT` remains have in common.
+#[inline(always)]
+fn fill_addresses(local: &mut [u8; 16], peer: &mut [u8; 16], sock: u64, family: u16) {
+    if family == AF_INET6 {
+        read_bytes(local, sock, offset(|o| &o.sock_v6_rcv_saddr));
+        read_bytes(peer, sock, offset(|o| &o.sock_v6_daddr));
     } else {
-        socket.local = in_first_four(read(sock, offset(|o| &o.sock_rcv_saddr)));
-        socket.peer = in_first_four(read(sock, offset(|o| &o.sock_daddr)));
+        *local = in_first_four(read(sock, offset(|o| &o.sock_rcv_saddr)));
+        *peer = in_first_four(read(sock, offset(|o| &o.sock_daddr)));
     }
 }
 

@@ -254,6 +254,9 @@ pub enum What {
         reason: Option<u32>,
         /// The socket's state.
         state: Option<TcpState>,
+        /// Local and peer's address, unless the socket had given up its port.
+        #[serde(default)]
+        ends: Option<(std::net::SocketAddr, std::net::SocketAddr)>,
     },
     /// A cgroup was made inside a pod, or a pod's own.
     CgroupMade {
@@ -413,6 +416,9 @@ pub struct Socket {
     /// A subflow of an MPTCP connection: what was read and written is not counted here.
     #[serde(default)]
     pub mptcp: bool,
+    /// Who connected, as its counters show; `None` if they do not.
+    #[serde(default)]
+    pub opener: Option<Opener>,
     /// Network namespace.
     pub netns: u32,
     /// Local address and port.
@@ -429,6 +435,15 @@ pub struct Socket {
     pub current_in_pod: bool,
     /// What went through it; `None` where it cannot be read.
     pub counters: Option<SocketCounters>,
+}
+
+/// Who opened a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Opener {
+    /// The pod.
+    ThisSide,
+    /// The other end.
+    Peer,
 }
 
 /// What went through a TCP socket, as the kernel counts it (FIN and SYN not yet taken off).
@@ -470,7 +485,7 @@ pub struct Sockets {
     pub found: Vec<FoundSocket>,
     /// Another part follows.
     pub more: bool,
-    /// Why there is nothing, or not all: one line.
+    /// Why there is nothing, or not all: one line, in the last part.
     pub problem: Option<String>,
 }
 
@@ -486,12 +501,13 @@ pub struct FoundSocket {
     pub local: std::net::SocketAddr,
     /// Peer's address and port; unspecified for a listener.
     pub peer: std::net::SocketAddr,
-    /// It was there for at least so long: milliseconds since data last came in, last went out, or the
-    /// connection came up, whichever is longest ago.
+    /// A connection was up for at least so long when it was read (at [`Sockets::at`] or shortly before):
+    /// milliseconds since data last came in, or last went out, whichever is longer ago, less a clock tick.
+    /// Each counts from when the connection came up if there was none. `None` for a listener.
     pub at_least_ms: Option<u64>,
     /// No process has it: a completed handshake nobody has accepted yet, or a connection left to the kernel.
     pub is_orphan: bool,
-    /// A process of the pod holds it, though it was made outside (handed in).
+    /// A process of the pod holds it, or the listener at which it waits, though it was made outside (handed in).
     pub handed_in: bool,
 }
 

@@ -77,6 +77,8 @@ pub(crate) enum Tier {
     Cli,
     /// Victims in fresh cgroups under this kernel; needs root
     Kernel,
+    /// Random servers and clients, and the report against the clients' tally; needs root
+    Differential,
     /// Pods of a real containerd; needs root
     Containerd,
 }

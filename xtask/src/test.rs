@@ -27,8 +27,8 @@ struct Outcome {
 /// Runs what was chosen.
 pub(crate) fn run(selection: &Selection) -> Result<()> {
     let tiers = chosen(selection)?;
-    let needs_root = tiers.iter().any(|tier| matches!(tier, Tier::Kernel | Tier::Containerd));
-    setup::run(if needs_root { Purpose::Test } else { Purpose::Build })?;
+    let needs_test_setup = tiers.iter().any(|tier| needs_root(*tier));
+    setup::run(if needs_test_setup { Purpose::Test } else { Purpose::Build })?;
     let mut binary = None;
     if tiers.iter().any(|tier| *tier != Tier::Unit) {
         binary = Some(build::binary(false)?);
@@ -68,6 +68,10 @@ fn chosen(selection: &Selection) -> Result<Vec<Tier>> {
     Ok(tiers)
 }
 
+fn needs_root(tier: Tier) -> bool {
+    matches!(tier, Tier::Kernel | Tier::Differential | Tier::Containerd)
+}
+
 fn name(tier: Tier) -> String {
     tier.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
@@ -80,14 +84,13 @@ fn commands(tier: Tier, arguments: &[String]) -> Result<Vec<Command>> {
         Tier::Replay | Tier::Properties | Tier::Cli => {
             vec![test(&["--package", "gracetrace-tests", "--test", &name(tier)])?]
         }
-        Tier::Kernel | Tier::Containerd => {
+        Tier::Kernel | Tier::Differential | Tier::Containerd => {
             let mut command = test(&["--package", "gracetrace-tests", "--test", &name(tier)])?;
             as_root(&mut command)?;
             vec![command]
         }
     };
-    let one_by_one = matches!(tier, Tier::Kernel | Tier::Containerd)
-        && !arguments.iter().any(|argument| argument.starts_with("--test-threads"));
+    let one_by_one = needs_root(tier) && !arguments.iter().any(|argument| argument.starts_with("--test-threads"));
     for command in &mut commands {
         command.arg("--").args(arguments);
         if one_by_one {
@@ -178,7 +181,9 @@ mod tests {
     #[test]
     fn tiers_run_once_and_in_order() {
         assert!(select(&[Tier::Cli, Tier::Unit, Tier::Cli], &[]) == Some(vec![Tier::Unit, Tier::Cli]));
-        assert!(select(&[], &[Tier::Kernel, Tier::Containerd]).is_some_and(|tiers| tiers.len() == 4));
+        assert!(
+            select(&[], &[Tier::Kernel, Tier::Differential, Tier::Containerd]).is_some_and(|tiers| tiers.len() == 4)
+        );
         assert!(select(&[Tier::Unit], &[Tier::Unit]).is_none());
     }
 

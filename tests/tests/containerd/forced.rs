@@ -2,6 +2,7 @@
 
 use crate::play::{PORT, Traced};
 use gracetrace_tests::client::{self, End, Use};
+use gracetrace_tests::counts::Counts;
 use gracetrace_tests::node::{Node, PodSpec};
 
 /// PID 1 has no handler: the kernel discards SIGTERM.
@@ -19,14 +20,12 @@ pub(crate) fn ignores_term(node: &Node) -> anyhow::Result<Vec<String>> {
 
 /// Ten connections, four of them with a request that nobody answers, and no end in time.
 pub(crate) fn overruns(node: &Node) -> anyhow::Result<Vec<String>> {
-    let traced = Traced::pod(node, &PodSpec::new("overruns", 3, &[PORT[0], PORT[1], "overrun"]))?;
+    let mut traced = Traced::pod(node, &PodSpec::new("overruns", 3, &[PORT[0], PORT[1], "overrun"]))?;
     let uses = [[Use::Served; 3].as_slice(), &[Use::Nothing; 3], &[Use::AsksInVain; 4]].concat();
-    let clients = client::open_all(traced.pod.server, uses)?;
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    traced.open(uses)?;
     let mut ended = traced.stop()?;
-    let seen = client::seen_by_all(clients)?;
     ended.facts.holds(
-        client::count(&seen, End::Eof) == 10,
+        client::count(&ended.seen, End::Eof) == 10,
         "every client saw an end without an answer",
         "they did not",
     );
@@ -34,14 +33,7 @@ pub(crate) fn overruns(node: &Node) -> anyhow::Result<Vec<String>> {
     ended.stop_signal("app", "SIGTERM", "Delivered", "Handler");
     ended.killed("app", "GracePeriodExpired");
     ended.took_from_handler_to_end(0)?;
-    ended.connections([10, 0, 0, 10, 0, 4]);
-    for one in &seen {
-        let peer = one.local.map(|local| local.to_string()).unwrap_or_default();
-        let details = ended.facts.at("/connections/details").as_array().cloned().unwrap_or_default();
-        let ends: Vec<_> =
-            details.iter().filter(|detail| detail["peer"] == peer).map(|detail| detail["end"].to_string()).collect();
-        ended.facts.holds(ends == ["\"DroppedByKill\""], &format!("{peer} dropped by the kill"), &format!("{ends:?}"));
-    }
+    ended.connections(&Counts { open_at_stop: 10, dropped_by_kill: 10, in_flight: 4, ..Counts::default() });
     ended.facts.findings(&["grace-period-exceeded", "connections-dropped"]);
     ended.verdict()
 }

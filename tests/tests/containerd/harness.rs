@@ -1,6 +1,6 @@
 //! What the other scenarios take for granted of pods, clients and clocks, tried without gracetrace.
 
-use gracetrace_tests::client::{self, End, Use};
+use gracetrace_tests::client::{self, End, Stages, Use};
 use gracetrace_tests::clock::ms_between;
 use gracetrace_tests::node::{ContainerSpec, Node, PodSpec, VICTIM_QUIT_IMAGE};
 use std::path::Path;
@@ -20,7 +20,7 @@ fn graceful(node: &Node) -> anyhow::Result<Vec<String>> {
     let unified = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
         .map(|root| Path::new(root).join(pod.container_cgroup(0).trim_start_matches('/')));
     anyhow::ensure!(unified.iter().any(|path| path.is_dir()), "no v2 cgroup of the container: {unified:?}");
-    let clients = client::open_all(pod.server, [Use::Served, Use::Asks(Duration::from_millis(400))])?;
+    let clients = client::open_all(pod.server, [Use::Served, Use::Asks(400)], &Stages::all_reached())?;
     std::thread::sleep(Duration::from_millis(100));
     let ending = node.kubelet.stop(&pod)?.remove(0);
     let seen = client::seen_by_all(clients)?;
@@ -41,7 +41,7 @@ fn forced(node: &Node) -> anyhow::Result<Vec<String>> {
     let mut spec = PodSpec::new("self-forced", 2, &["--listen", "0.0.0.0:8080", "overrun"]);
     spec.containers[0].image = VICTIM_QUIT_IMAGE;
     let pod = node.kubelet.run(&spec)?;
-    let clients = client::open_all(pod.server, [Use::Nothing, Use::AsksInVain])?;
+    let clients = client::open_all(pod.server, [Use::Nothing, Use::AsksInVain], &Stages::all_reached())?;
     let ending = node.kubelet.stop(&pod)?.remove(0);
     let seen = client::seen_by_all(clients)?;
     anyhow::ensure!(ending.exit_code == 137, "SIGQUIT met a SIGTERM handler's PID 1: {ending:?}");

@@ -1,12 +1,16 @@
 //! What the scenarios share: a tracer on a pod, the pod's end, and the facts that hold for each.
 
-use gracetrace_tests::clock::ms_between;
+use gracetrace_tests::client::{self, Connection, Knocks, Release, Seen, Stage, Stages, Use};
+use gracetrace_tests::clock::{ms_between, wait_until};
+use gracetrace_tests::command::QUIET;
+use gracetrace_tests::counts::Counts;
 use gracetrace_tests::facts::Facts;
 use gracetrace_tests::node::{Ending, Node, PodSpec, RunningPod};
 use gracetrace_tests::recording;
 use gracetrace_tests::tracer::{Finished, Tracer};
 use serde_json::Value;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How far a latency in a container may lie from the harness's own clock.
 pub(crate) const TOLERANCE_MS: f64 = 20.0;
@@ -19,6 +23,10 @@ pub(crate) struct Traced<'a> {
     pub(crate) pod: RunningPod,
     tracer: Tracer,
     log: PathBuf,
+    stages: Stages,
+    clients: Vec<Connection>,
+    knocks: Option<(u32, Duration)>,
+    _nobody_waits: Release,
 }
 
 /// The pod's end as the kubelet and the report have it.
@@ -26,6 +34,9 @@ pub(crate) struct Ended {
     pub(crate) pod: RunningPod,
     pub(crate) endings: Vec<Ending>,
     pub(crate) facts: Facts,
+    /// What the clients saw, in their order, and what the late ones did.
+    pub(crate) seen: Vec<Seen>,
+    pub(crate) knocked: Vec<Seen>,
     finished: Finished,
     log: PathBuf,
 }
@@ -51,34 +62,69 @@ impl<'a> Traced<'a> {
             &record,
         ])?;
         tracer.wait_for_line(&format!("tracing {}/{}", spec.namespace, spec.name))?;
-        Ok(Self { node, pod, tracer, log })
+        let stages = Stages::default();
+        let release = Release(stages.clone());
+        Ok(Self { node, pod, tracer, log, stages, clients: Vec::new(), knocks: None, _nobody_waits: release })
+    }
+
+    /// Opens connections from outside and waits until the pod has read what they said.
+    pub(crate) fn open(&mut self, uses: impl IntoIterator<Item = Use>) -> anyhow::Result<()> {
+        self.clients.extend(client::open_all(self.pod.server, uses, &self.stages)?);
+        std::thread::sleep(Duration::from_millis(100));
+        Ok(())
+    }
+
+    /// Late clients: so many, so often, once the stop has had its effect.
+    pub(crate) fn knocks(&mut self, count: u32, every: Duration) {
+        self.knocks = Some((count, every));
     }
 
     /// Ends the pod as the kubelet does, and reads the report.
     pub(crate) fn stop(self) -> anyhow::Result<Ended> {
-        let endings = self.node.kubelet.stop(&self.pod)?;
-        self.ended(endings)
+        self.stop_by(|node, pod| node.kubelet.stop(pod))
     }
 
     /// Ends the pod with no time at all.
     pub(crate) fn stop_by_force(self) -> anyhow::Result<Ended> {
-        let endings = self.node.kubelet.stop_by_force(&self.pod)?;
-        self.ended(endings)
+        self.stop_by(|node, pod| node.kubelet.stop_by_force(pod))
+    }
+
+    fn stop_by(
+        self,
+        stop: impl FnOnce(&Node, &RunningPod) -> anyhow::Result<Vec<Ending>> + Send,
+    ) -> anyhow::Result<Ended> {
+        let (node, pod, stages) = (self.node, &self.pod, &self.stages);
+        let app = pod.stamps(&pod.spec.containers[0].name);
+        let knocks = self.knocks;
+        let (endings, knocked) = std::thread::scope(|scope| {
+            let kubelet = scope.spawn(|| stop(node, pod));
+            let effect = || (app.first("handler").is_ok() || kubelet.is_finished()).then_some(());
+            let _neither = wait_until("the stop's effect", Duration::from_secs(20), effect);
+            std::thread::sleep(QUIET);
+            stages.reach(Stage::Stopped);
+            let knocks = knocks.map(|(count, every)| Knocks::begin(pod.server, count, every));
+            let endings = kubelet.join().map_err(|_| anyhow::anyhow!("the kubelet panicked"))?;
+            stages.reach(Stage::Ended);
+            anyhow::Ok((endings?, knocks.map_or(Ok(Vec::new()), Knocks::seen)?))
+        })?;
+        self.ended(endings, knocked)
     }
 
     /// The containers have ended by themselves: only the sandbox is left to stop.
     pub(crate) fn stop_sandbox(self) -> anyhow::Result<Ended> {
         self.node.kubelet.stop_sandbox(&self.pod)?;
-        self.ended(Vec::new())
+        self.ended(Vec::new(), Vec::new())
     }
 
-    fn ended(self, endings: Vec<Ending>) -> anyhow::Result<Ended> {
+    fn ended(self, endings: Vec<Ending>, knocked: Vec<Seen>) -> anyhow::Result<Ended> {
         let finished = self.tracer.finish()?;
+        self.stages.reach(Stage::Reported);
+        let seen = client::seen_by_all(self.clients)?;
         self.node.kubelet.remove(&self.pod)?;
         let mut facts = Facts::of(finished.report()?);
         who(&mut facts, &self.pod);
         facts.complete();
-        Ok(Ended { pod: self.pod, endings, facts, finished, log: self.log })
+        Ok(Ended { pod: self.pod, endings, facts, seen, knocked, finished, log: self.log })
     }
 }
 
@@ -189,12 +235,11 @@ impl Ended {
         self.facts.between(&format!("{at}/stopToExitMs"), timeout, call);
     }
 
-    /// The pod's counts, all six exact.
-    pub(crate) fn connections(&mut self, expected: [u64; 6]) {
-        let names = ["openAtStop", "closedGracefully", "closedAtExit", "droppedByKill", "reset", "inFlight"];
-        for (name, count) in names.into_iter().zip(expected) {
-            self.facts.is(&format!("/connections/{name}"), count);
-        }
+    /// The pod's counts, all exact, and each client as it saw its own end.
+    pub(crate) fn connections(&mut self, expected: &Counts) {
+        self.facts.counts(expected, true);
+        let came_up = self.knocked.iter().filter(|knock| knock.end != client::End::Refused);
+        self.facts.details_are(self.seen.iter().chain(came_up));
     }
 
     /// All facts, and the log replays to the same bytes.

@@ -1,8 +1,9 @@
 //! More than one: containers of a pod, pods of a node.
 
 use crate::play::{PORT, Traced, who};
-use gracetrace_tests::client::{self, Use};
+use gracetrace_tests::client::Use;
 use gracetrace_tests::clock::ms_between;
+use gracetrace_tests::counts::Counts;
 use gracetrace_tests::facts::Facts;
 use gracetrace_tests::node::{ContainerSpec, Node, PodSpec};
 use gracetrace_tests::tracer::Tracer;
@@ -11,12 +12,10 @@ use std::time::Duration;
 /// A server and its companion, which leaves at once; both on one clock.
 pub(crate) fn two_containers(node: &Node) -> anyhow::Result<Vec<String>> {
     let spec = PodSpec::new("two-containers", 8, &[PORT[0], PORT[1], "slow-drain", "1500"]);
-    let traced = Traced::pod(node, &spec.and(ContainerSpec::new("proxy", &["slow-drain", "200"])))?;
-    let clients = client::open_all(traced.pod.server, [Use::Asks(Duration::from_secs(1))])?;
-    std::thread::sleep(Duration::from_millis(100));
+    let mut traced = Traced::pod(node, &spec.and(ContainerSpec::new("proxy", &["slow-drain", "200"])))?;
+    traced.open([Use::Asks(1000)])?;
     let mut ended = traced.stop()?;
-    let seen = client::seen_by_all(clients)?;
-    ended.facts.holds(seen[0].answers == 1, "the client was answered", "it was not");
+    ended.facts.holds(ended.seen[0].answers == 1, "the client was answered", "it was not");
     ended.facts.is("/outcome", "Graceful");
     for name in ["app", "proxy"] {
         ended.stop_signal(name, "SIGTERM", "Delivered", "Handler");
@@ -34,7 +33,7 @@ pub(crate) fn two_containers(node: &Node) -> anyhow::Result<Vec<String>> {
         &format!("the exits are {apart:.1} ms apart"),
         &format!("{found}"),
     );
-    ended.connections([1, 1, 0, 0, 0, 0]);
+    ended.connections(&Counts { open_at_stop: 1, closed_gracefully: 1, ..Counts::default() });
     let rules = ended.facts.rules();
     // `sidecar-exited-first` comes with a later issue; nothing else may be found
     ended.facts.holds(
@@ -50,17 +49,15 @@ pub(crate) fn two_containers(node: &Node) -> anyhow::Result<Vec<String>> {
 pub(crate) fn shared_pid(node: &Node) -> anyhow::Result<Vec<String>> {
     let mut spec = PodSpec::new("shared-pid", 8, &[PORT[0], PORT[1], "graceful"]);
     spec.share_pids = true;
-    let traced = Traced::pod(node, &spec)?;
-    let clients = client::open_all(traced.pod.server, [Use::Asks(Duration::from_millis(500))])?;
-    std::thread::sleep(Duration::from_millis(100));
+    let mut traced = Traced::pod(node, &spec)?;
+    traced.open([Use::Asks(500)])?;
     let mut ended = traced.stop()?;
-    client::seen_by_all(clients)?;
     ended.facts.is("/outcome", "Graceful");
     ended.stop_signal("app", "SIGTERM", "Delivered", "Handler");
     ended.exited("app", Ok(0));
     ended.not_killed("app");
     ended.took_what_the_victim_says("app")?;
-    ended.connections([1, 1, 0, 0, 0, 0]);
+    ended.connections(&Counts { open_at_stop: 1, closed_gracefully: 1, ..Counts::default() });
     ended.facts.findings(&[]);
     ended.verdict()
 }

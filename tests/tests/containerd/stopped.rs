@@ -3,21 +3,17 @@
 use crate::play::{PORT, TOLERANCE_MS, Traced};
 use gracetrace_tests::client::{self, End, Use};
 use gracetrace_tests::clock::ms_between;
+use gracetrace_tests::counts::Counts;
 use gracetrace_tests::node::{Node, PodSpec, VICTIM_QUIT_IMAGE};
 use std::time::Duration;
 
 /// Two requests in flight are answered, the listener is closed, exit 0.
 pub(crate) fn graceful_server(node: &Node) -> anyhow::Result<Vec<String>> {
-    let traced = Traced::pod(node, &PodSpec::new("graceful-server", 8, &[PORT[0], PORT[1], "graceful"]))?;
-    let clients = client::open_all(
-        traced.pod.server,
-        [Use::Asks(Duration::from_millis(900)), Use::Asks(Duration::from_millis(1100))],
-    )?;
-    std::thread::sleep(Duration::from_millis(100));
+    let mut traced = Traced::pod(node, &PodSpec::new("graceful-server", 8, &[PORT[0], PORT[1], "graceful"]))?;
+    traced.open([Use::Asks(900), Use::Asks(1100)])?;
     let mut ended = traced.stop()?;
-    let seen = client::seen_by_all(clients)?;
     ended.facts.holds(
-        client::count(&seen, End::Eof) == 2 && seen.iter().all(|one| one.answers == 1),
+        client::count(&ended.seen, End::Eof) == 2 && ended.seen.iter().all(|one| one.answers == 1),
         "both clients were answered",
         "they were not",
     );
@@ -26,7 +22,7 @@ pub(crate) fn graceful_server(node: &Node) -> anyhow::Result<Vec<String>> {
     ended.exited("app", Ok(0));
     ended.not_killed("app");
     ended.took_what_the_victim_says("app")?;
-    ended.connections([2, 2, 0, 0, 0, 0]);
+    ended.connections(&Counts { open_at_stop: 2, closed_gracefully: 2, ..Counts::default() });
     let stamps = ended.pod.stamps("app");
     let closed = ms_between(stamps.first("handler")?.at_ns, stamps.first("listener-closed")?.at_ns);
     let stop_at = ended.facts.ms("/containers/0/stop/atMs");
@@ -120,11 +116,10 @@ pub(crate) fn stopsignal_quit(node: &Node) -> anyhow::Result<Vec<String>> {
 /// A tini-like PID 1 blocks the signal, fetches it with sigwait and forwards it.
 pub(crate) fn init_wrapper(node: &Node) -> anyhow::Result<Vec<String>> {
     let server = ["init", "/victim", "--stamps", "/stamps/app", PORT[0], PORT[1], "graceful"];
-    let traced = Traced::pod(node, &PodSpec::new("init-wrapper", 8, &server))?;
-    let clients = client::open_all(traced.pod.server, [Use::Served])?;
+    let mut traced = Traced::pod(node, &PodSpec::new("init-wrapper", 8, &server))?;
+    traced.open([Use::Served])?;
     let mut ended = traced.stop()?;
-    let seen = client::seen_by_all(clients)?;
-    ended.facts.holds(client::count(&seen, End::Eof) == 1, "the client saw an orderly end", "it did not");
+    ended.facts.holds(client::count(&ended.seen, End::Eof) == 1, "the client saw an orderly end", "it did not");
     ended.facts.is("/outcome", "Graceful");
     ended.stop_signal("app", "SIGTERM", "Delivered", "Blocked");
     ended.exited("app", Ok(0));
@@ -132,7 +127,7 @@ pub(crate) fn init_wrapper(node: &Node) -> anyhow::Result<Vec<String>> {
     ended
         .facts
         .is("/containers/0/processes", serde_json::json!({"seen": 2, "signalled": 2, "killedByPidNamespace": 0}));
-    ended.connections([1, 1, 0, 0, 0, 0]);
+    ended.connections(&Counts { open_at_stop: 1, closed_gracefully: 1, ..Counts::default() });
     ended.facts.findings(&[]);
     ended.facts.timeline("SignalForwarded", 1);
     ended.facts.timeline("StopSignalIgnored", 0);

@@ -1,22 +1,28 @@
 //! The kernel tier's cases, as data: those of the scenario list that need no container.
 
-use crate::check::{Case, Connections, Machine, StopToExit, check};
-use crate::startup;
-use gracetrace_tests::client::Use::{Asks, AsksInVain, Nothing, Served};
+use crate::check::{Case, StopToExit, check};
+use crate::{many, startup, tcp};
+use gracetrace_tests::client::Use::{self, Asks, AsksInVain, Nothing, Served};
+use gracetrace_tests::command::Machine;
+use gracetrace_tests::counts::Counts;
 use gracetrace_tests::suite::Scenario;
-use std::time::Duration;
 
 const PID1: &[&str] = &["--pid-namespace", "--grace-period", "2s"];
 
-/// Makes a scenario of a case: the name twice would be one too many.
+/// Makes a scenario of a case: the name twice would be one too many. What the case does not say is as in
+/// `Case::default()`, or as in another one that is named.
 macro_rules! case {
     ($name:literal, { $($field:ident: $value:expr),* $(,)? }) => {
+        case!($name, { $($field: $value),* }, Case::default())
+    };
+    ($name:literal, { $($field:ident: $value:expr),* $(,)? }, $otherwise:expr) => {
         Scenario {
             name: $name,
-            play: |machine: &Machine| check(machine, &Case { name: $name, $($field: $value,)* ..Case::default() }),
+            play: |machine: &Machine| check(machine, &Case { name: $name, $($field: $value,)* ..$otherwise }),
         }
     };
 }
+pub(crate) use case;
 
 pub(crate) fn all() -> Vec<Scenario<Machine>> {
     let mut all = vec![
@@ -27,26 +33,24 @@ pub(crate) fn all() -> Vec<Scenario<Machine>> {
     all.extend(by_force());
     all.extend(by_itself());
     all.extend(several_processes());
+    all.extend(tcp::all());
+    all.push(Scenario { name: "many", play: many::ten_thousand });
     all
 }
 
 /// Three requests and an idle connection, all of them finished.
-const DRAINED: &[gracetrace_tests::client::Use] =
-    &[Served, Asks(Duration::from_millis(1200)), Asks(Duration::from_millis(1300)), Nothing];
-const ALL_DRAINED: Connections = Connections {
-    open_at_stop: 4,
-    closed_gracefully: 4,
-    closed_at_exit: 0,
-    dropped_by_kill: 0,
-    reset: 0,
-    in_flight: 0,
-};
+const DRAINED: &[Use] = &[Served, Asks(1200), Asks(1300), Nothing];
+
+/// So many open at the stop, and all closed gracefully.
+pub(crate) fn all_drained(count: u64) -> Counts {
+    Counts { open_at_stop: count, closed_gracefully: count, ..Counts::default() }
+}
 
 fn by_signal() -> Vec<Scenario<Machine>> {
     vec![
-        case!("graceful", { clients: DRAINED, connections: ALL_DRAINED, timeline: &[("StopSignalSent", 1), ("StopSignalHandled", 1), ("ContainerExited", 1), ("KillSent", 0), ("EventsLost", 0)] }),
-        case!("calm-in-a-storm", { storm: true, clients: DRAINED, connections: ALL_DRAINED }),
-        case!("graceful-pid1", { run: PID1, clients: &[Served], connections: Connections { open_at_stop: 1, closed_gracefully: 1, ..Connections::default() } }),
+        case!("graceful", { clients: DRAINED, connections: all_drained(4), timeline: &[("StopSignalSent", 1), ("StopSignalHandled", 1), ("ContainerExited", 1), ("KillSent", 0), ("EventsLost", 0)] }),
+        case!("calm-in-a-storm", { storm: true, clients: DRAINED, connections: all_drained(4) }),
+        case!("graceful-pid1", { run: PID1, clients: &[Served], connections: all_drained(1) }),
         case!("slow-drain", { run: &["--grace-period", "2s"], victim: &["slow-drain", "1800"], findings: &["slow-exit"] }),
         case!("nearly-slow", { run: &["--grace-period", "2s"], victim: &["slow-drain", "1400"] }),
         case!("stopsignal-quit", {
@@ -55,7 +59,7 @@ fn by_signal() -> Vec<Scenario<Machine>> {
         }),
         case!("keepalive-idle", {
             victim: &["--listen", "127.0.0.1:0", "keep-idle"], clients: &[Served, Served, Nothing],
-            connections: Connections { open_at_stop: 3, closed_at_exit: 3, ..Connections::default() },
+            connections: Counts { open_at_stop: 3, closed_at_exit: 3, ..Counts::default() },
         }),
         case!("fails", { victim: &["fail", "7"], outcome: "Failed", exit: Ok(7) }),
         case!("crash-on-stop", {
@@ -75,14 +79,14 @@ fn by_force() -> Vec<Scenario<Machine>> {
         case!("default-terminated", {
             victim: &["--listen", "127.0.0.1:0", "ignores"], clients: &[Nothing, Served], outcome: "Terminated",
             stop: Some(("SIGTERM", "Delivered", "Default")), exit: Err("SIGTERM"),
-            connections: Connections { open_at_stop: 2, dropped_by_kill: 2, ..Connections::default() }, findings: &["connections-dropped"],
+            connections: Counts { open_at_stop: 2, dropped_by_kill: 2, ..Counts::default() }, findings: &["connections-dropped"],
             stop_to_exit: StopToExit::OrderToPidfd,
         }),
         case!("overruns", {
             run: &["--grace-period", "2s"], victim: &["--listen", "127.0.0.1:0", "overrun"],
             clients: &[Served, Served, Served, Nothing, Nothing, Nothing, AsksInVain, AsksInVain, AsksInVain, AsksInVain],
             outcome: "ForceKilled", exit: Err("SIGKILL"), kill_cause: Some("GracePeriodExpired"),
-            connections: Connections { open_at_stop: 10, dropped_by_kill: 10, in_flight: 4, ..Connections::default() },
+            connections: Counts { open_at_stop: 10, dropped_by_kill: 10, in_flight: 4, ..Counts::default() },
             findings: &["grace-period-exceeded", "connections-dropped"], stop_to_exit: StopToExit::HandlerToPidfd,
         }),
         case!("force-delete", {
@@ -118,11 +122,11 @@ fn several_processes() -> Vec<Scenario<Machine>> {
         case!("init-wrapper", {
             run: PID1, victim: &["init", "{self}", "--listen", "127.0.0.1:0", "graceful"], clients: &[Served],
             stop: Some(("SIGTERM", "Delivered", "Blocked")), processes: (2, 2, 0),
-            connections: Connections { open_at_stop: 1, closed_gracefully: 1, ..Connections::default() },
+            connections: all_drained(1),
             timeline: &[("SignalForwarded", 1), ("ProcessExited", 1), ("ContainerExited", 1), ("StopSignalIgnored", 0)],
         }),
         case!("early-exit", {
-            run: PID1, victim: &["--workers", "3", "fail", "0"], processes: (4, 4, 3),
+            run: PID1, victim: &["--workers", "3", "fail", "0"], processes: (4, 4, 3), findings: &["children-killed-with-pid1"],
             timeline: &[("SignalForwarded", 3), ("ContainerExited", 1), ("KillSent", 0)],
         }),
     ]

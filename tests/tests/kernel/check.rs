@@ -1,21 +1,17 @@
 //! One case of the kernel tier: what is run, how it is used and stopped, and what the report must say.
 
-use gracetrace_tests::client::{self, End, Use};
-use gracetrace_tests::clock::{ExitWatch, ms_between, wait_until};
+use crate::connections;
+use gracetrace_tests::client::{self, Knocks, Met, PeerServer, Release, Seen, Use};
+use gracetrace_tests::clock::ms_between;
+use gracetrace_tests::command::{Machine, Running};
+use gracetrace_tests::counts::Counts;
 use gracetrace_tests::facts::Facts;
 use gracetrace_tests::recording;
 use gracetrace_tests::stamps::StampFile;
 use gracetrace_tests::storm::Storm;
-use gracetrace_tests::suite;
-use gracetrace_tests::tracer::Tracer;
-use std::path::{Path, PathBuf};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::time::Duration;
-
-/// What the cases share: the victim, and a folder that is gone at the end.
-pub(crate) struct Machine {
-    victim: PathBuf,
-    folder: PathBuf,
-}
 
 /// A case. `Case::default()` is a graceful server without clients, and everything in order.
 pub(crate) struct Case {
@@ -24,7 +20,13 @@ pub(crate) struct Case {
     pub(crate) run: &'static [&'static str],
     /// Arguments of the victim; `{self}` is the victim with stamps of its own.
     pub(crate) victim: &'static [&'static str],
+    /// Under which addresses the clients reach it, by turns.
+    pub(crate) addrs: &'static [&'static str],
     pub(crate) clients: &'static [Use],
+    /// So many late clients, so often, once the stop has had its effect.
+    pub(crate) knocks: Option<(u32, Duration)>,
+    /// What it is given by its surroundings.
+    pub(crate) given: Given,
     /// SIGTERM to gracetrace once the clients are there; otherwise the victim ends by itself.
     pub(crate) stopped: bool,
     /// With a storm on the host around the stop.
@@ -34,13 +36,25 @@ pub(crate) struct Case {
     pub(crate) stop: Option<(&'static str, &'static str, &'static str)>,
     pub(crate) exit: Result<i32, &'static str>,
     pub(crate) kill_cause: Option<&'static str>,
-    pub(crate) connections: Connections,
+    pub(crate) connections: Counts,
     /// seen, signalled, killed by the end of the PID namespace.
     pub(crate) processes: (u32, u32, u32),
     pub(crate) findings: &'static [&'static str],
     pub(crate) timeline: &'static [(&'static str, usize)],
     /// From stop to exit in ms, where neither the victim's stamps nor its pidfd tell.
     pub(crate) stop_to_exit: StopToExit,
+    /// What holds for this case alone.
+    pub(crate) also: fn(&mut Facts, &Played) -> anyhow::Result<()>,
+}
+
+/// What the harness makes for a victim.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Given {
+    Nothing,
+    /// A server to be a client of: `{peer}` among the victim's arguments.
+    ServerOutside,
+    /// A listening socket that was made outside its cgroup: `{inherited}` among the arguments.
+    Listener,
 }
 
 /// What the harness compares `stopToExitMs` with.
@@ -56,15 +70,20 @@ pub(crate) enum StopToExit {
     Null,
 }
 
-/// The counts of the report, all exact.
-#[derive(Default)]
-pub(crate) struct Connections {
-    pub(crate) open_at_stop: u64,
-    pub(crate) closed_gracefully: u64,
-    pub(crate) closed_at_exit: u64,
-    pub(crate) dropped_by_kill: u64,
-    pub(crate) reset: u64,
-    pub(crate) in_flight: u64,
+impl Case {
+    /// A server that is still there when the grace period ends.
+    pub(crate) fn killed() -> Self {
+        Self {
+            run: &["--grace-period", "2s"],
+            victim: &["--listen", "127.0.0.1:0", "overrun"],
+            outcome: "ForceKilled",
+            exit: Err("SIGKILL"),
+            kill_cause: Some("GracePeriodExpired"),
+            findings: &["grace-period-exceeded", "connections-dropped"],
+            stop_to_exit: StopToExit::HandlerToPidfd,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Case {
@@ -73,7 +92,10 @@ impl Default for Case {
             name: "",
             run: &["--grace-period", "3s"],
             victim: &["--listen", "127.0.0.1:0", "graceful"],
+            addrs: &["127.0.0.1"],
             clients: &[],
+            knocks: None,
+            given: Given::Nothing,
             stopped: true,
             storm: false,
             outcome: "Graceful",
@@ -81,66 +103,88 @@ impl Default for Case {
             stop: Some(("SIGTERM", "Delivered", "Handler")),
             exit: Ok(0),
             kill_cause: None,
-            connections: Connections::default(),
+            connections: Counts::default(),
             processes: (1, 1, 0),
             findings: &[],
             timeline: &[("ContainerExited", 1), ("EventsLost", 0)],
             stop_to_exit: StopToExit::Stamps,
+            also: |_, _| Ok(()),
         }
     }
 }
 
-impl Machine {
-    pub(crate) fn new(victim: &Path) -> anyhow::Result<Self> {
-        gracetrace_tests::tracer::binary()?;
-        let folder = tempfile::Builder::new().prefix("gracetrace-kernel-").tempdir()?.keep();
-        let removed = folder.clone();
-        suite::at_end("the tier's folder", move || Ok(std::fs::remove_dir_all(removed)?));
-        Ok(Self { victim: victim.to_owned(), folder })
-    }
-
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
-    }
-
-    /// Starts `gracetrace run` with these flags and the victim with these arguments.
-    pub(crate) fn run(&self, flags: &[&str], victim: &[&str], log: &Path, stamps: &Path) -> anyhow::Result<Tracer> {
-        let mut args: Vec<String> = ["run", "-o", "json", "--record"].map(str::to_owned).to_vec();
-        args.push(log.display().to_string());
-        args.extend(flags.iter().map(|&flag| flag.to_owned()));
-        let one = || [self.victim.display().to_string(), "--stamps".to_owned(), stamps.display().to_string()];
-        args.push("--".to_owned());
-        args.extend(one());
-        for &arg in victim {
-            if arg == "{self}" { args.extend(one()) } else { args.push(arg.to_owned()) }
-        }
-        Tracer::start(args)
-    }
+/// What a case has shown besides the report.
+pub(crate) struct Played {
+    /// The clients, in the case's order.
+    pub(crate) seen: Vec<Seen>,
+    /// The late clients.
+    pub(crate) knocked: Vec<Seen>,
+    /// The connections that the server outside has met.
+    pub(crate) met: Vec<Met>,
+    pub(crate) stamps: StampFile,
+    pub(crate) ordered: Option<u64>,
+    pub(crate) ended: u64,
 }
 
 /// Plays a case: the report must hold every fact, and its log must replay to the same bytes.
 pub(crate) fn check(machine: &Machine, case: &Case) -> anyhow::Result<Vec<String>> {
-    let (log, stamps) = (machine.file(&format!("{}.jsonl", case.name)), machine.file(&format!("{}.stamps", case.name)));
-    let tracer = machine.run(case.run, case.victim, &log, &stamps)?;
-    let stamps = StampFile::at(&stamps);
-    let ready = stamps.wait_for("ready")?;
-    let init = wait_until("the victim among the processes", Duration::from_secs(5), || {
-        victim_pid(tracer.pid(), stamps.path())
-    })?;
-    let watch = ExitWatch::on(init)?;
-    let server = std::net::SocketAddr::from(([127, 0, 0, 1], ready.detail.parse().unwrap_or(0)));
-    let clients = client::open_all(server, case.clients.iter().copied())?;
+    let outside = (case.given == Given::ServerOutside).then(|| PeerServer::start([127, 0, 0, 1].into())).transpose()?;
+    let inherited = (case.given == Given::Listener).then(Inherited::new).transpose()?;
+    let filled = |arg: &&str| {
+        let peer = outside.as_ref().map(|outside| outside.addr.to_string()).unwrap_or_default();
+        arg.replace("{peer}", &peer)
+            .replace("{inherited}", &inherited.as_ref().map(Inherited::number).unwrap_or_default())
+    };
+    let victim: Vec<String> = case.victim.iter().map(filled).collect();
+    let flags: Vec<String> = case.run.iter().map(|&flag| flag.to_owned()).collect();
+    let mut running = Running::start(machine, case.name, &flags, &victim)?;
+    // only the command has it from here on
+    drop(inherited);
+    let _nobody_waits = Release(running.stages.clone());
+    let (init, log) = (running.init, running.log.clone());
+    let servers: Vec<SocketAddr> =
+        case.addrs.iter().map(|ip| Ok(running.server(ip.parse()?))).collect::<anyhow::Result<_>>()?;
+    let mut clients = Vec::new();
+    for (&usage, &server) in case.clients.iter().zip(servers.iter().cycle()) {
+        clients.extend(client::open_all(server, [usage], &running.stages)?);
+    }
     let storm = case.storm.then(|| Storm::start(Duration::from_secs(2)));
     // requests are read, and a storm blows, before the stop
     std::thread::sleep(Duration::from_millis(if case.storm { 500 } else { 100 }));
-    let ordered = if case.stopped { Some(tracer.terminate()?) } else { None };
+    if case.stopped {
+        running.stop()?;
+    }
+    let knocks = case.knocks.map(|(count, every)| Knocks::begin(servers[0], count, every));
     let comm = std::fs::read_to_string("/proc/self/comm")?;
-    let finished = tracer.finish()?;
-    let ended = watch.ended_at()?;
+    let over = running.finish()?;
     let noise = storm.map(Storm::end);
-    let seen = client::seen_by_all(clients)?;
+    let played = Played {
+        seen: client::seen_by_all(clients)?,
+        knocked: knocks.map_or(Ok(Vec::new()), Knocks::seen)?,
+        met: outside.map_or(Ok(Vec::new()), PeerServer::met)?,
+        stamps: over.stamps,
+        ordered: over.ordered,
+        ended: over.ended,
+    };
+    let mut facts = Facts::of(over.finished.report()?);
+    ending(&mut facts, case, init, comm.trim());
+    connections::compare(&mut facts, case, &played);
+    stop_to_exit(&mut facts, case, &played)?;
+    if let Some(noise) = noise {
+        stormy(&mut facts, noise);
+    }
+    if case.given != Given::Listener {
+        // a socket that was handed in belongs to the cgroup that made it
+        nobody_elses(&mut facts, &log)?;
+    }
+    (case.also)(&mut facts, &played)?;
+    let facts = facts.verdict()?;
+    recording::replays(&log, &over.finished, &format!("run-{}", case.name))?;
+    Ok(facts)
+}
 
-    let mut facts = Facts::of(finished.report()?);
+/// Everything but connections and times.
+fn ending(facts: &mut Facts, case: &Case, init: u32, comm: &str) {
     facts.is("/apiVersion", "gracetrace.dev/v1");
     facts.is("/scope", "Pod");
     facts.is("/outcome", case.outcome);
@@ -154,8 +198,7 @@ pub(crate) fn check(machine: &Machine, case: &Case) -> anyhow::Result<Vec<String
     );
     facts.is("/containers/0/initPid", init);
     facts.is("/containers/0/initComm", "victim");
-    stop_and_exit(&mut facts, case, comm.trim());
-    connections(&mut facts, case, &seen);
+    stop_and_exit(facts, case, comm);
     let (total, signalled, with_namespace) = case.processes;
     facts.is("/containers/0/processes/seen", total);
     facts.is("/containers/0/processes/signalled", signalled);
@@ -165,6 +208,10 @@ pub(crate) fn check(machine: &Machine, case: &Case) -> anyhow::Result<Vec<String
         facts.timeline(event, *times);
     }
     facts.complete();
+}
+
+fn stop_to_exit(facts: &mut Facts, case: &Case, played: &Played) -> anyhow::Result<()> {
+    let (stamps, ordered, ended) = (&played.stamps, played.ordered, played.ended);
     let ms = match (&case.stop_to_exit, ordered) {
         (StopToExit::Stamps, _) => Some(ms_between(stamps.first("handler")?.at_ns, stamps.first("exit")?.at_ns)),
         (StopToExit::HandlerToPidfd, _) => Some(ms_between(stamps.first("handler")?.at_ns, ended)),
@@ -190,18 +237,16 @@ pub(crate) fn check(machine: &Machine, case: &Case) -> anyhow::Result<Vec<String
         },
         None => facts.is("/stopToExitMs", serde_json::Value::Null),
     }
-    if let Some([signals, forks, connections]) = noise {
-        let enough = signals > 10_000 && forks > 100 && connections > 1_000;
-        facts.holds(
-            enough,
-            &format!("a storm of {signals} signals, {forks} processes, {connections} connections"),
-            "that is none",
-        );
-    }
-    nobody_elses(&mut facts, &log)?;
-    let facts = facts.verdict()?;
-    recording::replays(&log, &finished, &format!("run-{}", case.name))?;
-    Ok(facts)
+    Ok(())
+}
+
+fn stormy(facts: &mut Facts, [signals, forks, connections]: [u64; 3]) {
+    let enough = signals > 10_000 && forks > 100 && connections > 1_000;
+    facts.holds(
+        enough,
+        &format!("a storm of {signals} signals, {forks} processes, {connections} connections"),
+        "that is none",
+    );
 }
 
 /// `--grace-period` of a case, which is always whole seconds.
@@ -251,36 +296,17 @@ fn stop_and_exit(facts: &mut Facts, case: &Case, comm: &str) {
     }
 }
 
-fn connections(facts: &mut Facts, case: &Case, seen: &[client::Seen]) {
-    let expected = &case.connections;
-    facts.is("/connections/openAtStop", expected.open_at_stop);
-    facts.is("/connections/closedGracefully", expected.closed_gracefully);
-    facts.is("/connections/closedAtExit", expected.closed_at_exit);
-    facts.is("/connections/droppedByKill", expected.dropped_by_kill);
-    facts.is("/connections/reset", expected.reset);
-    facts.is("/connections/inFlight", expected.in_flight);
-    facts.is("/connections/reset", client::count(seen, End::Reset));
-    let details = facts.at("/connections/details").as_array().cloned().unwrap_or_default();
-    facts.holds(details.len() == seen.len(), "as many details as clients", &format!("there are {}", details.len()));
-    for one in seen {
-        let Some(peer) = one.local else { continue };
-        let listed = details.iter().filter(|detail| detail["peer"] == peer.to_string()).count();
-        facts.holds(listed == 1, &format!("{peer} listed once"), &format!("it is there {listed} times"));
-    }
-}
+/// A listening socket that the command of `gracetrace run` is started with.
+struct Inherited(TcpListener);
 
-/// The victim that gracetrace started: the oldest whose command line has these stamps.
-fn victim_pid(tracer: u32, stamps: &Path) -> Option<u32> {
-    let stamps = stamps.to_string_lossy();
-    let mut pids: Vec<u32> = Vec::new();
-    for entry in std::fs::read_dir("/proc").ok()?.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let command = String::from_utf8_lossy(&command);
-        let program = command.split('\0').next().unwrap_or_default();
-        if pid != tracer && program.ends_with("/victim") && command.contains(&*stamps) {
-            pids.push(pid);
-        }
+impl Inherited {
+    fn new() -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        rustix::io::fcntl_setfd(&listener, rustix::io::FdFlags::empty())?;
+        Ok(Self(listener))
     }
-    pids.into_iter().min()
+
+    fn number(&self) -> String {
+        std::os::fd::AsRawFd::as_raw_fd(&self.0).to_string()
+    }
 }

@@ -1,12 +1,15 @@
 //! The kernel tier: victims under `gracetrace run`, on this kernel, with exact assertions.
 //!
-//! Needs root. Each case is data; [`check::check`] plays it.
+//! Needs root. Each case is data; [`check::check`] plays it. `tcp` has those about what became of connections.
 
 mod cases;
 mod check;
+mod connections;
+mod many;
 mod startup;
+mod tcp;
 
-use check::Machine;
+use gracetrace_tests::command::Machine;
 use gracetrace_tests::suite;
 use std::path::Path;
 

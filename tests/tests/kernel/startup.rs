@@ -1,7 +1,7 @@
 //! How quickly tracing begins, and that nothing of the command is missed for it.
 
-use crate::check::Machine;
 use gracetrace_tests::clock::ms_between;
+use gracetrace_tests::command::Machine;
 use gracetrace_tests::facts::Facts;
 use gracetrace_tests::recording;
 use gracetrace_tests::stamps::StampFile;

@@ -28,18 +28,20 @@ pub(super) async fn trace(args: &TraceArgs, kernel_log: bool) -> anyhow::Result<
         Some(name) => watch_pod(args, name, &mut pipeline, &mut signals).await?,
         None => watch_node(&mut pipeline, &mut signals).await?,
     };
-    match stopped {
-        Watched::Reported => Ok(Exit::reported(&pipeline)),
+    let exit = match stopped {
+        Watched::Reported => Exit::reported(&pipeline),
         Watched::TimedOut => {
             pipeline.flush();
-            Ok(Exit::TimedOut)
+            Exit::TimedOut
         }
         Watched::Stopped => {
             signals.end_at_next();
             pipeline.finish().await?;
-            Ok(Exit::reported(&pipeline))
+            Exit::reported(&pipeline)
         }
-    }
+    };
+    pipeline.tell_counts();
+    Ok(exit)
 }
 
 /// Why watching came to its end.
@@ -66,6 +68,7 @@ fn start(args: &TraceArgs, kernel_log: bool) -> anyhow::Result<Pipeline> {
     let mut pipeline = Pipeline::start(Parts { probes, session, log, output })?;
     let target = args.pod.as_ref().map(|name| Target::new(namespace, name));
     pipeline.resolve(args.runtime_endpoint.clone(), target);
+    pipeline.look_at_sockets(&tree);
     let pods = pipeline.adopt(&tree)?;
     if args.pod.is_none() {
         console::say(&format!("tracing every pod on this node ({pods} now)…"));

@@ -35,6 +35,8 @@ pub(super) enum Closer {
     Peer,
     /// The kernel: the peer answered no more.
     Timeout,
+    /// A kernel thread, for a process (MPTCP, io_uring): for one that lives, or for one that has ended.
+    Worker,
     /// The kernel or somebody else; for whom is not known.
     Unknown,
 }
@@ -98,7 +100,7 @@ impl Change<'_> {
     /// `close()` runs in the closer's context; only a kernel thread does it for somebody else.
     fn current_as_closer(&self) -> Closer {
         match (self.current.kernel_thread, self.current.exiting) {
-            (true, _) => Closer::Unknown,
+            (true, _) => Closer::Worker,
             (false, false) => Closer::Living,
             (false, true) if self.socket.current_in_pod => Closer::Dying(self.current.tgid),
             (false, true) => Closer::Unknown,
@@ -133,17 +135,24 @@ pub(super) struct Fate {
 
 impl Closing {
     /// What the end is called, once it is known how the process ended that it was closed for.
-    pub(super) fn end(&self, exit: impl FnOnce(u32) -> Option<WaitStatus>) -> (ConnectionEnd, ClosedBy, Option<i32>) {
+    /// `gone`: how the container's init had ended by then, if it had.
+    pub(super) fn end(
+        &self,
+        exit: impl FnOnce(u32) -> Option<WaitStatus>,
+        gone: Option<WaitStatus>,
+    ) -> (ConnectionEnd, ClosedBy, Option<i32>) {
+        let for_process = |status: Option<WaitStatus>| match status.map(WaitStatus::signal) {
+            Some(Some(signal)) => (ConnectionEnd::DroppedByKill, ClosedBy::Kill, Some(signal)),
+            Some(None) => (ConnectionEnd::ClosedAtExit, ClosedBy::Exit, None),
+            None => (ConnectionEnd::Unknown, ClosedBy::Unknown, None),
+        };
         let (end, by, signal) = match self.closer {
             Closer::Living => (ConnectionEnd::ClosedGracefully, ClosedBy::Process, None),
             Closer::Peer => (ConnectionEnd::ResetByPeer, ClosedBy::Peer, None),
             Closer::Timeout => (ConnectionEnd::TimedOut, ClosedBy::Kernel, None),
             Closer::Unknown => (ConnectionEnd::Unknown, ClosedBy::Unknown, None),
-            Closer::Dying(tgid) => match exit(tgid).map(WaitStatus::signal) {
-                Some(Some(signal)) => (ConnectionEnd::DroppedByKill, ClosedBy::Kill, Some(signal)),
-                Some(None) => (ConnectionEnd::ClosedAtExit, ClosedBy::Exit, None),
-                None => (ConnectionEnd::Unknown, ClosedBy::Unknown, None),
-            },
+            Closer::Dying(tgid) => for_process(exit(tgid)),
+            Closer::Worker => for_process(gone),
         };
         if self.in_backlog {
             return (ConnectionEnd::RefusedInBacklog, by, None);

@@ -2,7 +2,7 @@
 //! what was found at the stop signal, what came afterwards.
 
 use super::tests::{CGROUP, OUTSIDE, Story, actor, rules, socket};
-use crate::input::{Actor, BootNs, Disposition, FoundSocket, Input, Sockets, TcpState, What};
+use crate::input::{Actor, BootNs, Disposition, FoundSocket, Input, Opener, Sockets, TcpState, What};
 use crate::report::{ClosedBy, ConnectionCounts, ConnectionEnd, Direction, Manner, Report, TimelineEvent, Work};
 use TcpState::{Close, CloseWait, Established, FinWait1, FinWait2, LastAck, Listen, SynRecv, SynSent};
 
@@ -125,7 +125,7 @@ fn a_close_may_come_before_the_exit_that_explains_it() {
 fn who_closed_it_is_said_only_where_it_is_known() {
     let mut story = Story::new();
     story.stop(Disposition::Handler);
-    // a kernel thread, for somebody (an io_uring that outlived its process)
+    // a kernel thread, for a process that lives: which one, and whether it was told to, is not known
     story.socket(1, Established, FinWait1, |_, current| current.kernel_thread = true);
     // a dying process outside of the pod, which had been handed the socket
     story.socket(2, Established, FinWait1, |socket, current| {
@@ -156,7 +156,10 @@ fn the_look_at_the_stop_tells_directions_and_what_never_closes() {
     looked(&mut story, vec![found(1, Listen), found(1, Established), to_a_database, found(3, CloseWait)], None);
     story.after_ms(40);
     story.socket(1, Established, FinWait1, |_, _| ());
-    story.socket(2, Established, FinWait1, |socket, _| socket.local.set_port(50_002));
+    story.socket(2, Established, FinWait1, |socket, _| {
+        socket.local.set_port(50_002);
+        socket.opener = Some(Opener::ThisSide);
+    });
     let report = told(story.exit(100, 0));
     let seen: Vec<_> =
         report.connections.details.iter().map(|one| (one.direction, one.end, one.at_ms.is_some())).collect();
@@ -313,4 +316,25 @@ fn what_comes_after_the_stop_is_counted_by_who_opened_it() {
         (Some(3), Some(2), 1)
     );
     assert_eq!(counts.outbound, 1);
+}
+
+#[test]
+fn a_kernel_thread_closes_for_the_process_that_is_gone() {
+    let mut story = Story::new();
+    story.stop(Disposition::Handler).after_ms(3_000).kill().exit(100, 9);
+    story.socket(1, Established, FinWait1, |_, current| current.kernel_thread = true);
+    let report = told(&mut story);
+    assert_eq!(report.connections.details[0].end, ConnectionEnd::DroppedByKill);
+}
+
+#[test]
+fn a_reset_from_what_is_left_of_a_connection_is_its_reset() {
+    let mut story = Story::new();
+    story.stop(Disposition::Handler);
+    story.socket(1, Established, FinWait1, |_, _| ()).socket(1, FinWait1, FinWait2, |_, _| ());
+    let ends = Some((socket(1).local, socket(1).peer));
+    let state = Some(TcpState::TimeWait);
+    story.what(What::SocketReset { address: Some(77), pod: CGROUP, reason: Some(9), state, ends });
+    let report = told(story.exit(100, 0));
+    assert_eq!((report.connections.details[0].manner, report.connections.details[0].reset), (Manner::Fin, true));
 }

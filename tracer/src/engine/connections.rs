@@ -8,7 +8,7 @@
 
 use super::close::{Change, Closing};
 use super::runtime_names::is_kubelet;
-use crate::input::{BootNs, CgroupId, FoundSocket, Socket, SocketCounters, Sockets, TcpState};
+use crate::input::{BootNs, CgroupId, FoundSocket, Opener, Socket, SocketCounters, Sockets, TcpState};
 use crate::report::Direction;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -22,9 +22,6 @@ const MAX_REFUSED: usize = 4_096;
 /// Refused attempts closer together than this are one span.
 const REFUSED_SPAN_MS: f64 = 100.0;
 
-/// Lower end of `ip_local_port_range`, unless somebody changed it.
-const FIRST_PICKED_PORT: u16 = 32_768;
-
 /// Both ends of a connection, ours first: unique among the open ones of a network namespace.
 pub(super) type Ends = (SocketAddr, SocketAddr);
 
@@ -35,6 +32,8 @@ pub(super) struct Connections {
     ended: Vec<Ended>,
     /// Where in `ended` the last connection of a socket is.
     by_address: BTreeMap<u64, usize>,
+    /// The same by its ends, for what comes when the socket is gone.
+    by_ends: BTreeMap<Ends, usize>,
     /// Local ports on which the pod listened, as far as was seen.
     listening: BTreeSet<u16>,
     /// What was found at the stop signal.
@@ -176,9 +175,11 @@ impl Connections {
         }
     }
 
-    /// A RST went out from this socket.
-    pub(super) fn reset(&mut self, address: u64) {
-        if let Some(ended) = self.by_address.get(&address).and_then(|index| self.ended.get_mut(*index)) {
+    /// A RST went out from this socket, or from what was left of it.
+    pub(super) fn reset(&mut self, address: Option<u64>, ends: Option<Ends>) {
+        let by_address = || address.and_then(|address| self.by_address.get(&address).copied());
+        let by_ends = ends.and_then(|ends| self.by_ends.get(&ends).copied());
+        if let Some(ended) = by_ends.or_else(by_address).and_then(|index| self.ended.get_mut(index)) {
             ended.reset = true;
         }
     }
@@ -259,9 +260,6 @@ impl Connections {
     pub(super) fn direction(&self, ended: &Ended) -> Direction {
         match ended.direction {
             Direction::Unknown if self.listening.contains(&ended.local.port()) => Direction::Inbound,
-            // every listener of the pod was seen, none is of that port, and it is one that the kernel picks for
-            // who connects: a server's listener that closed before the stop signal has another as a rule
-            Direction::Unknown if self.is_whole() && ended.local.port() >= FIRST_PICKED_PORT => Direction::Outbound,
             known @ (Direction::Inbound | Direction::Outbound | Direction::Unknown) => known,
         }
     }
@@ -275,6 +273,7 @@ impl Connections {
     pub(super) fn forget_ended(&mut self) {
         self.ended.clear();
         self.by_address.clear();
+        self.by_ends.clear();
         self.refused.clear();
         self.snapshot = None;
         self.uncounted = 0;
@@ -305,7 +304,7 @@ impl Connections {
             at: Some(at),
             container,
             opened: open.map_or_else(|| self.opened_before(at, socket), |open| Opened::At(open.opened)),
-            direction: open.map_or(Direction::Unknown, |open| open.direction),
+            direction: open.map_or_else(|| by_counters(socket.opener), |open| open.direction),
             local: socket.local,
             peer: socket.peer,
             closing: Some(closing),
@@ -325,6 +324,7 @@ impl Connections {
             return;
         }
         self.by_address.insert(socket.address, self.ended.len());
+        self.by_ends.insert((socket.local, socket.peer), self.ended.len());
         self.ended.push(ended);
     }
 
@@ -356,6 +356,15 @@ impl Connections {
             ended.drained = ended.drained.or(fate.drained);
             ended.reset |= fate.reset;
         }
+    }
+}
+
+/// As the kernel's counters show it.
+fn by_counters(opener: Option<Opener>) -> Direction {
+    match opener {
+        Some(Opener::ThisSide) => Direction::Outbound,
+        Some(Opener::Peer) => Direction::Inbound,
+        None => Direction::Unknown,
     }
 }
 

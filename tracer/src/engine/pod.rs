@@ -138,7 +138,7 @@ impl Pod {
                 }
                 self.forget_what_is_no_ending();
             }
-            What::SocketReset { address: Some(address), .. } => self.connections.reset(*address),
+            What::SocketReset { address, ends, .. } => self.connections.reset(*address, *ends),
             What::SocketRefused { current, .. } => {
                 let by = match (caller_in_pod, is_kubelet(current)) {
                     (true, _) => Caller::Own,
@@ -147,8 +147,7 @@ impl Pod {
                 };
                 self.connections.refused(at, container, by);
             }
-            What::SocketReset { address: None, .. }
-            | What::SignalGenerated { .. }
+            What::SignalGenerated { .. }
             | What::SignalDelivered { .. }
             | What::ProcessForked { .. }
             | What::ProcessExecuted { .. }

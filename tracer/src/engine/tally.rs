@@ -32,7 +32,11 @@ impl Picture<'_> {
         let owner = ended.container.or(sole);
         let direction = self.pod.connections.direction(&ended);
         let (end, closed_by, killed_by) = match &ended.closing {
-            Some(closing) => closing.end(|tgid| self.pod.exit_of(tgid)),
+            Some(closing) => {
+                let init = owner.and_then(|id| self.pod.containers.get(&id)).and_then(|container| container.exit);
+                let gone = init.filter(|(at, _)| ended.at.is_some_and(|closed| *at <= closed));
+                closing.end(|tgid| self.pod.exit_of(tgid), gone.map(|(_, status)| status))
+            }
             // of one that closed unseen nothing is known
             None if self.lost.is_empty() => (ConnectionEnd::StillOpen, ClosedBy::Unknown, None),
             None => (ConnectionEnd::Unknown, ClosedBy::Unknown, None),

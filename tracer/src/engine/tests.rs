@@ -145,6 +145,7 @@ pub(super) fn socket(address: u64) -> Socket {
         by_cgroup: true,
         by_current: false,
         mptcp: false,
+        opener: None,
         netns: 1,
         local: ([10, 0, 0, 2], 8080).into(),
         peer: ([10, 0, 0, 1], port).into(),
@@ -272,7 +273,7 @@ fn connections_are_told_by_who_closed_them() {
         current.exiting = true;
         socket.counters.as_mut().expect("counters").unread = 7;
     });
-    story.what(What::SocketReset { address: Some(4), pod: CGROUP, reason: Some(11), state: Some(Close) });
+    story.what(What::SocketReset { address: Some(4), pod: CGROUP, reason: Some(11), state: Some(Close), ends: None });
     // nobody accepted it
     story.socket(5, Established, Close, |socket, current| {
         (current.exiting, socket.has_file, socket.shutdown) = (true, false, 0);

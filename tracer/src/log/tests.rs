@@ -197,7 +197,7 @@ prop_compose! {
     fn socket()(address: u64, pod: u64, by_cgroup: bool, netns: u32, local: (u32, u16), peer: (u128, u16), shutdown: u8,
                 error: u32, has_file: bool, current_in_pod: bool, counters in option::of(counters())) -> Socket {
         Socket {
-            address, pod: CgroupId(pod), by_cgroup, by_current: !by_cgroup, mptcp: has_file, netns,
+            address, pod: CgroupId(pod), by_cgroup, by_current: !by_cgroup, mptcp: has_file, opener: by_cgroup.then_some(Opener::ThisSide), netns,
             local: (std::net::Ipv4Addr::from(local.0), local.1).into(),
             peer: (std::net::Ipv6Addr::from(peer.0), peer.1).into(),
             shutdown, error, has_file, current_in_pod, counters,
@@ -254,7 +254,13 @@ fn what() -> impl Strategy<Value = What> {
             new: TcpState::CloseWait
         }),
         (any::<Option<u64>>(), any::<u64>(), any::<Option<u32>>()).prop_map(|(address, pod, reason)| {
-            What::SocketReset { address, pod: CgroupId(pod), reason, state: reason.map(|_| TcpState::FinWait2) }
+            What::SocketReset {
+                address,
+                pod: CgroupId(pod),
+                reason,
+                state: reason.map(|_| TcpState::FinWait2),
+                ends: None,
+            }
         }),
         (any::<[u64; 2]>(), text()).prop_map(|([parent, pod], path)| What::CgroupMade {
             parent: CgroupId(parent),

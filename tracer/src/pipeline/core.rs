@@ -3,7 +3,7 @@
 
 use super::output::Output;
 use crate::engine::Engine;
-use crate::input::{BootNs, Input, Session};
+use crate::input::{BootNs, CgroupId, Event, Input, Session};
 use crate::log::Writer;
 use std::fs::File;
 
@@ -38,6 +38,11 @@ impl Core {
             self.flush();
         }
         Ok(())
+    }
+
+    /// The pod whose sockets are to be looked at for this event.
+    pub(super) fn may_begin_stop(&self, event: &Event) -> Option<CgroupId> {
+        self.engine.may_begin_stop(event)
     }
 
     /// When the engine wants a tick.

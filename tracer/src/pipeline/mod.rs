@@ -7,6 +7,7 @@
 //! - A tick never runs ahead of a record, and losses are told before a tick can finish a report.
 
 mod core;
+mod looks;
 mod output;
 mod target;
 
@@ -14,6 +15,7 @@ pub use output::Output;
 pub use target::{Ambiguous, Found, Target, Verdict};
 
 use self::core::Core;
+use self::looks::Looks;
 use crate::engine::cgroup_path;
 use crate::input::{BootNs, CgroupFound, CgroupId, Event, Input, PodFacts, Session, What};
 use crate::log::Writer;
@@ -53,6 +55,7 @@ pub struct Pipeline {
     facts: mpsc::Receiver<Input>,
     resolver: Option<Resolver>,
     target: Option<Target>,
+    looks: Option<Looks>,
     order: Order,
     /// Inputs of our own that wait for older records; oldest first.
     own: VecDeque<(BootNs, Input)>,
@@ -92,6 +95,7 @@ impl Pipeline {
             facts: mpsc::channel(1).1,
             resolver: None,
             target: None,
+            looks: None,
             order: Order::default(),
             own: VecDeque::new(),
             arrived: BootNs(0),
@@ -107,6 +111,14 @@ impl Pipeline {
         self.facts = facts;
         self.resolver = Some(Resolver::spawn(runtime_endpoint, sender));
         self.target = target;
+    }
+
+    /// Looks at a pod's sockets when its stop signal is seen. Call it before any pod is adopted.
+    pub fn look_at_sockets(&mut self, tree: &CgroupTree) {
+        match Looks::start(tree, self.probes.host_netns()) {
+            Ok(looks) => self.looks = Some(looks),
+            Err(error) => tracing::warn!("the sockets of pods cannot be looked at: {error}"),
+        }
     }
 
     /// Traces the pods that are there already; gives how many.
@@ -128,6 +140,9 @@ impl Pipeline {
     /// Traces one cgroup and hands it in.
     pub fn adopt_cgroup(&mut self, found: CgroupFound) -> anyhow::Result<()> {
         self.track(&found)?;
+        if let Some(looks) = &mut self.looks {
+            looks.learn(found.pod, &found.path);
+        }
         self.core.feed(Input::CgroupFound(found))
     }
 
@@ -139,6 +154,10 @@ impl Pipeline {
                 None => Err(anyhow!("the thread that reads the ring buffer has ended; run with -v to see why")),
             },
             Some(input) = self.facts.recv() => self.learn(input),
+            Some(input) = answer(&mut self.looks) => {
+                self.looked(input);
+                Ok(())
+            }
             _ = self.beat.tick() => self.look_around(),
         }
     }
@@ -188,6 +207,9 @@ impl Pipeline {
                 Ok(None) | Err(_) => break,
             }
         }
+        while let Some(input) = self.looks.as_mut().and_then(Looks::answered) {
+            self.looked(input);
+        }
         while let Ok(input) = self.facts.try_recv() {
             self.learn(input)?;
         }
@@ -203,11 +225,21 @@ impl Pipeline {
         self.core.flush();
     }
 
+    /// Says on stderr (with `-v`) how many records of each kind the kernel side had reason to write.
+    pub fn tell_counts(&self) {
+        for (kind, generated, dropped) in self.probes.counts() {
+            tracing::info!("records: {kind} {} written, {dropped} dropped", generated - dropped);
+        }
+    }
+
     fn take(&mut self, batch: &Batch) -> anyhow::Result<()> {
         let mut malformed = 0;
         for record in decode::records(&batch.bytes) {
             match record {
-                Ok(event) => self.order.push(event),
+                Ok(event) => {
+                    self.look_if_stopped(&event);
+                    self.order.push(event);
+                }
                 Err(error) => {
                     malformed += 1;
                     tracing::warn!("cannot read a record: {error}");
@@ -220,6 +252,24 @@ impl Pipeline {
             self.core.feed(Input::Lost { at: self.arrived, what: "decode".to_owned(), count: malformed })?;
         }
         Ok(())
+    }
+
+    /// Asks for a pod's sockets at once: an event is handed in only when everything older has arrived.
+    fn look_if_stopped(&mut self, event: &Event) {
+        if let (What::SignalGenerated { target, .. }, Some(looks)) = (&event.what, &mut self.looks)
+            && let Some(pod) = self.core.may_begin_stop(event)
+        {
+            looks.ask(pod, target.tgid, event.at);
+        }
+    }
+
+    /// A look takes its place among the records by when it ended.
+    fn looked(&mut self, input: Input) {
+        if let Input::Sockets(sockets) = &input {
+            let at = sockets.at;
+            let place = self.own.partition_point(|(before, _)| *before <= at);
+            self.own.insert(place, (at, input));
+        }
     }
 
     /// Hands in what happened before `until`, in order, each tick in its place; then a tick, if one is due.
@@ -258,6 +308,9 @@ impl Pipeline {
                 if let (Some(target), Some(id)) = (&mut self.target, event.cgroup) {
                     target.gone(id);
                 }
+                if let (Some(looks), Some(id)) = (&mut self.looks, event.cgroup) {
+                    looks.forget(id);
+                }
                 None
             }
             What::SignalGenerated { .. }
@@ -277,6 +330,9 @@ impl Pipeline {
 
     /// A cgroup of a pod is there: ask who it is, unless it is none of our business.
     fn cgroup_seen(&mut self, pod: CgroupId, path: &str, existing: bool) -> anyhow::Result<()> {
+        if let Some(looks) = &mut self.looks {
+            looks.learn(pod, path);
+        }
         let (Some(resolver), Some(place)) = (&self.resolver, cgroup_path::parse(path)) else { return Ok(()) };
         let depth = path.split('/').filter(|part| !part.is_empty()).count();
         // what is nested inside a container is the container's own affair
@@ -334,11 +390,23 @@ impl Pipeline {
     }
 
     fn tell_losses(&mut self) -> anyhow::Result<()> {
+        let untold = self.looks.as_ref().map_or(0, Looks::take_untold);
+        if untold > 0 {
+            tracing::warn!("too many pods stop at once: the sockets of {untold} were not looked at");
+        }
         for (what, count) in self.probes.take_lost() {
             if count > 0 {
                 self.core.feed(Input::Lost { at: clock::boot_now(), what: what.to_owned(), count })?;
             }
         }
         Ok(())
+    }
+}
+
+/// The next look at a pod's sockets; never, if none are taken.
+async fn answer(looks: &mut Option<Looks>) -> Option<Input> {
+    match looks {
+        Some(looks) => looks.answer().await,
+        None => std::future::pending().await,
     }
 }

@@ -1,4 +1,4 @@
-//! All contact with the world: the kernel's probes, the cgroup tree, the container runtime, clocks.
+//! All contact with the world: the kernel's probes, the cgroup tree, the container runtime, sockets, clocks.
 //!
 //! Each source turns what it finds into [`crate::input::Input`]s and concludes nothing.
 
@@ -6,3 +6,4 @@ pub mod cgroupfs;
 pub mod clock;
 pub mod probe;
 pub mod runtime;
+pub mod sockets;

@@ -1,6 +1,6 @@
 //! Behaviours without a server: those that end by themselves.
 
-use crate::Options;
+use crate::options::Options;
 use crate::stamps::Stamps;
 use std::time::Duration;
 

@@ -7,8 +7,16 @@
 //! ```text
 //! victim [OPTION…] BEHAVIOUR [ARG…]
 //!   --stamps FILE    appends `name nanoseconds-since-boot detail` lines: ready, handler, exit …
-//!   --listen ADDR    serves `request MS` lines with `answer` after MS milliseconds (`never`: never)
-//!   --workers N      starts N children that drain for a minute, and forwards its stop signal to them
+//!   --log            stamps also what each connection does: accepted, asked, answered, closed
+//!   --listen ADDR    serves connections there, each as its client asks (`connection.rs`)
+//!   --listen mptcp:ADDR | reuseport:ADDR | fd:N   the same with MPTCP, SO_REUSEPORT, an inherited socket
+//!   --accept N       accepts no more than N connections; the others wait in the backlog
+//!   --accept-for MS  goes on accepting that long after its stop signal
+//!   --hold           keeps what it accepted open and never reads from it
+//!   --connect ADDR LINE  opens a connection, says LINE (nothing if empty) and holds it
+//!   --worker ARG… ;  starts a child with these arguments and forwards its stop signal to it; in them `{port}` is
+//!                    the listener's port, `{fd}` the listener, `{stamps}` a second file of stamps
+//!   --workers N      that many of the child; without --worker, of one that drains for a minute
 //!   --delay MS       eat-memory waits that long first (300 by default)
 //!   --announce       writes a line to stdout once its handlers stand
 //!
@@ -26,29 +34,23 @@
 //! ```
 
 mod brief;
+mod connection;
 mod init;
+mod listen;
+mod options;
+mod outbound;
 mod serve;
 mod stamps;
 mod sys;
+mod workers;
 
+use options::{Options, number};
 use serve::{OnStop, Server};
-use stamps::Stamps;
 use std::time::Duration;
 
 fn main() {
     let mut args = std::env::args().skip(1);
-    let mut options = Options::default();
-    let behaviour = loop {
-        match args.next().as_deref() {
-            Some("--stamps") => options.stamps = Stamps::to_file(&want(args.next(), "--stamps FILE")),
-            Some("--listen") => options.listen = Some(want(args.next(), "--listen ADDR")),
-            Some("--workers") => options.workers = number(args.next(), "--workers N"),
-            Some("--delay") => options.delay_ms = number(args.next(), "--delay MS"),
-            Some("--announce") => options.announce = true,
-            Some(behaviour) => break behaviour.to_owned(),
-            None => usage("no behaviour given"),
-        }
-    };
+    let (options, behaviour) = Options::parse(&mut args);
     let mut number_arg = || number(args.next(), "a number after the behaviour");
     let ms = Duration::from_millis;
     let server = |signal, on_stop| Server { signal, on_stop }.run(&options);
@@ -77,29 +79,6 @@ fn main() {
         "pause" => init::pause(),
         other => usage(&format!("no behaviour is called {other:?}")),
     }
-}
-
-/// What goes for every behaviour.
-struct Options {
-    stamps: Stamps,
-    listen: Option<String>,
-    workers: u64,
-    announce: bool,
-    delay_ms: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { stamps: Stamps::default(), listen: None, workers: 0, announce: false, delay_ms: 300 }
-    }
-}
-
-fn want(value: Option<String>, what: &str) -> String {
-    value.unwrap_or_else(|| usage(&format!("{what} is missing")))
-}
-
-fn number(value: Option<String>, what: &str) -> u64 {
-    want(value, what).parse().unwrap_or_else(|_| usage(&format!("{what}: not a number")))
 }
 
 fn usage(problem: &str) -> ! {

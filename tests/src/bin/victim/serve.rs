@@ -1,12 +1,14 @@
-//! The victim as a server: one thread a connection, a line protocol, and ways to stop.
+//! The victim as a server: one thread a connection, and ways to stop.
 
+use crate::connection::Open;
+use crate::listen::listen;
+use crate::options::Options;
 use crate::stamps::Stamps;
-use crate::{Options, sys};
-use rustix::event::{PollFd, PollFlags, poll};
-use std::io::{BufRead, BufReader, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use crate::{outbound, sys, workers};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::OwnedFd;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 /// What a server does once its handler has run.
@@ -35,52 +37,48 @@ pub(crate) struct Server {
 impl Server {
     /// Serves until told to stop; never returns from the process alive.
     pub(crate) fn run(self, options: &Options) {
+        if options.hold {
+            sys::raise_descriptor_limit();
+        }
         let wake = self.signal.map(sys::on_signal);
         let listener = options.listen.as_deref().map(listen);
-        let mut workers: Vec<Child> = (0..options.workers).map(|_| start_worker()).collect();
+        let mut workers = workers::start(options, listener.as_ref());
+        let outbound = outbound::open(&options.connect, &options.stamps);
         let port = listener.as_ref().and_then(|l| l.local_addr().ok()).map_or(0, |addr| addr.port());
         options.stamps.now("ready", &port.to_string());
         if options.announce {
             drop(writeln!(std::io::stdout(), "ready"));
         }
-        let open = Open::default();
-        loop {
-            let mut fds: Vec<PollFd<'_>> = Vec::new();
-            fds.extend(wake.map(|fd| PollFd::new(fd, PollFlags::IN)));
-            fds.extend(listener.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
-            if fds.is_empty() {
-                std::thread::park();
-                continue;
-            }
-            if poll(&mut fds, None).is_err() {
-                continue; // EINTR: the handler has run, its byte is in the pipe
-            }
-            if wake.is_some() && fds[0].revents().contains(PollFlags::IN) {
-                break;
-            }
-            if let Some(Ok((stream, _))) = listener.as_ref().map(TcpListener::accept) {
-                open.serve(stream);
-            }
-        }
+        let open = Open::new(if options.log { options.stamps.clone() } else { Stamps::default() });
+        let mut door = Door { listener, left: options.accept, hold: options.hold, held: Vec::new(), open: &open };
+        door.accept(wake, None);
         options.stamps.at("handler", sys::handled_at(), "");
-        forward(&mut workers);
-        self.stop(listener, &open, &options.stamps);
+        workers::forward(&mut workers);
+        if let Some(span) = options.accept_for {
+            door.accept(None, Some(Instant::now() + span));
+        }
+        self.stop(door, outbound, &options.stamps);
     }
 
-    fn stop(&self, listener: Option<TcpListener>, open: &Open, stamps: &Stamps) {
+    fn stop(&self, mut door: Door<'_>, outbound: Vec<TcpStream>, stamps: &Stamps) {
         let handled = Instant::now();
         let code = match self.on_stop {
             OnStop::Exit(code) => code,
             OnStop::Segv => sys::segv(),
             OnStop::Drain | OnStop::DrainFor(_) | OnStop::Hang => {
-                drop(listener);
+                drop(door.listener.take());
                 stamps.now("listener-closed", "");
                 if matches!(self.on_stop, OnStop::Hang) {
                     loop {
                         std::thread::park();
                     }
                 }
-                open.drain();
+                for stream in outbound {
+                    // its reader holds it too
+                    drop(stream.shutdown(std::net::Shutdown::Both));
+                }
+                door.held.clear();
+                door.open.drain();
                 if let OnStop::DrainFor(total) = self.on_stop {
                     std::thread::sleep(total.saturating_sub(handled.elapsed()));
                 }
@@ -92,69 +90,42 @@ impl Server {
     }
 }
 
-fn listen(addr: &str) -> TcpListener {
-    TcpListener::bind(addr).unwrap_or_else(|error| crate::usage(&format!("cannot listen on {addr}: {error}")))
+/// Where connections come in.
+struct Door<'a> {
+    listener: Option<TcpListener>,
+    /// How many more are let in.
+    left: u64,
+    hold: bool,
+    held: Vec<TcpStream>,
+    open: &'a Open,
 }
 
-/// A child that would drain for a minute, its handler installed.
-fn start_worker() -> Child {
-    let mut child = Command::new(std::env::current_exe().expect("its own path"))
-        .args(["--announce", "slow-drain", "60000"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("a worker starts");
-    let announced = BufReader::new(child.stdout.take().expect("a pipe")).lines().next();
-    assert!(announced.is_some(), "a worker announces itself");
-    child
-}
-
-fn forward(workers: &mut [Child]) {
-    for worker in workers {
-        let pid = i32::try_from(worker.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
-        let _gone = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-    }
-}
-
-/// The connections that are open, held weakly so that each thread's end closes its own.
-#[derive(Clone, Default)]
-struct Open(Arc<Mutex<Vec<Weak<TcpStream>>>>);
-
-impl Open {
-    fn serve(&self, stream: TcpStream) {
-        let stream = Arc::new(stream);
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|weak| weak.strong_count() > 0);
-        open.push(Arc::downgrade(&stream));
-        std::thread::spawn(move || answer(&stream));
-    }
-
-    /// Idle connections are closed now, the others once they are answered.
-    fn drain(&self) {
+impl Door<'_> {
+    /// Lets connections in until the handler has run or `until` has come.
+    fn accept(&mut self, wake: Option<&OwnedFd>, until: Option<Instant>) {
         loop {
-            let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let alive: Vec<_> = open.iter().filter_map(Weak::upgrade).collect();
-            if alive.is_empty() {
+            let mut fds: Vec<PollFd<'_>> = Vec::new();
+            fds.extend(wake.map(|fd| PollFd::new(fd, PollFlags::IN)));
+            let listener = self.listener.as_ref().filter(|_| self.left > 0);
+            fds.extend(listener.map(|fd| PollFd::new(fd, PollFlags::IN)));
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
                 return;
             }
-            for stream in alive {
-                // no FIN yet: only the reader wakes up, and its end closes the socket
-                drop(stream.shutdown(Shutdown::Read));
+            let limit = left.and_then(|left| Timespec::try_from(left).ok());
+            if poll(&mut fds, limit.as_ref()).is_err() {
+                continue; // EINTR: the handler has run, its byte is in the pipe
             }
-            drop(open);
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-}
-
-/// One connection, until its peer or [`Open::drain`] ends it.
-fn answer(stream: &TcpStream) {
-    for line in BufReader::new(stream).lines() {
-        let Some(delay) = line.ok().and_then(|line| line.strip_prefix("request ").map(str::to_owned)) else { return };
-        let delay = delay.parse().map_or(Duration::from_secs(3600), Duration::from_millis);
-        std::thread::sleep(delay);
-        let mut writer = stream;
-        if writer.write_all(b"answer\n").is_err() {
-            return;
+            if wake.is_some() && fds[0].revents().contains(PollFlags::IN) {
+                return;
+            }
+            let Some(Ok((stream, peer))) = listener.map(TcpListener::accept) else { continue };
+            self.left -= 1;
+            if self.hold {
+                self.held.push(stream);
+            } else {
+                self.open.serve(stream, peer);
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The victim's unsafe corner: signal handlers, signal masks and a true segmentation fault.
+//! The victim's unsafe corner: signal handlers, signal masks, an inherited descriptor and a true
+//! segmentation fault.
 
 use rustix::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;
@@ -81,6 +82,19 @@ pub(crate) fn wait_for(set: &libc::sigset_t) -> libc::c_int {
     let failed = unsafe { libc::sigwait(set, &raw mut signal) };
     assert_eq!(failed, 0, "sigwait");
     signal
+}
+
+/// Takes over a descriptor that the process was started with.
+pub(crate) fn adopt(number: i32) -> OwnedFd {
+    // SAFETY: whoever started us left it open for us, and nothing else here knows of it.
+    unsafe { std::os::fd::FromRawFd::from_raw_fd(number) }
+}
+
+/// As many descriptors as it may have.
+pub(crate) fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _kept_as_it_is = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 /// A fault of its own making, at an address that is never mapped.

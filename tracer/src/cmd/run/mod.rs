@@ -62,6 +62,7 @@ pub(super) async fn run(args: &RunArgs, kernel_log: bool) -> anyhow::Result<Exit
         bail!("the command has ended and no report came of it; run again with --record FILE and tell us");
     }
     pipeline.flush();
+    pipeline.tell_counts();
     Ok(Exit::reported(&pipeline))
 }
 
@@ -73,6 +74,7 @@ fn prepare(args: &RunArgs, kernel_log: bool, tree: &CgroupTree, cgroup: &RunCgro
     let log = session::record(&args.probes, &session)?;
     let output = reports::to_stdout(&args.output, &session.scope, None);
     let mut pipeline = Pipeline::start(Parts { probes, session, log, output })?;
+    pipeline.look_at_sockets(tree);
     let at = clock::boot_now();
     pipeline.adopt_cgroup(CgroupFound { at, id, pod: id, path: cgroup.path.clone(), processes: Vec::new() })?;
     Ok(pipeline)

@@ -105,9 +105,13 @@ fn evidence(report: &Report, container: &Container, events: &[TimelineEvent]) ->
         .collect()
 }
 
-/// `340 ms`, `3.1 s`.
+/// `under 1 ms`, `340 ms`, `3.1 s`.
 fn span(ms: f64) -> String {
-    if ms < 999.5 { format!("{ms:.0} ms") } else { format!("{:.1} s", ms / 1000.0) }
+    match ms {
+        _ if ms < 1.0 => "under 1 ms".to_owned(),
+        _ if ms < 999.5 => format!("{ms:.0} ms"),
+        _ => format!("{:.1} s", ms / 1000.0),
+    }
 }
 
 /// The preStop sleep, in whole seconds, that would have covered a lag counted from the container's stop signal: what
@@ -149,6 +153,7 @@ mod tests {
 
     #[test]
     fn numbers_read_like_speech() {
+        assert_eq!(span(0.4), "under 1 ms");
         assert_eq!(span(340.2), "340 ms");
         assert_eq!(span(999.9), "1.0 s");
         assert_eq!(count(1, "connection"), "1 connection");

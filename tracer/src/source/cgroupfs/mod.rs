@@ -2,8 +2,11 @@
 //!
 //! Reads only. A cgroup that goes away while it is looked at is no error, it is just not there.
 
+mod members;
 mod mountinfo;
 mod process;
+
+pub use members::Members;
 
 use crate::engine::cgroup_path;
 use crate::input::{BootNs, CgroupFound, CgroupId, Process};
@@ -53,6 +56,12 @@ impl CgroupTree {
         let text = std::fs::read(path).map_err(|source| failed("read", path, source))?;
         let root = mountinfo::cgroup2_mount(&text).ok_or(CgroupError::NotMounted)?;
         Ok(Self { root, proc: PathBuf::from("/proc") })
+    }
+
+    /// A folder that looks like one.
+    #[cfg(test)]
+    pub(crate) fn at(root: PathBuf) -> Self {
+        Self { root, proc: PathBuf::from("/proc") }
     }
 
     /// Where it is mounted.
@@ -123,11 +132,8 @@ impl CgroupTree {
 
     /// The processes in one cgroup, oldest first.
     fn processes(&self, folder: &Path) -> Vec<Process> {
-        // a threaded cgroup has no list of processes (EOPNOTSUPP): they are those of its domain above
-        let Ok(list) = std::fs::read_to_string(folder.join("cgroup.procs")) else { return Vec::new() };
-        // 0 stands for a process that is not visible in this PID namespace
-        let tgids = list.lines().filter_map(|line| line.parse().ok()).filter(|tgid| *tgid != 0);
-        let mut processes: Vec<Process> = tgids.filter_map(|tgid| process::read(&self.proc, tgid)).collect();
+        let mut processes: Vec<Process> =
+            members::tgids(folder).into_iter().filter_map(|tgid| process::read(&self.proc, tgid)).collect();
         processes.sort_by_key(|process| (process.start, process.tgid));
         processes
     }

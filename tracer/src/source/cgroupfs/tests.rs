@@ -74,6 +74,19 @@ fn pods_come_with_all_below_them() {
 }
 
 #[test]
+fn members_are_those_of_all_below() {
+    let fake = fake();
+    let pod = fake.cgroup(POD, &[]);
+    let container = fake.cgroup(&format!("{POD}/{ID}"), &[30, 0, 20]);
+    let nested = fake.cgroup(&format!("{POD}/{ID}/x"), &[40]);
+    fake.cgroup(OTHER, &[50]);
+    let members = fake.tree.members(POD).expect("a pod");
+    assert_eq!(members, Members { cgroups: [pod, container, nested].into(), tgids: vec![30, 20, 40] });
+    assert!(fake.tree.members(&format!("{POD}/gone")).is_err());
+    assert!(fake.tree.members("/../etc").is_err());
+}
+
+#[test]
 fn a_subtree_belongs_to_the_given_pod() {
     let fake = fake();
     let own = fake.cgroup("/gracetrace-run", &[]);

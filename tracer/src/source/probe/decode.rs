@@ -1,7 +1,7 @@
 //! Kernel bytes to [`Event`]s: parsed with a cursor, never cast. A malformed record is an error value.
 
 use crate::input::{
-    Actor, Argv, BootNs, CgroupId, Disposition, Event, Process, SignalResult, Socket, SocketCounters, TcpState,
+    Actor, Argv, BootNs, CgroupId, Disposition, Event, Opener, Process, SignalResult, Socket, SocketCounters, TcpState,
     WaitStatus, What,
 };
 use crate::text::clean_bytes;
@@ -149,11 +149,17 @@ fn socket_reset(cursor: &mut Cursor<'_>) -> Option<What> {
     let pod = CgroupId(cursor.u64()?);
     let reason = cursor.u32()?;
     let state = cursor.u32()?;
+    let family = cursor.u16()?;
+    let (local_port, peer_port, _) = (cursor.u16()?, cursor.u16()?, cursor.u16()?);
+    let local = SocketAddr::new(ip(family, cursor.take()?), local_port);
+    let peer = SocketAddr::new(ip(family, cursor.take()?), peer_port);
     Some(What::SocketReset {
         address: (address != 0).then_some(address),
         pod,
         reason: (reason != u32::MAX).then_some(reason),
         state: (state != 0).then(|| tcp_state(state)),
+        // a socket that has given up its port is told by its address
+        ends: (local_port != 0).then_some((local, peer)),
     })
 }
 
@@ -234,6 +240,11 @@ fn socket(cursor: &mut Cursor<'_>) -> Option<Socket> {
         by_cgroup: flags & socket_flag::BY_CGROUP != 0,
         by_current: flags & socket_flag::BY_CURRENT != 0,
         mptcp: flags & socket_flag::MPTCP != 0,
+        opener: match flags & (socket_flag::OPENED_HERE | socket_flag::OPENED_BY_PEER) {
+            socket_flag::OPENED_HERE => Some(Opener::ThisSide),
+            socket_flag::OPENED_BY_PEER => Some(Opener::Peer),
+            _ => None,
+        },
         netns,
         local,
         peer,

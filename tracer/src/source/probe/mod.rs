@@ -136,7 +136,7 @@ impl Probes {
     }
 
     /// How many records were generated and dropped since the start, by kind.
-    pub fn counts(&mut self) -> Vec<(&'static str, u64, u64)> {
+    pub fn counts(&self) -> Vec<(&'static str, u64, u64)> {
         let Maps { generated, dropped, .. } = &self.maps;
         kind::NAMES.into_iter().zip(0..).map(|(name, kind)| (name, sum(generated, kind), sum(dropped, kind))).collect()
     }

@@ -29,6 +29,8 @@ const OPTIONAL: &[(&str, &str)] = &[
     ("sock_", NO_CONNECTIONS),
     ("inet_sport", NO_CONNECTIONS),
     ("icsk_lrcvtime", NO_COUNTERS),
+    ("tcp_snd_nxt", NO_OPENER),
+    ("tcp_bytes_retrans", NO_OPENER),
     ("tcp_is_mptcp", "which connections are subflows of MPTCP"),
     ("tcp_", NO_COUNTERS),
     ("skb_", NO_REFUSED),
@@ -41,6 +43,7 @@ const NO_NETNS: &str = "the pod of a connection by its network namespace";
 const NO_ARGV: &str = "which process is the preStop hook";
 const NO_CONNECTIONS: &str = "connections";
 const NO_COUNTERS: &str = "how much went through a connection";
+const NO_OPENER: &str = "who opened connections that were there before, where no listener tells";
 const NO_REFUSED: &str = "refused connections";
 
 /// The words of `Offsets`, in order, and what is lost for want of some.

@@ -194,14 +194,42 @@ fn ipv4_in_ipv6_is_ipv4() {
 
 #[test]
 fn a_reset() {
-    let reset = |address, reason, state| {
+    let reset = |address, reason, state, port| {
         let maker = Maker::new(kind::SOCKET_RESET).u64(address).u64(5).u32(reason).u32(state);
+        let maker = maker.u16(2).u16(port).u16(40_000).u16(0).padded::<16>(&[10, 0, 0, 1]).padded::<16>(&[10, 0, 0, 9]);
         only(&maker.finish(size_of::<abi::SocketReset>())).what
     };
     let pod = CgroupId(5);
-    assert_eq!(reset(0, u32::MAX, 0), What::SocketReset { address: None, pod, reason: None, state: None });
-    let expected = What::SocketReset { address: Some(9), pod, reason: Some(11), state: Some(TcpState::Close) };
-    assert_eq!(reset(9, 11, 7), expected);
+    let expected = What::SocketReset { address: None, pod, reason: None, state: None, ends: None };
+    assert_eq!(reset(0, u32::MAX, 0, 0), expected);
+    let (state, ends) = (Some(TcpState::TimeWait), Some((([10, 0, 0, 1], 80).into(), ([10, 0, 0, 9], 40_000).into())));
+    let expected = What::SocketReset { address: Some(9), pod, reason: Some(11), state, ends };
+    assert_eq!(reset(9, 11, 6, 80), expected);
+}
+
+#[test]
+fn a_refused_attempt() {
+    let maker = Maker::new(kind::SOCKET_REFUSED).u64(5).u16(2).u16(8080).u16(40_000).u16(0).u32(12).u32(0);
+    let maker = maker.padded::<16>(&[10, 0, 0, 1]).padded::<16>(&[10, 0, 0, 9]).actor();
+    let (local, peer) = (([10, 0, 0, 1], 8080).into(), ([10, 0, 0, 9], 40_000).into());
+    let expected = What::SocketRefused { pod: CgroupId(5), netns: 12, local, peer, current: actor() };
+    assert_eq!(only(&maker.finish(size_of::<abi::SocketRefused>())).what, expected);
+}
+
+#[test]
+fn who_opened_a_connection() {
+    for (flags, expected) in [
+        (0, None),
+        (socket_flag::OPENED_HERE, Some(Opener::ThisSide)),
+        (socket_flag::OPENED_BY_PEER, Some(Opener::Peer)),
+    ] {
+        let What::SocketState { socket, .. } =
+            only(&socket(2, [10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], flags)).what
+        else {
+            panic!("another event");
+        };
+        assert_eq!(socket.opener, expected);
+    }
 }
 
 #[test]

@@ -1,0 +1,42 @@
+//! Late clients: attempts to connect, one after the other, each used for one request at the most.
+
+use super::{Connection, Line, Stage, Stages, Step};
+use super::{End, Reading, Script, Seen};
+use std::net::SocketAddr;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Attempts that are going on.
+#[derive(Debug)]
+pub struct Knocks(JoinHandle<anyhow::Result<Vec<Seen>>>);
+
+impl Knocks {
+    /// Begins now: `count` attempts, `every` so often. One that comes up gets one answer and is closed.
+    pub fn begin(server: SocketAddr, count: u32, every: Duration) -> Self {
+        Self(std::thread::spawn(move || {
+            let begun = Instant::now();
+            let mut all = Vec::new();
+            for number in 0..count {
+                std::thread::sleep((every * number).saturating_sub(begun.elapsed()));
+                all.push(knock(server)?);
+            }
+            Ok(all)
+        }))
+    }
+
+    /// What became of each, once all are over.
+    pub fn seen(self) -> anyhow::Result<Vec<Seen>> {
+        self.0.join().map_err(|_| anyhow::anyhow!("a late client panicked"))?
+    }
+}
+
+/// One attempt to connect: refused, or it came up, was answered and closed by us.
+pub fn knock(server: SocketAddr) -> anyhow::Result<Seen> {
+    let stages = Stages::default();
+    stages.reach(Stage::Stopped);
+    let after = vec![Step::Say(Line::Request(0)), Step::Receive, Step::Close];
+    let script = Script { before: None, after, reading: Reading::Always, mptcp: false };
+    let seen = Connection::play(server, None, &script, &stages)?.seen()?;
+    anyhow::ensure!(seen.end == End::Refused || seen.answers == 1, "a late client came in and had no answer: {seen:?}");
+    Ok(seen)
+}

@@ -1,0 +1,146 @@
+//! The connection counts of a report, all exact, and the sums they must close to.
+
+use crate::facts::Facts;
+use serde_json::Value;
+
+/// Counts as the harness knows them. What is `null` in a report without a stop is 0 here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Established at the stop.
+    pub open_at_stop: u64,
+    /// Established after it, accepted or not.
+    pub opened_after_stop: u64,
+    /// Ends, one each.
+    pub closed_gracefully: u64,
+    /// By the process's own exit.
+    pub closed_at_exit: u64,
+    /// By a signal that ended the process.
+    pub dropped_by_kill: u64,
+    /// By the peer's RST.
+    pub reset_by_peer: u64,
+    /// By the kernel, which heard nothing any more.
+    pub timed_out: u64,
+    /// Never accepted.
+    pub refused_in_backlog: u64,
+    /// Not at all.
+    pub still_open: u64,
+    /// Not known how: the harness always knows.
+    pub unknown: u64,
+    /// With a RST, or one for what came later.
+    pub reset: u64,
+    /// Cut with work in flight.
+    pub in_flight: u64,
+    /// Closed by the living process, its request unread or unanswered.
+    pub closed_unanswered: u64,
+    /// Opened by the pod.
+    pub outbound: u64,
+    /// Pairs inside the pod.
+    pub internal: u64,
+    /// Of those after the stop, accepted.
+    pub accepted_after_stop: u64,
+    /// Attempts that met the closed port.
+    pub refused: u64,
+}
+
+/// What is `null` without a stop signal.
+const AFTER_STOP: [&str; 2] = ["openedAfterStop", "acceptedAfterStop"];
+
+impl Counts {
+    /// Under the report's names.
+    pub fn named(&self) -> [(&'static str, u64); 17] {
+        [
+            ("openAtStop", self.open_at_stop),
+            ("openedAfterStop", self.opened_after_stop),
+            ("closedGracefully", self.closed_gracefully),
+            ("closedAtExit", self.closed_at_exit),
+            ("droppedByKill", self.dropped_by_kill),
+            ("resetByPeer", self.reset_by_peer),
+            ("timedOut", self.timed_out),
+            ("refusedInBacklog", self.refused_in_backlog),
+            ("stillOpen", self.still_open),
+            ("unknown", self.unknown),
+            ("reset", self.reset),
+            ("inFlight", self.in_flight),
+            ("closedUnanswered", self.closed_unanswered),
+            ("outbound", self.outbound),
+            ("internal", self.internal),
+            ("acceptedAfterStop", self.accepted_after_stop),
+            ("refusedAfterListenerClose", self.refused),
+        ]
+    }
+
+    /// Adds another's.
+    pub fn add(&mut self, other: &Self) {
+        let fields: [(&mut u64, u64); 17] = [
+            (&mut self.open_at_stop, other.open_at_stop),
+            (&mut self.opened_after_stop, other.opened_after_stop),
+            (&mut self.closed_gracefully, other.closed_gracefully),
+            (&mut self.closed_at_exit, other.closed_at_exit),
+            (&mut self.dropped_by_kill, other.dropped_by_kill),
+            (&mut self.reset_by_peer, other.reset_by_peer),
+            (&mut self.timed_out, other.timed_out),
+            (&mut self.refused_in_backlog, other.refused_in_backlog),
+            (&mut self.still_open, other.still_open),
+            (&mut self.unknown, other.unknown),
+            (&mut self.reset, other.reset),
+            (&mut self.in_flight, other.in_flight),
+            (&mut self.closed_unanswered, other.closed_unanswered),
+            (&mut self.outbound, other.outbound),
+            (&mut self.internal, other.internal),
+            (&mut self.accepted_after_stop, other.accepted_after_stop),
+            (&mut self.refused, other.refused),
+        ];
+        for (sum, count) in fields {
+            *sum += count;
+        }
+    }
+
+    /// Each as it must stand in a report.
+    pub fn expected(&self, stopped: bool) -> Vec<(&'static str, Value)> {
+        let named = self.named().into_iter();
+        named
+            .map(|(name, count)| {
+                let null = !stopped && AFTER_STOP.contains(&name);
+                (name, if null { Value::Null } else { Value::from(count) })
+            })
+            .collect()
+    }
+}
+
+impl Facts {
+    /// The pod's counts are exactly these, and those of its containers add up.
+    pub fn counts(&mut self, expected: &Counts, stopped: bool) {
+        for (name, count) in expected.expected(stopped) {
+            self.is(&format!("/connections/{name}"), count);
+        }
+        self.sums_close("/connections");
+        let containers = self.at("/containers").as_array().map_or(0, Vec::len);
+        for index in 0..containers {
+            self.sums_close(&format!("/containers/{index}/connections"));
+        }
+        if containers == 1 {
+            for (name, count) in expected.expected(stopped) {
+                self.is(&format!("/containers/0/connections/{name}"), count);
+            }
+        }
+    }
+
+    /// Every connection that was there has exactly one end.
+    pub fn sums_close(&mut self, at: &str) {
+        let count = |name: &str| self.at(&format!("{at}/{name}")).as_u64();
+        let there = count("openAtStop").map(|open| open + count("openedAfterStop").unwrap_or(0));
+        let ends = [
+            "closedGracefully",
+            "closedAtExit",
+            "droppedByKill",
+            "resetByPeer",
+            "timedOut",
+            "refusedInBacklog",
+            "stillOpen",
+            "unknown",
+        ];
+        let ended = ends.iter().map(|name| count(name)).sum::<Option<u64>>();
+        let fact = format!("{at}: as many ends as connections");
+        self.holds(there.is_some() && there == ended, &fact, &format!("{there:?} connections, {ended:?} ends"));
+    }
+}

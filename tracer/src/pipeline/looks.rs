@@ -1,0 +1,84 @@
+//! When a pod's sockets are looked at: as soon as a signal is read that may be its stop signal, before
+//! records are put in order. What comes back is an input like any other.
+
+use crate::engine::cgroup_path;
+use crate::input::{BootNs, CgroupId, Input};
+use crate::source::cgroupfs::CgroupTree;
+use crate::source::sockets::{SocketReader, Wanted};
+use std::collections::BTreeMap;
+use tokio::sync::mpsc;
+
+/// Parts of answers that may wait; a full queue makes the threads that read sockets wait.
+const ANSWERS: usize = 256;
+/// The containers of a pod are stopped together: so soon after one look there is no other.
+const TOGETHER_MS: f64 = 100.0;
+
+/// Whose sockets can be looked at, and whose were.
+#[derive(Debug)]
+pub(super) struct Looks {
+    reader: SocketReader,
+    answers: mpsc::Receiver<Input>,
+    pods: BTreeMap<CgroupId, Pod>,
+}
+
+#[derive(Debug)]
+struct Pod {
+    /// Of its cgroup, below the v2 root.
+    path: String,
+    asked: Option<BootNs>,
+}
+
+impl Looks {
+    /// Starts the threads that read.
+    pub(super) fn start(tree: &CgroupTree, host_netns: Option<u32>) -> std::io::Result<Self> {
+        let (sender, answers) = mpsc::channel(ANSWERS);
+        Ok(Self { reader: SocketReader::spawn(tree, host_netns, sender)?, answers, pods: BTreeMap::new() })
+    }
+
+    /// A cgroup of this pod is there.
+    pub(super) fn learn(&mut self, pod: CgroupId, path: &str) {
+        if self.pods.contains_key(&pod) {
+            return;
+        }
+        // the pod's own is so many names down; the command of `gracetrace run` has one cgroup for all
+        let depth = cgroup_path::parse(path).map(|place| place.pod_depth);
+        let path = match depth {
+            Some(depth) => {
+                let own: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).take(depth).collect();
+                format!("/{}", own.join("/"))
+            }
+            None => path.to_owned(),
+        };
+        self.pods.insert(pod, Pod { path, asked: None });
+    }
+
+    /// A cgroup is gone; a pod's own takes the pod with it.
+    pub(super) fn forget(&mut self, cgroup: CgroupId) {
+        self.pods.remove(&cgroup);
+    }
+
+    /// A process of this pod may have been told to stop.
+    pub(super) fn ask(&mut self, pod: CgroupId, tgid: u32, at: BootNs) {
+        let Some(known) = self.pods.get_mut(&pod) else { return };
+        if known.asked.is_some_and(|asked| at.ms_since(asked) < TOGETHER_MS) {
+            return;
+        }
+        known.asked = Some(at);
+        self.reader.want(Wanted { pod, path: known.path.clone(), tgid });
+    }
+
+    /// The next part of an answer. May be dropped while it waits.
+    pub(super) async fn answer(&mut self) -> Option<Input> {
+        self.answers.recv().await
+    }
+
+    /// What has come already.
+    pub(super) fn answered(&mut self) -> Option<Input> {
+        self.answers.try_recv().ok()
+    }
+
+    /// How many looks there was no room for since this was called last.
+    pub(super) fn take_untold(&self) -> u64 {
+        self.reader.take_untold()
+    }
+}
