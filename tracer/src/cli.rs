@@ -48,6 +48,11 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Print the JSON Schema of the report
     Schema,
+    /// Print the man page, or that of a command: `gracetrace man run | man -l -`
+    Man {
+        /// The command
+        command: Option<String>,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell

@@ -112,9 +112,12 @@ pub fn one_line(error: &anyhow::Error) -> String {
     line.split(['\n', '\r']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// Whether to use colour: on a terminal, unless `NO_COLOR` is set to anything.
+/// Whether to use colour: on a terminal, or elsewhere too if `CLICOLOR_FORCE` asks for it, unless `NO_COLOR` is
+/// set to anything.
 pub fn colour(terminal: bool) -> bool {
-    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    (terminal || set("CLICOLOR_FORCE")) && !refused
 }
 
 #[cfg(test)]

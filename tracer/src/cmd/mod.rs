@@ -3,6 +3,7 @@
 
 pub mod console;
 mod doctor;
+mod manual;
 mod replay;
 mod reports;
 mod rules;
@@ -67,12 +68,8 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
             console::print(&(text + "\n"))?;
             Ok(Exit::Done)
         }
-        Some(Command::Completions { shell }) => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "gracetrace", &mut script);
-            console::print(&String::from_utf8_lossy(&script))?;
-            Ok(Exit::Done)
-        }
+        Some(Command::Man { command }) => manual::man(command.as_deref()),
+        Some(Command::Completions { shell }) => manual::completions(shell),
     }
 }
 
