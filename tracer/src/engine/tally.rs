@@ -172,11 +172,7 @@ impl Picture<'_> {
                 pairs.insert((local.min(peer), local.max(peer)));
                 continue;
             }
-            if one.opened_after_stop {
-                add(&mut counts.opened_after_stop)
-            } else {
-                add(&mut counts.open_at_stop)
-            }
+            add(if one.opened_after_stop { &mut counts.opened_after_stop } else { &mut counts.open_at_stop });
             if one.accepted_after_stop {
                 add(&mut counts.accepted_after_stop);
                 counts.accepted_from_kubelet += u64::from(one.ended.by_kubelet);
