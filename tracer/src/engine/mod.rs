@@ -153,6 +153,11 @@ impl Engine {
         (outside && to_init && asks && container.stop.is_none()).then_some(place.pod)
     }
 
+    /// Whether an end has begun in this pod.
+    pub fn is_ending(&self, pod: CgroupId) -> bool {
+        self.pods.get(&pod).is_some_and(|pod| pod.containers.values().any(|container| container.ending.is_some()))
+    }
+
     /// A finished report, if there is one.
     pub fn poll(&mut self) -> Option<Report> {
         self.finished.pop_front()

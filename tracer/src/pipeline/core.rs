@@ -45,6 +45,11 @@ impl Core {
         self.engine.may_begin_stop(event)
     }
 
+    /// Whether an end has begun in this pod.
+    pub(super) fn is_ending(&self, pod: CgroupId) -> bool {
+        self.engine.is_ending(pod)
+    }
+
     /// When the engine wants a tick.
     pub(super) fn deadline(&self) -> Option<BootNs> {
         self.engine.next_deadline().map(|(at, _why)| at)
