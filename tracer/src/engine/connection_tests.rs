@@ -300,6 +300,29 @@ fn what_a_living_process_closes_unanswered_is_counted() {
 }
 
 #[test]
+fn of_too_many_the_lost_ones_are_listed() {
+    let mut story = Story::new();
+    story.stop(Disposition::Handler);
+    looked(&mut story, vec![found(1, Listen)], None);
+    let idle = |socket: &mut crate::input::Socket, _: &mut Actor| {
+        let counters = socket.counters.as_mut().expect("counters");
+        (counters.bytes_sent, counters.received_minus_sent) = (9, -5);
+    };
+    for address in 10..40 {
+        story.socket(address, Established, FinWait1, idle);
+    }
+    story.kill().exit(100, 9);
+    for address in 40..43 {
+        story.socket(address, Established, FinWait1, |_, current| dying(current));
+    }
+    let report = told(&mut story);
+    let dropped = |one: &crate::report::Connection| one.end == ConnectionEnd::DroppedByKill;
+    assert_eq!(report.connections.details.iter().filter(|one| dropped(one)).count(), 3);
+    assert_eq!((report.connections.details.len(), report.connections.details_omitted), (10, 23));
+    assert!(report.connections.details.is_sorted_by_key(|one| one.at_ms.unwrap_or(f64::MAX)));
+}
+
+#[test]
 fn what_comes_after_the_stop_is_counted_by_who_opened_it() {
     let mut story = Story::new();
     story.stop(Disposition::Handler);

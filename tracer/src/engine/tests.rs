@@ -284,7 +284,7 @@ fn connections_are_told_by_who_closed_them() {
     assert_eq!(
         ends,
         [
-            (ConnectionEnd::ClosedGracefully, Work::RequestUnanswered, false),
+            (ConnectionEnd::ClosedGracefully, Work::Unknown, false),
             (ConnectionEnd::ResetByPeer, Work::RequestUnanswered, true),
             (ConnectionEnd::DroppedByKill, Work::RequestUnanswered, false),
             (ConnectionEnd::DroppedByKill, Work::RequestUnread, true),
