@@ -58,7 +58,7 @@ fn cut() -> Vec<Scenario<Machine>> {
         }),
         case!("closed-unanswered", {
             victim: &["--listen", "127.0.0.1:0", "slow-drain", "500"], clients: &[Unread(50), Does(&[Say(Line::Ignore)], &[], Always), Served],
-            connections: Counts { reset: 1, closed_unanswered: 2, ..all_drained(3) },
+            connections: Counts { reset: 1, closed_unanswered: 2, ..all_drained(3) }, findings: &["requests-in-flight-at-exit"],
             also: |facts, played| {
                 facts.detail_is(played.seen[0].local, "work", "RequestUnread");
                 facts.detail_is(played.seen[1].local, "work", "RequestUnanswered");

@@ -361,3 +361,31 @@ fn a_reset_from_what_is_left_of_a_connection_is_its_reset() {
     let report = told(story.exit(100, 0));
     assert_eq!((report.connections.details[0].manner, report.connections.details[0].reset), (Manner::Fin, true));
 }
+
+#[test]
+fn the_report_waits_for_an_answer_that_is_still_on_its_way() {
+    let half_sent = |socket: &mut crate::input::Socket, current: &mut Actor| {
+        dying(current);
+        socket.counters.as_mut().expect("counters").unacked = 5_000;
+    };
+    for gets_through in [true, false] {
+        let mut story = Story::new();
+        story.stop(Disposition::Handler).kill().exit(100, 9);
+        story.socket(1, Established, FinWait1, half_sent);
+        story.what(What::CgroupEmptied { pod: CGROUP });
+        let due = |ms: u64, story: &mut Story| {
+            story.after_ms(ms);
+            story.engine.handle(Input::Tick { at: BootNs(story.now) });
+            story.engine.poll()
+        };
+        assert!(due(300, &mut story).is_none(), "it is not known yet");
+        if gets_through {
+            story.socket(1, FinWait1, FinWait2, |_, _| ());
+            let report = due(1, &mut story).expect("nothing is waited for any more");
+            assert_eq!(report.connections.details[0].drained, Some(true));
+        } else {
+            let report = due(701, &mut story).expect("a second is enough");
+            assert_eq!(report.connections.details[0].drained, None);
+        }
+    }
+}

@@ -101,7 +101,8 @@ impl Story {
 
     pub(super) fn report(&mut self) -> Report {
         self.what(What::CgroupEmptied { pod: CGROUP });
-        self.now += 60_000_000;
+        // longer than any report waits for connections
+        self.now += 1_100_000_000;
         self.engine.handle(Input::Tick { at: BootNs(self.now) });
         let report = self.engine.poll().expect("a report");
         assert_eq!(self.engine.poll(), None);
