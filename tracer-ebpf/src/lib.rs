@@ -384,6 +384,21 @@ pub struct Target {
     pub pod: u64,
 }
 
+/// Value of the map `KUBELET_CALLS` (pod's cgroup id → this): the connection that the kubelet made to a pod last,
+/// while the pod was healthy. A probe's as a rule; just before the stop signal it is an httpGet hook's.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct KubeletCall {
+    /// Address of the pod's `struct sock`.
+    pub sock: u64,
+    /// When it was established (boot clock).
+    pub opened_ns: u64,
+    /// When the pod closed it; 0 while it has not.
+    pub closed_ns: u64,
+    /// The pod's port.
+    pub port: u64,
+}
+
 macro_rules! offsets {
     ($($field:ident = $structure:literal / $member:literal,)*) => {
         /// Where things are in this kernel, from its BTF: byte offsets, sizes, or [`ABSENT`].
@@ -544,5 +559,6 @@ assert_layout! {
     SocketRefused = 24 + 8 + 4 * 2 + 2 * 4 + 2 * 16 + 56,
     Cgroup = 24 + 2 * 8 + 2 * 4 + PATH_LEN,
     Target = 8,
+    KubeletCall = 4 * 8,
     Settings = 6 * 4,
 }

@@ -8,7 +8,7 @@ mod facts;
 mod sockets;
 
 pub use facts::{ContainerFacts, ContainerRole, FactSource, PodFacts, PreStop};
-pub use sockets::{FoundSocket, Opener, Socket, SocketCounters, Sockets, TcpState};
+pub use sockets::{FoundSocket, KubeletCall, Opener, Socket, SocketCounters, Sockets, TcpState};
 
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +117,8 @@ pub enum Input {
     Pod(PodFacts),
     /// Who a container is.
     Container(ContainerFacts),
+    /// The connection that the kubelet made to a pod last, before the pod's stop signal.
+    KubeletCall(KubeletCall),
     /// The sockets of a pod as they were a moment after its stop signal.
     Sockets(Sockets),
     /// `gracetrace run` is about to send the stop signal.

@@ -105,7 +105,7 @@ impl Picture<'_> {
         let facts = container.id.as_deref().and_then(|id| self.facts.container(id));
         let runtime = facts.and_then(|facts| facts.runtime.clone()).or_else(|| container.runtime.map(str::to_owned));
         let grace = verdict::grace(self.pod, container, self.facts, self.session);
-        let began = verdict::began(container, self.facts).unwrap_or(self.start);
+        let began = verdict::began(self.pod, container, self.facts).unwrap_or(self.start);
         let kill = container.kill.as_ref();
         let cause = kill.map(|kill| verdict::kill_cause(container, kill, grace, began, self.session));
         let exit = container.exit;
@@ -170,7 +170,8 @@ impl Picture<'_> {
     }
 
     fn pre_stop(&self, container: &Container) -> Option<PreStopRun> {
-        let Hook { kind, known_by, start, end, status, process: _ } = hook::of(container, self.facts)?;
+        let Hook { kind, known_by, start, end, status, process: _ } =
+            hook::of(container, self.facts, self.pod.kubelet_call.as_ref())?;
         Some(PreStopRun {
             kind,
             known_by,

@@ -113,6 +113,12 @@ impl Engine {
                 self.advance(sockets.at);
                 self.sockets(&sockets);
             }
+            Input::KubeletCall(call) => {
+                self.advance(call.at);
+                if let Some(pod) = self.pods.get_mut(&call.pod) {
+                    pod.kubelet_call = Some(call);
+                }
+            }
             Input::StopRequested { at, reason } => {
                 self.advance(at);
                 for pod in self.pods.values_mut() {

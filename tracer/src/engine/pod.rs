@@ -8,7 +8,9 @@ use super::container::{Container, Sent};
 use super::facts::Facts;
 use super::runtime_names::is_kubelet;
 use super::signals;
-use crate::input::{Argv, BootNs, CgroupId, ContainerRole, PreStop, Session, Sockets, TcpState, WaitStatus, What};
+use crate::input::{
+    Argv, BootNs, CgroupId, ContainerRole, KubeletCall, PreStop, Session, Sockets, TcpState, WaitStatus, What,
+};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
@@ -38,6 +40,8 @@ pub(super) struct Pod {
     listener_closes: VecDeque<(BootNs, CgroupId, SocketAddr)>,
     /// `gracetrace run` asked for the stop.
     pub stop_requested: Option<(BootNs, String)>,
+    /// What the kubelet had last to do with it before its stop signal.
+    pub kubelet_call: Option<KubeletCall>,
     /// Its own cgroup is gone.
     removed: Option<BootNs>,
     /// Containers that had a report of their own.
@@ -63,6 +67,7 @@ impl Pod {
             exits: BTreeMap::new(),
             listener_closes: VecDeque::new(),
             stop_requested: None,
+            kubelet_call: None,
             removed: None,
             reported: Vec::new(),
         }

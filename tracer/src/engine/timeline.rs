@@ -88,7 +88,7 @@ fn told(entry: Entry, picture: &Picture<'_>) -> TimelineEntry {
 }
 
 fn pre_stop(entries: &mut Vec<Entry>, picture: &Picture<'_>, container: &Container, name: Option<&String>) {
-    let Some(hook) = hook::of(container, picture.facts) else { return };
+    let Some(hook) = hook::of(container, picture.facts, picture.pod.kubelet_call.as_ref()) else { return };
     let told = |at, event| match (&hook.process, hook.kind) {
         (Some((pid, comm)), _) => Entry::new(at, event, name.cloned()).process(*pid, comm),
         (None, PreStopKind::Sleep) => Entry::new(at, event, name.cloned()).detail("as the sleep hook declares it"),

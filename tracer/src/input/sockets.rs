@@ -133,3 +133,19 @@ pub struct FoundSocket {
     /// A process of the pod holds it, or the listener at which it waits, though it was made outside (handed in).
     pub handed_in: bool,
 }
+
+/// The connection that the kubelet made to a pod last, before the pod's stop signal: a probe's, or an httpGet hook's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KubeletCall {
+    /// When it was asked for.
+    pub at: BootNs,
+    /// The pod's cgroup.
+    pub pod: CgroupId,
+    /// The pod's port.
+    pub port: u16,
+    /// When it was established.
+    pub opened: BootNs,
+    /// When the pod closed it.
+    pub closed: Option<BootNs>,
+}
