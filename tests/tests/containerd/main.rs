@@ -3,6 +3,8 @@
 //! Needs root, containerd, runc, the CNI plugins and busybox-static; makes a node of its own
 //! (`gracetrace_tests::node`) and removes it. `harness-itself` needs no gracetrace.
 
+mod case;
+mod connections;
 mod ends_itself;
 mod forced;
 mod harness;
@@ -15,7 +17,7 @@ use gracetrace_tests::suite::{self, Scenario};
 use std::path::Path;
 
 fn main() -> std::process::ExitCode {
-    let scenarios: Vec<Scenario<Node>> = vec![
+    let mut scenarios: Vec<Scenario<Node>> = vec![
         Scenario { name: "harness-itself", play: harness::proves_itself },
         Scenario { name: "graceful-server", play: stopped::graceful_server },
         Scenario { name: "slow-drain", play: stopped::slow_drain },
@@ -37,5 +39,6 @@ fn main() -> std::process::ExitCode {
         Scenario { name: "shared-pid", play: several::shared_pid },
         Scenario { name: "daemon", play: several::daemon },
     ];
+    scenarios.extend(connections::all());
     suite::run("containerd", &scenarios, || Node::start(Path::new(env!("CARGO_BIN_EXE_victim"))))
 }
