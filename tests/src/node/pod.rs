@@ -69,7 +69,8 @@ impl PodSpec {
                 namespace: self.namespace.clone(),
                 attempt: 0,
             }),
-            hostname: self.name.clone(),
+            // the node's network comes with the node's name
+            hostname: if self.host_network { String::new() } else { self.name.clone() },
             log_directory: logs.display().to_string(),
             labels: self.labels(uid, &[("app", &self.name)]),
             annotations: strings(&[("kubernetes.io/config.source", "api")]),

@@ -133,6 +133,15 @@ fn by_kind() -> Vec<Scenario<Node>> {
                 Ok(())
             },
         }, Case::killed()),
+        case!("unreaped-child", {
+            victim: &["--accept", "0", "--worker", "graceful", ";", "slow-drain", "600"],
+            also: |ended| {
+                // it has left by itself long before; that nobody has reaped it makes it no victim of PID 1
+                ended.facts.is("/containers/0/processes/killedByPidNamespace", 0);
+                ended.facts.is("/containers/0/processes/signalled", 2);
+                Ok(())
+            },
+        }),
         case!("prefork", {
             victim: &[
                 "--accept", "0", "--workers", "8",

@@ -8,7 +8,12 @@ mod connections;
 mod ends_itself;
 mod forced;
 mod harness;
+mod healthy;
+mod neighbours;
+mod outside;
 mod play;
+mod probes;
+mod rare;
 mod several;
 mod stopped;
 
@@ -40,5 +45,19 @@ fn main() -> std::process::ExitCode {
         Scenario { name: "daemon", play: several::daemon },
     ];
     scenarios.extend(connections::all());
+    scenarios.extend([
+        Scenario { name: "kubelet-accepted", play: probes::accepted },
+        Scenario { name: "kubelet-refused", play: probes::refused },
+        Scenario { name: "kubelet-beside-clients", play: probes::beside_clients },
+        Scenario { name: "proxy-leaves-first", play: neighbours::proxy_leaves_first },
+        Scenario { name: "proxy-leaves-last", play: neighbours::proxy_leaves_last },
+        Scenario { name: "server-of-a-pod", play: neighbours::server_of_a_pod },
+        Scenario { name: "client-of-a-pod", play: neighbours::client_of_a_pod },
+        Scenario { name: "host-network", play: neighbours::host_network },
+        Scenario { name: "still-open", play: rare::still_open },
+        Scenario { name: "timed-out", play: rare::timed_out },
+        Scenario { name: "snapshot", play: rare::snapshot },
+        Scenario { name: "healthy-churn", play: healthy::under_churn },
+    ]);
     suite::run("containerd", &scenarios, || Node::start(Path::new(env!("CARGO_BIN_EXE_victim"))))
 }
