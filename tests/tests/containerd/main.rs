@@ -53,6 +53,7 @@ fn main() -> std::process::ExitCode {
         Scenario { name: "proxy-leaves-last", play: neighbours::proxy_leaves_last },
         Scenario { name: "server-of-a-pod", play: neighbours::server_of_a_pod },
         Scenario { name: "client-of-a-pod", play: neighbours::client_of_a_pod },
+        Scenario { name: "client-of-a-gone-pod", play: neighbours::client_of_a_gone_pod },
         Scenario { name: "host-network", play: neighbours::host_network },
         Scenario { name: "still-open", play: rare::still_open },
         Scenario { name: "timed-out", play: rare::timed_out },

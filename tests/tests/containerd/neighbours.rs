@@ -77,23 +77,20 @@ fn inside(ended: &mut Ended) -> anyhow::Result<()> {
 /// Both ends of what a container has opened, its own first, as it wrote them down.
 fn connected(pod: &RunningPod, container: &str) -> Vec<(String, String)> {
     let all = pod.stamps(container).all().into_iter().filter(|stamp| stamp.name == "connected");
-    all.filter_map(|stamp| stamp.detail.split_once(' ').map(|(local, peer)| (local.to_owned(), peer.to_owned()))).collect()
+    all.filter_map(|stamp| stamp.detail.split_once(' ').map(|(local, peer)| (local.to_owned(), peer.to_owned())))
+        .collect()
 }
 
-/// Two pods, the second a client of the first.
-fn client_of(server: SocketAddr) -> Vec<String> {
+/// A pod that is a client of another one, and a server on the same port as well.
+fn client_of(name: &str, server: SocketAddr, behaviour: &str) -> PodSpec {
     let server = server.to_string();
-    ["--connect", &server, "request 25", "--connect", &server, "", "graceful"].map(str::to_owned).to_vec()
-}
-
-fn with_args(name: &str, args: &[String]) -> PodSpec {
-    PodSpec::new(name, 8, &args.iter().map(String::as_str).collect::<Vec<_>>())
+    PodSpec::new(name, 3, &[PORT[0], PORT[1], "--connect", &server, "request 25", "--connect", &server, "", behaviour])
 }
 
 /// The server is stopped: what another pod has opened comes in, from that pod's address.
 pub(crate) fn server_of_a_pod(node: &Node) -> anyhow::Result<Vec<String>> {
     let traced = Traced::pod(node, &PodSpec::new("server-of-a-pod", 8, &[PORT[0], PORT[1], "graceful"]))?;
-    let client = node.kubelet.run(&with_args("client-beside", &client_of(traced.pod.server)))?;
+    let client = node.kubelet.run(&client_of("client-beside", traced.pod.server, "graceful"))?;
     std::thread::sleep(Duration::from_millis(200));
     let mut ended = traced.stop()?;
     let pairs = connected(&client, "app");
@@ -116,7 +113,7 @@ pub(crate) fn server_of_a_pod(node: &Node) -> anyhow::Result<Vec<String>> {
 /// The client is stopped: the same connections go out.
 pub(crate) fn client_of_a_pod(node: &Node) -> anyhow::Result<Vec<String>> {
     let server = node.kubelet.run(&PodSpec::new("server-beside", 8, &[PORT[0], PORT[1], "graceful"]))?;
-    let traced = Traced::pod(node, &with_args("client-of-a-pod", &client_of(server.server)))?;
+    let traced = Traced::pod(node, &client_of("client-of-a-pod", server.server, "graceful"))?;
     std::thread::sleep(Duration::from_millis(200));
     let mut ended = traced.stop()?;
     node.kubelet.stop(&server)?;
@@ -131,6 +128,22 @@ pub(crate) fn client_of_a_pod(node: &Node) -> anyhow::Result<Vec<String>> {
     }
     ended.facts.holds(details.len() == 2, "and nothing else", &format!("{}", details.len()));
     ended.facts.findings(&[]);
+    ended.verdict()
+}
+
+/// The server has closed all of it before its client is stopped and killed: nothing is cut any more.
+pub(crate) fn client_of_a_gone_pod(node: &Node) -> anyhow::Result<Vec<String>> {
+    let server = node.kubelet.run(&PodSpec::new("server-gone", 8, &[PORT[0], PORT[1], "graceful"]))?;
+    let traced = Traced::pod(node, &client_of("client-of-a-gone-pod", server.server, "overrun"))?;
+    std::thread::sleep(Duration::from_millis(200));
+    node.kubelet.stop(&server)?;
+    node.kubelet.remove(&server)?;
+    std::thread::sleep(Duration::from_millis(200));
+    let mut ended = traced.stop()?;
+    ended.facts.is("/outcome", "ForceKilled");
+    // the peer had closed first and was owed nothing: a server that has answered and closed
+    ended.facts.counts(&Counts { open_at_stop: 2, closed_gracefully: 2, outbound: 2, ..Counts::default() }, true);
+    ended.facts.findings(&["grace-period-exceeded"]);
     ended.verdict()
 }
 
