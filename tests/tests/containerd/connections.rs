@@ -162,6 +162,7 @@ const SIXTEEN: &[Use] = &[
 ];
 
 /// The master left by itself; its workers, and what they had accepted, were cut down with its PID namespace.
+#[expect(clippy::unnecessary_wraps, reason = "it is what a case also asserts, and others can fail")]
 fn prefork(ended: &mut Ended) -> anyhow::Result<()> {
     let accepted = ended.pod.stamps("app.worker").all().iter().filter(|stamp| stamp.name == "accepted").count();
     ended.facts.holds(accepted == 16, "the workers accepted all 16", &format!("{accepted}"));

@@ -16,19 +16,22 @@ pub(crate) fn under_churn(node: &Node) -> anyhow::Result<Vec<String>> {
     let mut tracer = Tracer::start(["-v", "-o", "jsonl", "--runtime-endpoint", &node.endpoint()])?;
     tracer.wait_for_line("tracing")?;
     let (server, closed) = (pod.server, SocketAddr::new(pod.server.ip(), 8099));
-    let served = std::thread::scope(|scope| {
+    let count = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(|| churn(server, closed))).collect();
-        let joined = threads.into_iter().map(|thread| thread.join());
-        joined.map(|served| served.map_err(|_| anyhow::anyhow!("a client panicked"))?).sum::<anyhow::Result<usize>>()
+        let each = threads.into_iter().map(|thread| {
+            let by_one: anyhow::Result<usize> = thread.join().map_err(|_| anyhow::anyhow!("a client panicked"))?;
+            by_one
+        });
+        each.sum::<anyhow::Result<usize>>()
     })?;
-    anyhow::ensure!(served == THREADS * EACH, "only {served} clients were served");
+    anyhow::ensure!(count == THREADS * EACH, "only {count} clients were served");
     tracer.terminate()?;
     let finished = tracer.finish()?;
     node.kubelet.stop(&pod)?;
     node.kubelet.remove(&pod)?;
     anyhow::ensure!(finished.code == 0, "exit {}: {}", finished.code, finished.stderr);
     anyhow::ensure!(finished.stdout.is_empty(), "a report of a healthy pod: {}", finished.stdout);
-    let mut facts = vec![format!("{served} connections to a healthy pod, and no report")];
+    let mut facts = vec![format!("{count} connections to a healthy pod, and no report")];
     for kind in ["socket_state", "socket_reset", "socket_refused"] {
         let line = format!("records: {kind} 0 written, 0 dropped");
         anyhow::ensure!(finished.stderr.contains(&line), "not {line:?} but: {}", finished.stderr);

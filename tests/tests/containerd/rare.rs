@@ -18,12 +18,12 @@ use std::time::Duration;
 pub(crate) fn still_open(node: &Node) -> anyhow::Result<Vec<String>> {
     let spec = PodSpec::new("still-open", 8, &[PORT[0], PORT[1], "--hand-to", "/stamps/hand", "graceful"]);
     let mut traced = Traced::pod(node, &spec)?;
-    let receiver = UnixListener::bind(traced.pod.stamps.join("hand"))?;
-    let receives = std::thread::spawn(move || (0..2).map(|_| take_over(&receiver)).collect::<Result<Vec<_>, _>>());
+    let outside = UnixListener::bind(traced.pod.stamps.join("hand"))?;
+    let taken = std::thread::spawn(move || (0..2).map(|_| take_over(&outside)).collect::<Result<Vec<_>, _>>());
     // never looks: it would wait for an end that comes only with the process outside
     let never = || Use::Does(&[], &[], Reading::Never);
     traced.open([never(), never()])?;
-    let held = receives.join().map_err(|_| anyhow::anyhow!("the process outside panicked"))??;
+    let held = taken.join().map_err(|_| anyhow::anyhow!("the process outside panicked"))??;
     let mut ended = traced.stop()?;
     drop(held);
     ended.facts.is("/outcome", "Graceful");
@@ -45,7 +45,7 @@ fn take_over(receiver: &UnixListener) -> anyhow::Result<OwnedFd> {
     recvmsg(&sender, &mut [IoSliceMut::new(&mut [0])], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
     let descriptors = ancillary.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
+        RecvAncillaryMessage::ScmCredentials(_) | _ => None,
     });
     descriptors.ok_or_else(|| anyhow::anyhow!("no descriptor came"))
 }
