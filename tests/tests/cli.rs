@@ -30,7 +30,7 @@ fn one_line(what: &str, finished: &Finished, code: i32, words: &[&str]) {
 
 #[test]
 fn help_says_what_it_said() {
-    for command in ["", "run", "replay", "doctor", "schema"] {
+    for command in ["", "run", "replay", "rules", "doctor", "schema"] {
         let args: Vec<_> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
         let help = gracetrace(&args);
         assert_eq!((help.code, help.stderr.as_str()), (0, ""), "{args:?}");
@@ -58,6 +58,8 @@ fn usage_errors_exit_2() {
         &["--pod", "web", "--timeout", "5 apples"],
         &["--pod", "web", "-o", "xml"],
         &["replay"],
+        &["rules", "no-such-rule"],
+        &["--fail-on", "errror"],
         &["--ring-buffer-size", "three"],
     ] {
         let finished = gracetrace(args);
@@ -109,6 +111,54 @@ fn bad_logs_exit_1_with_the_line() {
         let (_folder, path) = log(text);
         let finished = gracetrace(&["replay", &path]);
         one_line(what, &finished, 1, words);
+    }
+}
+
+/// The exit code of the replay of a recorded log.
+fn replayed(log: &str, fail_on: &str) -> i32 {
+    let log = gracetrace_tests::recording::fixtures().join(log).with_extension("jsonl");
+    let finished = gracetrace(&["replay", &log.display().to_string(), "--fail-on", fail_on]);
+    assert!(!finished.stdout.is_empty() && finished.stderr.is_empty(), "the report comes out: {finished:?}");
+    finished.code
+}
+
+#[test]
+fn findings_that_were_named_exit_3() {
+    for (log, fail_on, code) in [
+        ("run-overruns", "error", 3),
+        ("run-overruns", "warning", 3),
+        ("run-overruns", "grace-period-exceeded", 3),
+        ("run-overruns", "slow-exit,connections-dropped", 3),
+        ("run-overruns", "slow-exit,oom-killed", 0),
+        ("pod-prestop-fails", "warning", 3),
+        ("pod-prestop-fails", "error", 0),
+        ("run-stopsignal-quit", "info", 3),
+        ("run-stopsignal-quit", "warning", 0),
+        ("run-graceful", "info", 0),
+    ] {
+        assert_eq!(replayed(log, fail_on), code, "{log} --fail-on {fail_on}");
+    }
+}
+
+#[test]
+fn rules_that_are_none_are_told_with_those_near_them() {
+    refuses(&["--fail-on", "error,slow-exti"], 2, &["slow-exti", "did you mean slow-exit?"]);
+    refuses(&["rules", "nonsense"], 2, &["nonsense", "gracetrace rules"]);
+}
+
+#[test]
+fn every_rule_is_listed() {
+    let text = gracetrace(&["rules"]);
+    let json = gracetrace(&["rules", "-o", "json"]);
+    assert_eq!((text.code, json.code), (0, 0));
+    let rules: Vec<serde_json::Value> = serde_json::from_str(&json.stdout).expect("a list");
+    assert!(rules.len() >= 20, "{}", rules.len());
+    for rule in rules {
+        for field in ["id", "severity", "fires", "means", "advice"] {
+            assert!(rule[field].as_str().is_some_and(|text| !text.is_empty()), "{field}: {rule}");
+        }
+        let id = rule["id"].as_str().unwrap_or_default();
+        assert!(text.stdout.contains(id), "{id}");
     }
 }
 

@@ -14,7 +14,8 @@ pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 #[map]
 static TARGETS: HashMap<u64, Target> = HashMap::with_max_entries(65536, BPF_F_NO_PREALLOC);
 
-/// Pod → when it was first seen to be stopped. Only such pods have their sockets reported.
+/// Pod → when it was last seen to be stopped. Only such pods have their sockets reported. User space takes
+/// out those whose signal turned out to mean something else.
 /// Preallocated: it is filled under a `siglock`, where old kernels must not be asked for memory.
 #[map]
 static STOPPING: HashMap<u64, u64> = HashMap::with_max_entries(4096, 0);
@@ -92,10 +93,11 @@ pub(crate) fn stopping_since(pod: u64) -> Option<u64> {
     copied!(STOPPING, &pod)
 }
 
-/// The pod is being stopped; the first time stays.
+/// The pod is being stopped. The last time counts: it tells user space that nothing has come since, and
+/// a container that is started again while another ends from one that was started before.
 #[inline(always)]
 pub(crate) fn stop(pod: u64, now_ns: u64) {
-    let _ = STOPPING.insert(&pod, &now_ns, u64::from(BPF_NOEXIST));
+    let _ = STOPPING.insert(&pod, &now_ns, u64::from(BPF_ANY));
 }
 
 /// The pod goes on: one of its containers was started again.

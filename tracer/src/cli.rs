@@ -3,6 +3,7 @@
 //!
 //! Every flag has a `GRACETRACE_*` variable; a flag wins over its variable, that over the default.
 
+mod rules;
 mod values;
 
 use clap::builder::FalseyValueParser;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use rules::FailOn;
 pub use values::duration_text;
 
 /// Says from the kernel what happened when Kubernetes stopped a pod.
@@ -17,7 +19,8 @@ pub use values::duration_text;
 /// Without a command it traces: every pod on this node until it is told to stop, or with --pod one pod
 /// until it has ended. Reports go to stdout, everything else to stderr.
 ///
-/// Exit codes: 0 reported; 1 could not trace (one line on stderr says why); 2 usage; 124 --timeout passed.
+/// Exit codes: 0 reported; 1 could not trace (one line on stderr says why); 2 usage; 3 --fail-on matched;
+/// 124 --timeout passed.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "gracetrace", version, max_term_width = 110)]
 pub struct Cli {
@@ -39,10 +42,17 @@ pub enum Command {
     Run(RunArgs),
     /// Make the reports of a recorded event log again: no privileges, no probes
     Replay(ReplayArgs),
+    /// List every finding that a report can have: when it fires, what it means, what to change
+    Rules(RulesArgs),
     /// Say what this kernel and node allow, and what is lost without each
     Doctor(DoctorArgs),
     /// Print the JSON Schema of the report
     Schema,
+    /// Print the man page, or that of a command: `gracetrace man run | man -l -`
+    Man {
+        /// The command
+        command: Option<String>,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -142,12 +152,28 @@ pub struct DoctorArgs {
 }
 
 /// How reports are written.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[group(skip)]
 pub struct OutputArgs {
     /// How reports are written: text on a terminal and jsonl elsewhere, unless this says otherwise
     #[arg(short, long, env = "GRACETRACE_OUTPUT", value_enum)]
     pub output: Option<Format>,
+    /// End with exit code 3 if a report has a finding of these rules, or of this severity (info, warning, error) or graver
+    #[arg(long, env = "GRACETRACE_FAIL_ON", value_name = "RULE,…", value_delimiter = ',', value_parser = rules::fail_on)]
+    pub fail_on: Vec<FailOn>,
+}
+
+/// `gracetrace rules`.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub struct RulesArgs {
+    /// Only these
+    #[arg(value_name = "RULE", value_parser = rules::rule)]
+    pub rules: Vec<&'static str>,
+    /// How they are written
+    #[arg(short = 'o', long = "output", env = "GRACETRACE_RULES_OUTPUT", value_name = "OUTPUT", value_enum)]
+    #[arg(default_value = "text")]
+    pub rules_output: RulesFormat,
 }
 
 /// How to trace.
@@ -178,6 +204,19 @@ pub enum Format {
     Json,
     /// One object a line
     Jsonl,
+    /// One page for a browser, with nothing outside of it: a section a report
+    Html,
+}
+
+/// How rules are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RulesFormat {
+    /// For people
+    Text,
+    /// A list of objects
+    Json,
+    /// As docs/rules.md
+    Markdown,
 }
 
 /// Why a command line is refused.

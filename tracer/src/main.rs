@@ -47,7 +47,7 @@ fn diagnostics(verbose: u8) {
     // what the transport under the CRI has to say of itself helps nobody
     let quiet = ["h2", "hyper", "tower", "tonic", "aya_obj"].map(|target| (target, LevelFilter::WARN));
     let words = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(console::stderr)
         .with_ansi(console::colour(std::io::stderr().is_terminal()))
         .without_time()
         .with_target(verbose > 1);

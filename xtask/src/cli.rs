@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Demo,
     /// Set up for tests, then run them, tier by tier
     Test(Selection),
+    /// Write anew what the documentation takes from the program: docs/rules.md and the pictures in docs/img
+    Docs,
     /// Formatting, clippy, rustdoc, warnings of the eBPF programs, tidy
     Lint,
     /// The rules of this repository that a machine can check
@@ -48,6 +50,8 @@ pub(crate) enum Purpose {
     Build,
     /// To build it and to run every test tier
     Test,
+    /// To build it and to write the documentation's pictures
+    Docs,
 }
 
 /// Which tests to run.

@@ -1,9 +1,9 @@
 //! `cargo xtask demo`: a server is stopped while it serves, and the report tells how that went.
 //!
-//! A story in which something goes wrong: the server does as it should at SIGTERM, but two exports need
-//! longer than its grace period. Server and clients are in this program, so nothing else is needed.
+//! A story in which two things go wrong: the server does as it was taught at SIGTERM, but two exports need longer
+//! than its grace period, and clients that come back meet a port that is closed already. Server and clients are in this program, so nothing else is needed.
 
-use crate::demo_clients::{Clients, EXPORTS, REQUESTERS};
+use crate::demo_clients::{Clients, EXPORTS, REQUESTERS, Seen};
 use crate::{build, process};
 use anyhow::{Context, Result, bail};
 use std::net::TcpListener;
@@ -33,7 +33,7 @@ pub(crate) fn run() -> Result<()> {
     if seen.exports_cut == 0 {
         bail!("the demo went wrong: no export was cut short, so the server was not stopped while it served");
     }
-    explain(seen.answers, seen.exports_cut);
+    explain(&seen);
     Ok(())
 }
 
@@ -79,10 +79,12 @@ fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-fn explain(answers: u64, exports_cut: usize) {
+fn explain(seen: &Seen) {
+    let Seen { answers, refused, exports_cut } = seen;
     println!(
         "\n    What this shows: the server had answered {answers} requests when it was told to stop. It took the signal, closed its\n    \
-         listener and its idle connections in good order, but waited for {exports_cut} exports for longer than its grace period:\n    \
-         it was killed, and {exports_cut} clients were cut off. The report above says so from the kernel alone; the server was not changed."
+         listener and its idle connections in good order, so {refused} attempts of clients that came back were refused; and it\n    \
+         waited for {exports_cut} exports for longer than its grace period: it was killed, and {exports_cut} clients were cut off.\n    \
+         The report above says so from the kernel alone; the server was not changed."
     );
 }

@@ -1,5 +1,5 @@
-//! The clients of the demo: some ask again and again, some wait for an export. They know only what a
-//! client can know: whether an answer was whole.
+//! The clients of the demo: some ask again and again, and come back when they are sent away, some wait for an
+//! export. They know only what a client can know: whether an answer was whole, and who was refused.
 
 use crate::demo_server::{ANSWER, PAUSE};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -14,20 +14,33 @@ pub(crate) const REQUESTERS: usize = 4;
 /// Clients that wait for an export.
 pub(crate) const EXPORTS: usize = 2;
 
+/// How often a client that was sent away comes back, as load balancers still send it here …
+const RETURNS: u64 = 2;
+/// … and how long after the time before.
+const RETURNS_AFTER: Duration = Duration::from_millis(300);
 /// How long a client waits for the server to listen, the tracer's start included.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The clients at work.
 pub(crate) struct Clients {
-    requesters: Vec<JoinHandle<u64>>,
+    requesters: Vec<JoinHandle<Asked>>,
     exports: Vec<JoinHandle<bool>>,
     over: Arc<AtomicBool>,
+}
+
+/// What one client that asks has seen.
+#[derive(Default)]
+struct Asked {
+    answers: u64,
+    refused: u64,
 }
 
 /// What all clients together have seen.
 pub(crate) struct Seen {
     /// Whole answers to small requests.
     pub(crate) answers: u64,
+    /// Attempts to connect again that were refused.
+    pub(crate) refused: u64,
     /// Exports that were asked for and never answered.
     pub(crate) exports_cut: usize,
 }
@@ -37,7 +50,7 @@ impl Clients {
         let over = Arc::new(AtomicBool::new(false));
         let requester = |_| {
             let over = Arc::clone(&over);
-            thread::spawn(move || connect(port, &over).map_or(0, |stream| ask(&stream)))
+            thread::spawn(move || connect(port, &over).map_or_else(Asked::default, |stream| ask(stream, port)))
         };
         let export = |_| {
             let over = Arc::clone(&over);
@@ -50,9 +63,11 @@ impl Clients {
     /// Collects what they saw once the server is gone.
     pub(crate) fn finish(self) -> Seen {
         self.over.store(true, Ordering::Relaxed);
-        let answers = self.requesters.into_iter().filter_map(|client| client.join().ok()).sum();
+        let asked: Vec<Asked> = self.requesters.into_iter().filter_map(|client| client.join().ok()).collect();
+        let answers = asked.iter().map(|one| one.answers).sum();
+        let refused = asked.iter().map(|one| one.refused).sum();
         let exports_cut = self.exports.into_iter().filter_map(|client| client.join().ok()).filter(|cut| *cut).count();
-        Seen { answers, exports_cut }
+        Seen { answers, refused, exports_cut }
     }
 }
 
@@ -68,16 +83,22 @@ fn connect(port: u16, over: &AtomicBool) -> Option<TcpStream> {
     None
 }
 
-/// Asks until the server ends the connection; how many answers came.
-fn ask(stream: &TcpStream) -> u64 {
+/// Asks until the server ends the connection, then comes back.
+fn ask(stream: TcpStream, port: u16) -> Asked {
     let mut answers = 0;
-    while matches!(request(stream), Ok(true)) {
+    while matches!(request(&stream), Ok(true)) {
         answers += 1;
-        if !stays_open(stream) {
+        if !stays_open(&stream) {
             break;
         }
     }
-    answers
+    drop(stream);
+    let comes_back = |_: &u64| {
+        thread::sleep(RETURNS_AFTER);
+        TcpStream::connect(("127.0.0.1", port)).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+    };
+    let refused = (0..RETURNS).filter(comes_back).count();
+    Asked { answers, refused: u64::try_from(refused).unwrap_or(0) }
 }
 
 /// One small request; whether the answer was whole.

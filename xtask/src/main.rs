@@ -9,6 +9,7 @@ mod cli;
 mod demo;
 mod demo_clients;
 mod demo_server;
+mod docs;
 mod lint;
 mod process;
 mod setup;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Command::Build { debug } => build::run(debug).map(|_| ()),
         Command::Demo => demo::run(),
         Command::Test(selection) => test::run(&selection),
+        Command::Docs => docs::run(),
         Command::Lint => lint::run(),
         Command::Tidy => tidy::run(),
         Command::DemoServer { port } => demo_server::run(port),

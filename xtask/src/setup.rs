@@ -7,6 +7,7 @@ mod apt;
 mod bpf;
 
 use crate::cli::Purpose;
+use crate::docs::browser;
 use crate::process;
 use anyhow::{Result, bail};
 use apt::Apt;
@@ -50,6 +51,23 @@ const TEST: [Need; 6] = [
     },
 ];
 
+/// For `cargo xtask docs` on top.
+const DOCS: [Need; 3] = [
+    Need {
+        name: "Chromium",
+        why: "it takes the documentation's pictures",
+        package: "chromium",
+        find: || browser::program().map(|path| path.display().to_string()),
+    },
+    Need { name: "pngquant", why: "it makes those pictures small", package: "pngquant", find: || program("pngquant") },
+    Need {
+        name: "DejaVu fonts",
+        why: "the pictures are to look the same everywhere",
+        package: "fonts-dejavu-core",
+        find: || font("DejaVuSansMono.ttf"),
+    },
+];
+
 /// What setup could not install: the reason, and what a person can do.
 struct Unmet {
     name: &'static str,
@@ -66,12 +84,14 @@ pub(crate) fn run(purpose: Purpose) -> Result<()> {
     process::heading(match purpose {
         Purpose::Build => "set-up for the build",
         Purpose::Test => "set-up for the build and the tests",
+        Purpose::Docs => "set-up for the build and the documentation",
     });
     let mut apt = Apt::default();
     let mut unmet = Vec::new();
     let needs: Vec<&Need> = match purpose {
         Purpose::Build => BUILD.iter().collect(),
         Purpose::Test => BUILD.iter().chain(&TEST).collect(),
+        Purpose::Docs => BUILD.iter().chain(&DOCS).collect(),
     };
     meet(&needs, &mut apt, &mut unmet);
     match bpf::compiler(&mut apt) {
@@ -148,6 +168,11 @@ fn report(unmet: &[Unmet]) -> Result<()> {
 
 fn program(name: &str) -> Option<String> {
     process::find(name).map(|path| path.display().to_string())
+}
+
+fn font(file: &str) -> Option<String> {
+    let path = Path::new("/usr/share/fonts/truetype/dejavu").join(file);
+    path.exists().then(|| path.display().to_string())
 }
 
 /// Debian's place, and the one that the CNI project's own archive uses.

@@ -1,7 +1,7 @@
 //! The kernel tier's cases, as data: those of the scenario list that need no container.
 
 use crate::check::{Case, StopToExit, check};
-use crate::{many, startup, tcp};
+use crate::{calm, many, startup, tcp};
 use gracetrace_tests::client::Use::{self, Asks, AsksInVain, Nothing, Served};
 use gracetrace_tests::command::Machine;
 use gracetrace_tests::counts::Counts;
@@ -27,6 +27,7 @@ pub(crate) use case;
 pub(crate) fn all() -> Vec<Scenario<Machine>> {
     let mut all = vec![
         Scenario { name: "start-up", play: startup::is_quick },
+        Scenario { name: "healthy-churn", play: calm::under_churn },
         Scenario { name: "stop-after", play: startup::stops_after },
     ];
     all.extend(by_signal());

@@ -2,6 +2,7 @@
 //!
 //! Needs root. Each case is data; [`check::check`] plays it. `tcp` has those about what became of connections.
 
+mod calm;
 mod cases;
 mod check;
 mod connections;

@@ -3,14 +3,18 @@
 
 pub mod console;
 mod doctor;
+mod manual;
 mod replay;
 mod reports;
+mod rules;
 mod run;
 mod session;
 mod signals;
 mod trace;
+mod waiting;
 
 use crate::cli::{Cli, Command};
+use crate::pipeline::Pipeline;
 use crate::sink::schema;
 use anyhow::Context;
 use std::process::ExitCode;
@@ -26,8 +30,17 @@ pub enum Exit {
     Done,
     /// 1: cannot be; the command has said why.
     Failed,
+    /// 3: reported, and a report has a finding of `--fail-on`.
+    Matched,
     /// 124: `--timeout` passed without a termination.
     TimedOut,
+}
+
+impl Exit {
+    /// After reporting: whether a finding was what `--fail-on` names.
+    fn reported(pipeline: &Pipeline) -> Self {
+        if pipeline.matched() { Self::Matched } else { Self::Done }
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -35,6 +48,7 @@ impl From<Exit> for ExitCode {
         match exit {
             Exit::Done => Self::SUCCESS,
             Exit::Failed => Self::FAILURE,
+            Exit::Matched => Self::from(3),
             Exit::TimedOut => Self::from(124),
         }
     }
@@ -48,17 +62,14 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Some(Command::Run(args)) => wait_for(run::run(&args, kernel_log)),
         Some(Command::Replay(args)) => replay::replay(&args),
         Some(Command::Doctor(args)) => wait_for(doctor::doctor(&args)),
+        Some(Command::Rules(args)) => rules::rules(&args),
         Some(Command::Schema) => {
             let text = serde_json::to_string_pretty(&schema::report()).context("cannot write the schema as JSON")?;
             console::print(&(text + "\n"))?;
             Ok(Exit::Done)
         }
-        Some(Command::Completions { shell }) => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "gracetrace", &mut script);
-            console::print(&String::from_utf8_lossy(&script))?;
-            Ok(Exit::Done)
-        }
+        Some(Command::Man { command }) => manual::man(command.as_deref()),
+        Some(Command::Completions { shell }) => manual::completions(shell),
     }
 }
 

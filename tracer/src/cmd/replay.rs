@@ -12,7 +12,7 @@ pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
     let named = || format!("cannot replay {}", args.file.display());
     let reader = Reader::open(&args.file).with_context(named)?;
     let session = reader.session().clone();
-    let mut output = reports::to_stdout(args.output, &session.scope, args.namespace.as_deref());
+    let mut output = reports::to_stdout(&args.output, &session.scope, args.namespace.as_deref());
     let mut engine = Engine::new(session);
     for input in reader {
         engine.handle(input.with_context(named)?);
@@ -20,5 +20,5 @@ pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
             output.report(&report)?;
         }
     }
-    Ok(Exit::Done)
+    Ok(if output.matched() { Exit::Matched } else { Exit::Done })
 }

@@ -6,6 +6,7 @@ use crate::input::TraceScope;
 use crate::pipeline::Output;
 use crate::report::{Report, Scope};
 use crate::sink::Sink;
+use crate::sink::html::Html;
 use crate::sink::json::Json;
 use crate::sink::jsonl::JsonLines;
 use crate::sink::line::Line;
@@ -18,7 +19,7 @@ const WIDTH: usize = 80;
 const NARROWEST: usize = 40;
 
 /// What goes to stdout for this scope: the same whether it is traced now or replayed.
-pub(super) fn to_stdout(args: OutputArgs, scope: &TraceScope, namespace: Option<&str>) -> Output {
+pub(super) fn to_stdout(args: &OutputArgs, scope: &TraceScope, namespace: Option<&str>) -> Output {
     let whole_pods = matches!(scope, TraceScope::Pod { .. });
     let namespace = namespace.map(str::to_owned);
     let wanted = move |report: &Report| {
@@ -26,17 +27,20 @@ pub(super) fn to_stdout(args: OutputArgs, scope: &TraceScope, namespace: Option<
         let fits = !whole_pods || report.scope == Scope::Pod;
         fits && (namespace.is_none() || report.pod.namespace == namespace)
     };
-    Output::new(sink(args, scope), wanted)
+    let fail_on = args.fail_on.clone();
+    let matches = move |report: &Report| fail_on.iter().any(|which| which.matches(report));
+    Output::new(sink(args.output, scope), wanted).watching_for(matches)
 }
 
-fn sink(args: OutputArgs, scope: &TraceScope) -> Box<dyn Sink> {
+fn sink(format: Option<Format>, scope: &TraceScope) -> Box<dyn Sink> {
     let out = io::stdout();
     let terminal = out.is_terminal();
     let colour = console::colour(terminal);
     let width = width(&out);
-    match args.output.unwrap_or(if terminal { Format::Text } else { Format::Jsonl }) {
+    match format.unwrap_or(if terminal { Format::Text } else { Format::Jsonl }) {
         Format::Json => Box::new(Json(out)),
         Format::Jsonl => Box::new(JsonLines(out)),
+        Format::Html => Box::new(Html::new(out, matches!(scope, TraceScope::Node))),
         Format::Text => match scope {
             TraceScope::Node => Box::new(Line::new(out, colour)),
             TraceScope::Pod { .. } | TraceScope::Command { .. } => Box::new(Text::new(out, width, colour)),
@@ -44,7 +48,8 @@ fn sink(args: OutputArgs, scope: &TraceScope) -> Box<dyn Sink> {
     }
 }
 
-fn width(out: &Stdout) -> usize {
+/// How wide text may be there.
+pub(super) fn width(out: &Stdout) -> usize {
     let columns = rustix::termios::tcgetwinsize(out).map_or(0, |size| usize::from(size.ws_col));
     if columns == 0 { WIDTH } else { columns.max(NARROWEST) }
 }

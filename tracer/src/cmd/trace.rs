@@ -2,8 +2,9 @@
 //! the one pod has ended.
 
 use super::signals::Signals;
+use super::waiting::Told;
 use super::{Exit, console, reports, session};
-use crate::cli::{TraceArgs, duration_text};
+use crate::cli::TraceArgs;
 use crate::input::{PodFacts, TraceScope};
 use crate::pipeline::{Parts, Pipeline, Target};
 use crate::source::cgroupfs::CgroupTree;
@@ -28,7 +29,7 @@ pub(super) async fn trace(args: &TraceArgs, kernel_log: bool) -> anyhow::Result<
         None => watch_node(&mut pipeline, &mut signals).await?,
     };
     let exit = match stopped {
-        Watched::Reported => Exit::Done,
+        Watched::Reported => Exit::reported(&pipeline),
         Watched::TimedOut => {
             pipeline.flush();
             Exit::TimedOut
@@ -36,7 +37,7 @@ pub(super) async fn trace(args: &TraceArgs, kernel_log: bool) -> anyhow::Result<
         Watched::Stopped => {
             signals.end_at_next();
             pipeline.finish().await?;
-            Exit::Done
+            Exit::reported(&pipeline)
         }
     };
     pipeline.tell_counts();
@@ -61,7 +62,7 @@ fn start(args: &TraceArgs, kernel_log: bool) -> anyhow::Result<Pipeline> {
     let probes = session::load_probes(&args.probes, true, kernel_log)?;
     let session = session::begin(&args.probes, &probes, scope, args.grace_period);
     let log = session::record(&args.probes, &session)?;
-    let output = reports::to_stdout(args.output, &session.scope, namespace);
+    let output = reports::to_stdout(&args.output, &session.scope, namespace);
     // the daemon outlives a full disk, one report does not
     let output = if args.pod.is_some() { output } else { output.enduring() };
     let mut pipeline = Pipeline::start(Parts { probes, session, log, output })?;
@@ -91,19 +92,20 @@ async fn watch_pod(
     signals: &mut Signals,
 ) -> anyhow::Result<Watched> {
     let mut asked = Some(ask(args, name));
-    let mut told = Told::default();
+    let mut told = Told::new(args.timeout);
     let mut timeout = pin!(pass(args.timeout));
     while pipeline.reports() == 0 {
         tokio::select! {
             step = pipeline.next() => step?,
             _ = signals.next() => return Ok(Watched::Stopped),
             pods = answer(&mut asked) => pipeline.targets_named(pods)?,
+            () = told.tick() => {}
             () = &mut timeout => {
-                console::say(&too_long(pipeline, args.timeout.unwrap_or_default()));
+                console::say(&told.too_long(pipeline.target()));
                 return Ok(Watched::TimedOut);
             }
         }
-        told.progress(pipeline, asked.is_none());
+        told.progress(pipeline.target(), asked.is_none());
     }
     Ok(Watched::Reported)
 }
@@ -130,51 +132,5 @@ async fn pass(limit: Option<Duration>) {
     match limit {
         Some(limit) => tokio::time::sleep(limit).await,
         None => std::future::pending().await,
-    }
-}
-
-/// What was said on stderr already.
-#[derive(Default)]
-struct Told {
-    waiting: bool,
-    tracing: bool,
-}
-
-impl Told {
-    /// Says what is waited for, each thing once.
-    fn progress(&mut self, pipeline: &Pipeline, asked: bool) {
-        let Some(target) = pipeline.target() else { return };
-        if let Some(found) = target.found() {
-            if !std::mem::replace(&mut self.tracing, true) {
-                console::say(&format!("tracing {}{}…", found.name, containers(found.containers)));
-            }
-        } else if asked && !std::mem::replace(&mut self.waiting, true) {
-            console::say(&format!("waiting for pod {} on this node…", target.wanted()));
-        }
-    }
-}
-
-/// `--timeout` passed: what was seen until then.
-fn too_long(pipeline: &Pipeline, limit: Duration) -> String {
-    let limit = duration_text(&limit);
-    match pipeline.target().map(|target| (target.found(), target.wanted())) {
-        Some((Some(found), _)) => format!(
-            "gracetrace: --timeout {limit} passed: {}{} is here, its termination was not seen",
-            found.name,
-            containers(found.containers)
-        ),
-        Some((None, wanted)) => {
-            format!("gracetrace: --timeout {limit} passed: no pod {wanted} came to this node; is it on another one?")
-        }
-        None => format!("gracetrace: --timeout {limit} passed"),
-    }
-}
-
-/// How many, if any is known; a new pod has none yet.
-fn containers(count: usize) -> String {
-    match count {
-        0 => String::new(),
-        1 => " (1 container)".to_owned(),
-        more => format!(" ({more} containers)"),
     }
 }

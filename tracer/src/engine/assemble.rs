@@ -4,6 +4,7 @@
 use super::container::{Container, Sent};
 use super::hook::{self, Hook};
 use super::picture::{Picture, Sources, round};
+use super::runtime_names::is_runtime;
 use super::signals::by_process;
 use super::{diagnosis, timeline, verdict};
 use crate::input::{Actor, ContainerRole, Disposition, FactSource, SignalResult, TraceScope, WaitStatus};
@@ -31,7 +32,9 @@ impl Picture<'_> {
         let stop_to_exit = self.stopped_at().zip(last_exit).map(|(stop, exit)| exit.ms_since(stop));
         let timeline = timeline::entries(self);
         let duration_ms = timeline.iter().map(|entry| entry.at_ms).fold(0.0, f64::max);
-        let asked = self.containers.iter().any(|container| container.stop.is_some() || container.kill.is_some());
+        // a kill by the kernel or by a stranger uses nothing up
+        let timed = |kill: &Sent| by_process(kill.code) && (is_runtime(&kill.sender) || self.is_tracers(kill));
+        let asked = self.containers.iter().any(|c| c.stop.is_some() || c.kill.as_ref().is_some_and(timed));
         let used = last_exit.zip(grace).filter(|(_, grace)| asked && grace.ms > 0.0);
         Report {
             api_version: API_VERSION.to_owned(),
@@ -50,6 +53,11 @@ impl Picture<'_> {
             findings: Vec::new(),
             completeness: self.completeness(outcome),
         }
+    }
+
+    /// Whether `gracetrace run` sent it.
+    fn is_tracers(&self, sent: &Sent) -> bool {
+        sent.sender.tgid == self.session.tracer_tgid
     }
 
     /// Init containers and helpers do not decide how a pod ended; one of unknown role does.

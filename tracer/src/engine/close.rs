@@ -35,7 +35,7 @@ pub(super) enum Closer {
     Peer,
     /// The kernel: the peer answered no more.
     Timeout,
-    /// A kernel thread, for a process (MPTCP, io_uring): for one that lives, or for one that has ended.
+    /// A kernel thread, for a process (MPTCP, `io_uring`): for one that lives, or for one that has ended.
     Worker,
     /// The kernel or somebody else; for whom is not known.
     Unknown,

@@ -38,6 +38,7 @@ use crate::input::{BootNs, CgroupFound, CgroupId, Event, Input, PodFacts, Sessio
 use crate::report::Report;
 use crate::signal;
 use container::Container;
+pub use diagnosis::{RULES, Rule};
 use facts::Facts;
 use pod::{Context, Pod};
 use std::collections::{BTreeMap, VecDeque};
@@ -152,6 +153,11 @@ impl Engine {
         (outside && to_init && asks && container.stop.is_none()).then_some(place.pod)
     }
 
+    /// Whether an end has begun in this pod.
+    pub fn is_ending(&self, pod: CgroupId) -> bool {
+        self.pods.get(&pod).is_some_and(|pod| pod.containers.values().any(|container| container.ending.is_some()))
+    }
+
     /// A finished report, if there is one.
     pub fn poll(&mut self) -> Option<Report> {
         self.finished.pop_front()
@@ -242,10 +248,8 @@ impl Engine {
 
     fn socket(&mut self, event: &Event, pod: CgroupId, owner: Option<CgroupId>) {
         let container = owner.and_then(|id| self.places.get(&id)).and_then(|place| place.container);
-        let current = match &event.what {
-            What::SocketRefused { current, .. } => self.places.get(&current.cgroup),
-            _ => None,
-        };
+        let caller = if let What::SocketRefused { current, .. } = &event.what { Some(current.cgroup) } else { None };
+        let current = caller.and_then(|cgroup| self.places.get(&cgroup));
         let caller_in_pod = current.is_some_and(|place| place.pod == pod);
         if let Some(pod) = self.pods.get_mut(&pod) {
             pod.socket_event(event.at, container, &event.what, caller_in_pod);

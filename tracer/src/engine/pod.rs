@@ -14,6 +14,8 @@ use std::net::SocketAddr;
 
 /// Late closes may come this long after the end.
 pub(super) const SETTLE_MS: u64 = 50;
+/// So long the report waits for what was written to get through, or not.
+const DRAIN_MS: u64 = 1_000;
 /// How long a container may outlive the sandbox before the report no longer waits for it.
 const STRAGGLER_MS: u64 = 2_000;
 /// Closes of listeners remembered until the look at the pod's sockets has come.
@@ -215,8 +217,9 @@ impl Pod {
 
     /// When its report is due, once it has ended.
     pub(super) fn report_at(&self, facts: &Facts) -> Option<BootNs> {
+        let settle_ms = if self.connections.is_draining() { DRAIN_MS } else { SETTLE_MS };
         if let Some(removed) = self.removed {
-            return Some(removed.plus_ms(SETTLE_MS));
+            return Some(removed.plus_ms(settle_ms));
         }
         let ended = |container: &Container| container.emptied.or(container.exit.map(|(at, _)| at));
         let is_sandbox = |container: &&Container| self.role(container, facts) == Some(ContainerRole::Sandbox);
@@ -226,12 +229,12 @@ impl Pod {
         let Some(sandbox) = sandbox else {
             // no sandbox process: over when nothing runs in any container
             let emptied: Option<Vec<BootNs>> = others.map(|container| container.emptied).collect();
-            return emptied?.into_iter().max().map(|last| last.plus_ms(SETTLE_MS));
+            return emptied?.into_iter().max().map(|last| last.plus_ms(settle_ms));
         };
         let end = sandbox.exit.map(|(at, _)| at).or(sandbox.emptied)?;
         let last: Option<Vec<BootNs>> = others.map(ended).collect();
         match last {
-            Some(ends) => ends.into_iter().max().map(|last| last.max(end).plus_ms(SETTLE_MS)),
+            Some(ends) => ends.into_iter().max().map(|last| last.max(end).plus_ms(settle_ms)),
             None => Some(end.plus_ms(STRAGGLER_MS)),
         }
     }

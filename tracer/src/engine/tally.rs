@@ -64,7 +64,9 @@ impl Picture<'_> {
 
     pub(super) fn connections(&self) -> Connections {
         let limit = self.session.max_connections;
-        let details: Vec<Connection> = self.connections.iter().take(limit).map(|one| self.connection(one)).collect();
+        let listed =
+            if self.connections.len() > limit { self.most_telling(limit) } else { self.connections.iter().collect() };
+        let details: Vec<Connection> = listed.into_iter().map(|one| self.connection(one)).collect();
         let omitted = self.connections.len() - details.len();
         let details_omitted = u64::try_from(omitted).unwrap_or(u64::MAX) + self.pod.connections.uncounted;
         Connections {
@@ -74,6 +76,27 @@ impl Picture<'_> {
             details,
             details_omitted,
         }
+    }
+
+    /// Those that a reader will look for, in the order they ended.
+    fn most_telling(&self, limit: usize) -> Vec<&Concluded> {
+        let rank = |one: &Concluded| match one.end {
+            _ if one.internal => 4,
+            _ if work::in_flight(one.work) => 0,
+            ConnectionEnd::DroppedByKill => 1,
+            ConnectionEnd::ClosedGracefully => 3,
+            ConnectionEnd::ClosedAtExit
+            | ConnectionEnd::ResetByPeer
+            | ConnectionEnd::TimedOut
+            | ConnectionEnd::RefusedInBacklog
+            | ConnectionEnd::StillOpen
+            | ConnectionEnd::Unknown => 2,
+        };
+        let mut order: Vec<usize> = (0..self.connections.len()).collect();
+        order.sort_by_key(|index| (rank(&self.connections[*index]), *index));
+        order.truncate(limit);
+        order.sort_unstable();
+        order.into_iter().map(|index| &self.connections[index]).collect()
     }
 
     /// Which containers cut connections to others of the pod by leaving before them.
@@ -172,11 +195,7 @@ impl Picture<'_> {
                 pairs.insert((local.min(peer), local.max(peer)));
                 continue;
             }
-            if one.opened_after_stop {
-                add(&mut counts.opened_after_stop)
-            } else {
-                add(&mut counts.open_at_stop)
-            }
+            add(if one.opened_after_stop { &mut counts.opened_after_stop } else { &mut counts.open_at_stop });
             if one.accepted_after_stop {
                 add(&mut counts.accepted_after_stop);
                 counts.accepted_from_kubelet += u64::from(one.ended.by_kubelet);

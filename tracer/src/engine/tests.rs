@@ -101,7 +101,8 @@ impl Story {
 
     pub(super) fn report(&mut self) -> Report {
         self.what(What::CgroupEmptied { pod: CGROUP });
-        self.now += 60_000_000;
+        // longer than any report waits for connections
+        self.now += 1_100_000_000;
         self.engine.handle(Input::Tick { at: BootNs(self.now) });
         let report = self.engine.poll().expect("a report");
         assert_eq!(self.engine.poll(), None);
@@ -284,7 +285,7 @@ fn connections_are_told_by_who_closed_them() {
     assert_eq!(
         ends,
         [
-            (ConnectionEnd::ClosedGracefully, Work::RequestUnanswered, false),
+            (ConnectionEnd::ClosedGracefully, Work::Unknown, false),
             (ConnectionEnd::ResetByPeer, Work::RequestUnanswered, true),
             (ConnectionEnd::DroppedByKill, Work::RequestUnanswered, false),
             (ConnectionEnd::DroppedByKill, Work::RequestUnread, true),

@@ -46,6 +46,8 @@ pub(super) fn lost(ended: &Ended, end: ConnectionEnd, direction: Direction) -> W
     let recent = counters.since_sent_ms.is_some_and(|ms| ms < RECENT_MS);
     match direction {
         Direction::Inbound if unsent => Work::ResponseUnsent,
+        // a peer that has closed and still waits looks like one that has said goodbye (a TLS alert, `quit`) and gone
+        Direction::Inbound if fin > 0 && received > 0 && (sent == 0 || received_last) => Work::Unknown,
         Direction::Inbound if received > 0 && (sent == 0 || received_last) => Work::RequestUnanswered,
         Direction::Outbound if sent > 0 && (received == 0 || sent_last) => Work::RequestUnanswered,
         Direction::Unknown if received > 0 || sent > 0 => Work::Unknown,
@@ -134,6 +136,22 @@ mod tests {
         assert_eq!(with(Some(false), ConnectionEnd::DroppedByKill), Work::ResponseUnsent);
         assert_eq!(with(Some(false), ConnectionEnd::ClosedGracefully), Work::ResponseUnsent);
         assert_eq!(with(Some(true), ConnectionEnd::ClosedGracefully), Work::Idle);
+    }
+
+    #[test]
+    fn a_peer_that_has_closed_may_have_gone() {
+        let closing = crate::engine::close::Closing {
+            closer: crate::engine::close::Closer::Living,
+            manner: crate::report::Manner::Fin,
+            in_backlog: false,
+            peer_closed: true,
+            peer_was_done: false,
+        };
+        // its FIN counts as a byte
+        let one = Ended { closing: Some(closing), ..ended((10, 4, 1, 0, 3, 50)) };
+        assert_eq!(lost(&one, ConnectionEnd::ClosedGracefully, Direction::Inbound), Work::Unknown);
+        let unread = Ended { closing: Some(closing), ..ended((10, 4, 3, 0, 3, 50)) };
+        assert_eq!(lost(&unread, ConnectionEnd::ClosedGracefully, Direction::Inbound), Work::RequestUnread);
     }
 
     #[test]

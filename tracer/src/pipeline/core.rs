@@ -45,6 +45,11 @@ impl Core {
         self.engine.may_begin_stop(event)
     }
 
+    /// Whether an end has begun in this pod.
+    pub(super) fn is_ending(&self, pod: CgroupId) -> bool {
+        self.engine.is_ending(pod)
+    }
+
     /// When the engine wants a tick.
     pub(super) fn deadline(&self) -> Option<BootNs> {
         self.engine.next_deadline().map(|(at, _why)| at)
@@ -53,6 +58,11 @@ impl Core {
     /// How many reports went out.
     pub(super) fn reports(&self) -> u64 {
         self.output.written()
+    }
+
+    /// Whether a report had what the output watches for.
+    pub(super) fn matched(&self) -> bool {
+        self.output.matched()
     }
 
     /// Hands the log to its file.

@@ -9,6 +9,7 @@
 mod core;
 mod looks;
 mod output;
+mod pods;
 mod target;
 
 pub use output::Output;
@@ -16,8 +17,7 @@ pub use target::{Ambiguous, Found, Target, Verdict};
 
 use self::core::Core;
 use self::looks::Looks;
-use crate::engine::cgroup_path;
-use crate::input::{BootNs, CgroupFound, CgroupId, Event, Input, PodFacts, Session, What};
+use crate::input::{BootNs, Event, Input, Session, What};
 use crate::log::Writer;
 use crate::source::cgroupfs::CgroupTree;
 use crate::source::clock;
@@ -25,7 +25,7 @@ use crate::source::probe::order::Order;
 use crate::source::probe::{Batch, Probes, decode};
 use crate::source::runtime::Resolver;
 use anyhow::{Context, anyhow};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -37,6 +37,8 @@ const BATCHES: usize = 64;
 const FACTS: usize = 1024;
 /// How long records are held back behind the reader, for clocks of CPUs that differ.
 const HOLD_NS: u64 = 1_000_000;
+/// So long after a signal it is known whether it was a stop signal.
+const JUDGED_NS: u64 = 100_000_000;
 /// How often losses and the clock are looked at, and the log is written out.
 const BEAT: Duration = Duration::from_millis(250);
 /// The wall clock is told again after this long …
@@ -121,31 +123,6 @@ impl Pipeline {
         }
     }
 
-    /// Traces the pods that are there already; gives how many.
-    pub fn adopt(&mut self, tree: &CgroupTree) -> anyhow::Result<usize> {
-        // first track, then look again: a process made in between is seen by one of the two
-        for found in tree.pods().context("cannot look for pods")? {
-            self.track(&found)?;
-        }
-        let mut pods = BTreeSet::new();
-        for found in tree.pods().context("cannot look for pods")? {
-            self.track(&found)?;
-            pods.insert(found.pod);
-            self.cgroup_seen(found.pod, &found.path, true)?;
-            self.core.feed(Input::CgroupFound(found))?;
-        }
-        Ok(pods.len())
-    }
-
-    /// Traces one cgroup and hands it in.
-    pub fn adopt_cgroup(&mut self, found: CgroupFound) -> anyhow::Result<()> {
-        self.track(&found)?;
-        if let Some(looks) = &mut self.looks {
-            looks.learn(found.pod, &found.path);
-        }
-        self.core.feed(Input::CgroupFound(found))
-    }
-
     /// Waits for the next thing to happen and deals with it. May be dropped while it waits.
     pub async fn next(&mut self) -> anyhow::Result<()> {
         tokio::select! {
@@ -168,29 +145,14 @@ impl Pipeline {
         self.own.push_back((at, Input::StopRequested { at, reason }));
     }
 
-    /// Every source was asked for the target, and these were found.
-    pub fn targets_named(&mut self, pods: Vec<PodFacts>) -> anyhow::Result<()> {
-        for facts in pods {
-            self.learn(Input::Pod(facts))?;
-        }
-        let forget = self.target.as_mut().map(Target::settle);
-        if let (Some(resolver), Some(target)) = (&self.resolver, &self.target) {
-            for (uid, containers) in target.candidates() {
-                resolver.pod_seen(uid);
-                containers.for_each(|id| resolver.container_seen(uid, id));
-            }
-        }
-        self.forget(forget.unwrap_or_default())
-    }
-
-    /// The pod that is waited for.
-    pub fn target(&self) -> Option<&Target> {
-        self.target.as_ref()
-    }
-
     /// How many reports went out.
     pub fn reports(&self) -> u64 {
         self.core.reports()
+    }
+
+    /// Whether a report had what the output watches for.
+    pub fn matched(&self) -> bool {
+        self.core.matched()
     }
 
     /// Ends: takes what the kernel has written until now, and lets the engine report what it can.
@@ -323,57 +285,11 @@ impl Pipeline {
         seen.map_or(Ok(()), |(pod, path)| self.cgroup_seen(pod, &path, false))
     }
 
-    /// A cgroup of a pod is there: ask who it is, unless it is none of our business.
-    fn cgroup_seen(&mut self, pod: CgroupId, path: &str, existing: bool) -> anyhow::Result<()> {
-        if let Some(looks) = &mut self.looks {
-            looks.learn(pod, path);
-        }
-        let (Some(resolver), Some(place)) = (&self.resolver, cgroup_path::parse(path)) else { return Ok(()) };
-        let depth = path.split('/').filter(|part| !part.is_empty()).count();
-        // what is nested inside a container is the container's own affair
-        let container = place.container.filter(|container| container.depth == depth);
-        let mut ask = true;
-        if let Some(target) = &mut self.target {
-            if target.pod_seen(&place.uid, pod, existing) == Verdict::Other {
-                return self.forget(vec![pod]);
-            }
-            if let Some(container) = &container {
-                target.container_seen(&place.uid, &container.id);
-            }
-            // a node's pods are not all asked about to find one
-            ask = !existing || target.is_settled();
-        }
-        match container {
-            Some(container) if ask => resolver.container_seen(&place.uid, &container.id),
-            None if ask && place.pod_depth == depth => resolver.pod_seen(&place.uid),
-            Some(_) | None => {}
-        }
-        Ok(())
-    }
-
-    /// Something was learnt about a pod or container.
-    fn learn(&mut self, input: Input) -> anyhow::Result<()> {
-        let mut forget = Vec::new();
-        if let (Some(target), Input::Pod(facts)) = (&mut self.target, &input) {
-            forget = target.learnt(facts)?;
-        }
-        self.core.feed(input)?;
-        self.forget(forget)
-    }
-
-    fn track(&mut self, found: &CgroupFound) -> anyhow::Result<()> {
-        self.probes.track(found.id, found.pod).with_context(|| format!("cannot trace {}", found.path))
-    }
-
-    fn forget(&mut self, pods: Vec<CgroupId>) -> anyhow::Result<()> {
-        for pod in pods {
-            self.probes.forget_pod(pod).context("cannot stop tracing a pod")?;
-        }
-        Ok(())
-    }
-
     fn look_around(&mut self) -> anyhow::Result<()> {
         self.tell_losses()?;
+        // by then the engine has seen the signal, and knows what it was
+        let judged = BootNs(self.arrived.0.saturating_sub(JUDGED_NS));
+        self.probes.calm(judged, |pod| self.core.is_ending(pod));
         let (at, wall_offset_ns) = (clock::boot_now(), clock::wall_offset_ns());
         let (told_at, told) = self.clock_told;
         if at.0.saturating_sub(told_at.0) >= CLOCK_EVERY_NS || wall_offset_ns.abs_diff(told) > CLOCK_MOVED_NS {

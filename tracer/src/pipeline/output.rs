@@ -6,10 +6,15 @@ use crate::sink::Sink;
 use std::fmt;
 use std::io;
 
+/// A question to a report.
+type Test = Box<dyn Fn(&Report) -> bool + Send>;
+
 /// One sink, and which reports it is for.
 pub struct Output {
     sink: Box<dyn Sink>,
-    wanted: Box<dyn Fn(&Report) -> bool + Send>,
+    wanted: Test,
+    watched_for: Test,
+    matched: bool,
     written: u64,
     /// Reports the sink did not take; `None` if the first such is an error.
     dropped: Option<u64>,
@@ -18,7 +23,8 @@ pub struct Output {
 impl Output {
     /// Into `sink` goes every `wanted` report; a sink that does not take one is an error.
     pub fn new(sink: Box<dyn Sink>, wanted: impl Fn(&Report) -> bool + Send + 'static) -> Self {
-        Self { sink, wanted: Box::new(wanted), written: 0, dropped: None }
+        let (wanted, watched_for): (Test, Test) = (Box::new(wanted), Box::new(|_| false));
+        Self { sink, wanted, watched_for, matched: false, written: 0, dropped: None }
     }
 
     /// A sink that does not take a report (a full disk) is no error: it is counted and told, and the
@@ -26,6 +32,17 @@ impl Output {
     #[must_use]
     pub fn enduring(self) -> Self {
         Self { dropped: Some(0), ..self }
+    }
+
+    /// Remembers whether a report had this; for the exit code.
+    #[must_use]
+    pub fn watching_for(self, what: impl Fn(&Report) -> bool + Send + 'static) -> Self {
+        Self { watched_for: Box::new(what), ..self }
+    }
+
+    /// Whether a report had what is watched for.
+    pub fn matched(&self) -> bool {
+        self.matched
     }
 
     /// How many reports were written.
@@ -38,6 +55,8 @@ impl Output {
         if !(self.wanted)(report) {
             return Ok(());
         }
+        self.matched |= (self.watched_for)(report);
+        console::clear_live();
         match (self.sink.report(report), &mut self.dropped) {
             (Ok(()), _) => self.written += 1,
             (Err(error), Some(dropped)) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -3,6 +3,7 @@
 //! Text in a report was cleaned where it entered; each sink still makes sure of it in its own way, so
 //! that no name can ever steer a terminal or break a line.
 
+pub mod html;
 pub mod json;
 pub mod jsonl;
 pub mod line;

@@ -1,5 +1,6 @@
 //! Every format over the same reports: goldens, the schema, and names that mean harm.
 
+use super::html::{Html, STYLE};
 use super::json::Json;
 use super::jsonl::JsonLines;
 use super::line::Line;
@@ -53,6 +54,87 @@ fn text_as_people_see_it() {
         insta::assert_snapshot!(format!("text_{name}"), text);
     }
     insta::assert_snapshot!("text_wide", render(&sample::force_killed(), 120, false));
+}
+
+/// The page, without the style that all pages have.
+fn page(report: &Report) -> String {
+    written(report, |out| Html::new(out, false)).replace(STYLE, "")
+}
+
+#[test]
+fn pages_as_browsers_see_them() {
+    for (name, report) in samples() {
+        // a tag a line, so that a change is seen where it is
+        insta::assert_snapshot!(format!("html_{name}"), page(&report).replace("><", ">\n<"));
+    }
+}
+
+/// Names of tags and of their attributes, in order: what a name of a pod must never add to.
+fn skeleton(page: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = page;
+    while let Some((_, tag)) = rest.split_once('<') {
+        let mut quoted = false;
+        let end = tag.find(|c| {
+            quoted ^= c == '"';
+            c == '>' && !quoted
+        });
+        let (tag, after) = tag.split_at(end.expect("a tag that ends"));
+        let outside = tag.split('"').step_by(2).collect::<Vec<_>>().join("");
+        found.push(outside);
+        rest = after;
+    }
+    found
+}
+
+#[test]
+fn hostile_names_are_text_in_a_page() {
+    let mut harmless = sample::force_killed();
+    sample::poison(&mut harmless, &mut || "Zoë".to_owned());
+    let page_of_hostile = page(&sample::hostile());
+    assert_eq!(skeleton(&page_of_hostile), skeleton(&page(&harmless)));
+    assert!(page_of_hostile.contains("&quot;&lt;b&gt;日本") && !page_of_hostile.contains("<b>日本"));
+}
+
+#[test]
+fn links_of_a_page_lead_somewhere() {
+    for (name, report) in samples() {
+        let page = page(&report);
+        for link in page.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert!(page.contains(&format!("id=\"{link}\"")), "{name}: {link}");
+        }
+        for outside in ["http:", "https:", "src=", "@import", "<script", "onclick"] {
+            assert!(!page.contains(outside) && !STYLE.contains(outside), "{name}: {outside}");
+        }
+    }
+}
+
+#[test]
+fn several_reports_are_one_page() {
+    let shared = Shared::default();
+    let mut sink = Html::new(shared.clone(), true);
+    sink.report(&sample::graceful()).unwrap();
+    sink.report(&sample::force_killed()).unwrap();
+    let page = String::from_utf8(shared.0.lock().unwrap().clone()).unwrap();
+    assert_eq!((page.matches("<html").count(), page.matches("<article").count()), (1, 2));
+    let mut ids: Vec<&str> = page.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let all = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), all, "ids are unique");
+}
+
+#[test]
+fn a_page_has_room_for_thousands_and_says_what_it_leaves_out() {
+    let mut report = sample::force_killed();
+    report.timeline = (0..5000).map(|at| sample::entry(f64::from(at), TimelineEvent::ProcessExited)).collect();
+    report.findings[0].evidence = vec![0, 2500, 4999];
+    let one = report.connections.details[1].clone();
+    report.connections.details = vec![one; 3000];
+    let page = page(&report);
+    assert!(page.contains("4600 more, which the JSON has") && page.contains("… and 2806 more"));
+    assert!(page.contains("#r1-t4999") && !page.contains("#r1-t2500"));
+    assert!(page.len() < 400_000, "{}", page.len());
 }
 
 #[test]
@@ -181,6 +263,9 @@ proptest! {
         let line = written(&report, |out| Line::new(out, false));
         prop_assert!(line.trim_end_matches('\n').chars().all(|c| !c.is_control()) && line.ends_with('\n'));
 
+        let html = page(&report);
+        prop_assert!(!html.contains(|c: char| c != '\n' && c.is_control()), "{:?}", html);
+
         let json = written(&report, JsonLines);
         let breaks = json.trim_end_matches('\n').contains(|c: char| c.is_control() || c == '\u{2028}');
         prop_assert!(!breaks, "{:?}", json);
@@ -188,5 +273,18 @@ proptest! {
         prop_assert_eq!(value["pod"]["name"].as_str(), report.pod.name.as_deref());
         let pretty: Value = serde_json::from_str(&written(&report, Json)).unwrap();
         prop_assert_eq!(pretty, value);
+    }
+    #[test]
+    fn no_text_adds_markup_to_a_page(
+        text in prop_oneof![any::<String>(), "[<>&\"'/= a-z\\x00!-]{0,40}", Just("<script>alert(1)</script>".to_owned())],
+        which in 0..6_usize,
+    ) {
+        let (_, mut report) = samples()[which].clone();
+        // a backtick sets code apart, which is no harm
+        let text = format!("Z{}", text.replace('`', ""));
+        let mut harmless = report.clone();
+        sample::poison(&mut report, &mut || text.clone());
+        sample::poison(&mut harmless, &mut || "Zoë".to_owned());
+        prop_assert_eq!(skeleton(&page(&report)), skeleton(&page(&harmless)));
     }
 }

@@ -4,6 +4,7 @@
 pub(super) mod connections;
 pub(super) mod container;
 pub(super) mod ending;
+pub(super) mod ticks;
 pub(super) mod timeline;
 
 use crate::report::{Completeness, Outcome, Pod, Report, Scope};

@@ -7,6 +7,8 @@ use std::io;
 pub(super) const BTF: &str = "/sys/kernel/btf/vmlinux";
 /// `CAP_SYS_ADMIN`.
 pub(super) const SYS_ADMIN: u32 = 21;
+/// `CAP_SYS_PTRACE`.
+pub(super) const SYS_PTRACE: u32 = 19;
 /// `CAP_PERFMON`.
 pub(super) const PERFMON: u32 = 38;
 /// `CAP_BPF`.

@@ -114,6 +114,20 @@ fn privileges(page: &mut Page) {
             }
         }
     }
+    for (number, name, lost) in [
+        (host::SYS_ADMIN, "CAP_SYS_ADMIN", "a pod's sockets are not looked at when it is stopped"),
+        (
+            host::SYS_PTRACE,
+            "CAP_SYS_PTRACE",
+            "the network namespace of other users' pods, and sockets handed into a pod",
+        ),
+    ] {
+        if capabilities.has(number) {
+            page.line(Mark::Good, name, "");
+        } else {
+            page.line(Mark::Lost, name, &format!("not known without it: {lost}"));
+        }
+    }
 }
 
 fn probes(page: &mut Page) {

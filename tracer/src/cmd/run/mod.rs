@@ -63,7 +63,7 @@ pub(super) async fn run(args: &RunArgs, kernel_log: bool) -> anyhow::Result<Exit
     }
     pipeline.flush();
     pipeline.tell_counts();
-    Ok(Exit::Done)
+    Ok(Exit::reported(&pipeline))
 }
 
 fn prepare(args: &RunArgs, kernel_log: bool, tree: &CgroupTree, cgroup: &RunCgroup) -> anyhow::Result<Pipeline> {
@@ -72,7 +72,7 @@ fn prepare(args: &RunArgs, kernel_log: bool, tree: &CgroupTree, cgroup: &RunCgro
     let scope = TraceScope::Command { cgroup: id, program: program(args), stop_signal: args.stop_signal };
     let session = session::begin(&args.probes, &probes, scope, Some(args.grace_period));
     let log = session::record(&args.probes, &session)?;
-    let output = reports::to_stdout(args.output, &session.scope, None);
+    let output = reports::to_stdout(&args.output, &session.scope, None);
     let mut pipeline = Pipeline::start(Parts { probes, session, log, output })?;
     pipeline.look_at_sockets(tree);
     let at = clock::boot_now();

@@ -3,7 +3,20 @@
 use super::{Fired, Rule, apps, count, evidence, init};
 use crate::report::{KillCause, Report, Severity, TimelineEvent};
 
-pub(super) const RULE: Rule = Rule { id: "children-killed-with-pid1", severity: Severity::Warning, check };
+pub(super) const RULE: Rule = Rule {
+    id: "children-killed-with-pid1",
+    severity: Severity::Warning,
+    fires: "The main process left by itself while processes it had started were still running.",
+    means: "When PID 1 of a container leaves, the kernel kills every other process in it at once, as with \
+            SIGKILL. Workers that were still serving were cut off, whatever the exit status says.",
+    advice: "Let the main process stop its children and wait for each of them before it leaves. In a shell:\n\n\
+             \x20   trap 'kill $(jobs -p)' TERM\n\
+             \x20   worker & worker &\n\
+             \x20   wait; wait\n\n\
+             If children of children remain, run everything under an init that signals all of them: `tini -g \
+             --`.",
+    check,
+};
 
 fn check(report: &Report) -> Vec<Fired> {
     let mut fired = Vec::new();

@@ -3,7 +3,20 @@
 use super::{Fired, Rule, apps, count, evidence};
 use crate::report::{Report, Severity, TimelineEvent};
 
-pub(super) const RULE: Rule = Rule { id: "connections-dropped", severity: Severity::Error, check };
+pub(super) const RULE: Rule = Rule {
+    id: "connections-dropped",
+    severity: Severity::Error,
+    fires: "Established connections were cut because a signal ended the process that held them.",
+    means: "The kernel closed them for a process that no longer could. The clients see a reset or an early \
+            end; with work in flight a request was lost, and not every client may send it again. What counts \
+            as work in flight is partly an estimate: see `work` in docs/report.md.",
+    advice: "On the stop signal stop accepting, finish what is in flight, close idle keep-alive connections, \
+             and exit before the grace period ends. Most servers can: `Server.Shutdown` in Go, \
+             `server.close()` and `closeIdleConnections()` in Node.js, `server.shutdown=graceful` in Spring \
+             Boot, `--timeout-graceful-shutdown` of uvicorn, `--graceful-timeout` of gunicorn. What has no \
+             end of its own (WebSockets, streams) must be told to go elsewhere.",
+    check,
+};
 
 fn check(report: &Report) -> Vec<Fired> {
     let mut fired = Vec::new();

@@ -3,7 +3,23 @@
 use super::{Fired, Rule, apps, count, evidence, sleep_for, span};
 use crate::report::{Report, Severity, TimelineEvent};
 
-pub(super) const RULE: Rule = Rule { id: "connections-refused", severity: Severity::Error, check };
+pub(super) const RULE: Rule = Rule {
+    id: "connections-refused",
+    severity: Severity::Error,
+    fires: "Attempts to connect met a closed port after the pod's last listener on it had closed. The \
+            kubelet's own are left out.",
+    means: "Traffic was still routed here when nobody listened any more, and the clients got \"connection \
+            refused\". Endpoints, kube-proxy and load balancers hear of a stop when the program does, and \
+            take seconds longer to act on it; the stop signal does not wait for them.",
+    advice: "Keep listening until nobody comes any more. A preStop hook that waits does that without a change \
+             to the program; its time must be in the grace period:\n\n\
+             \x20   terminationGracePeriodSeconds: 40\n\
+             \x20   containers:\n\
+             \x20   - lifecycle: {preStop: {sleep: {seconds: 10}}}\n\n\
+             The finding says how long the sleep would have had to be. Before Kubernetes 1.30, use `exec: \
+             {command: [sleep, \"10\"]}`.",
+    check,
+};
 
 fn check(report: &Report) -> Vec<Fired> {
     let mut fired = Vec::new();

@@ -3,7 +3,19 @@
 use super::{Fired, Rule, apps, evidence, init, span};
 use crate::report::{Report, Severity, TimelineEvent};
 
-pub(super) const RULE: Rule = Rule { id: "crash-during-shutdown", severity: Severity::Error, check };
+pub(super) const RULE: Rule = Rule {
+    id: "crash-during-shutdown",
+    severity: Severity::Error,
+    fires: "After the stop signal the main process died of a fatal signal of its own, like SIGSEGV or \
+            SIGABRT.",
+    means: "The way out of the program has a bug: something was used after it had gone, an assertion failed, \
+            a runtime gave up. What should have been done after that point was not done.",
+    advice: "Stop the program the same way where it can be looked at, and keep the core:\n\n\
+             \x20   ulimit -c unlimited\n\
+             \x20   gracetrace run --stop-after 5s -- ./my-server\n\
+             \x20   coredumpctl debug my-server",
+    check,
+};
 
 /// Signals that a process brings upon itself.
 const OWN: [&str; 8] = ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS", "SIGXCPU"];

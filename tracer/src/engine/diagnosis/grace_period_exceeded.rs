@@ -3,7 +3,20 @@
 use super::{Fired, Rule, apps, evidence, init, span};
 use crate::report::{KillCause, Report, Severity, TimelineEvent};
 
-pub(super) const RULE: Rule = Rule { id: "grace-period-exceeded", severity: Severity::Error, check };
+pub(super) const RULE: Rule = Rule {
+    id: "grace-period-exceeded",
+    severity: Severity::Error,
+    fires: "SIGKILL came because the grace period ran out.",
+    means: "The program had got its stop signal and was still running when the time was over. Either it does \
+            not stop at all, or its drain takes longer than it may. What it had not finished is lost.",
+    advice: "Bound the drain inside the program, by less than the grace period and what the preStop hook \
+             takes of it; then nothing depends on the kill. If the work does take that long, give it more \
+             time:\n\n\
+             \x20   kubectl patch deployment NAME -p '{\"spec\":{\"template\":{\"spec\":{\"terminationGracePeriodSeconds\":60}}}}'\n\n\
+             What it waits for can be tried without Kubernetes, as often as needed:\n\n\
+             \x20   gracetrace run --stop-after 5s --grace-period 30s -- ./my-server",
+    check,
+};
 
 fn check(report: &Report) -> Vec<Fired> {
     let mut fired = Vec::new();

@@ -3,7 +3,18 @@
 use super::{Fired, Rule, count};
 use crate::report::{Report, Severity, TimelineEvent};
 
-pub(super) const RULE: Rule = Rule { id: "incomplete", severity: Severity::Warning, check };
+pub(super) const RULE: Rule = Rule {
+    id: "incomplete",
+    severity: Severity::Warning,
+    fires: "Events were lost, or the beginning of the end was not seen.",
+    means: "The report is true as far as it goes, and not the whole: counts are lower bounds, and what is \
+            missing can make no rule fire.",
+    advice: "If events were lost, give what the kernel has seen more room:\n\n\
+             \x20   gracetrace --ring-buffer-size 64MiB\n\n\
+             If the beginning was not seen, start gracetrace before the pod is stopped: as a daemon it has \
+             seen every pod from its start.",
+    check,
+};
 
 fn check(report: &Report) -> Vec<Fired> {
     let completeness = &report.completeness;

@@ -3,7 +3,18 @@
 use super::{Fired, Rule, apps, evidence};
 use crate::report::{KillCause, Report, Severity, TimelineEvent, TriggerKind};
 
-pub(super) const RULE: Rule = Rule { id: "killed-by-other", severity: Severity::Error, check };
+pub(super) const RULE: Rule = Rule {
+    id: "killed-by-other",
+    severity: Severity::Error,
+    fires: "A signal that ended a container came from a process that is no part of the container runtime, or \
+            through `cgroup.kill`.",
+    means: "Kubernetes did not ask for this. Somebody on the node did: a person, an agent, an OOM daemon in \
+            user space. The kubelet only sees that the container has ended, and starts it again.",
+    advice: "Look for the sender that the finding names, and for its parent, which often says more:\n\n\
+             \x20   ps -o pid,ppid,user,lstart,args -p PID\n\
+             \x20   journalctl --since '15 min ago' | grep -iE 'oomd|earlyoom|killed'",
+    check,
+};
 
 fn check(report: &Report) -> Vec<Fired> {
     let mut fired = Vec::new();

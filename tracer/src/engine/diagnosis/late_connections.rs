@@ -3,7 +3,20 @@
 use super::{Fired, Rule, apps, count, evidence, span};
 use crate::report::{Report, Severity, TimelineEvent};
 
-pub(super) const RULE: Rule = Rule { id: "late-connections", severity: Severity::Warning, check };
+pub(super) const RULE: Rule = Rule {
+    id: "late-connections",
+    severity: Severity::Warning,
+    fires: "Clients still connected 100 ms and more after the stop signal. The kubelet's own connections are \
+            left out.",
+    means: "The pod was still in use: endpoints, kube-proxy or a load balancer had not acted on the stop yet. \
+            It went well as long as the program accepted; a faster exit would have refused them.",
+    advice: "Delay the stop signal until nobody comes any more; the finding says how long the sleep would \
+             have had to be:\n\n\
+             \x20   lifecycle: {preStop: {sleep: {seconds: 10}}}\n\n\
+             Clients that go on for minutes hold on to an address that they looked up once: look at their DNS \
+             caches and connection pools.",
+    check,
+};
 
 /// Sooner after the stop signal a connection was on its way already, whoever knew of the stop.
 const ON_ITS_WAY_MS: f64 = 100.0;

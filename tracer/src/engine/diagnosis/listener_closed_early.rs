@@ -3,7 +3,18 @@
 use super::{Fired, Rule, apps, evidence, span};
 use crate::report::{Report, Severity, TimelineEvent};
 
-pub(super) const RULE: Rule = Rule { id: "listener-closed-early", severity: Severity::Warning, check };
+pub(super) const RULE: Rule = Rule {
+    id: "listener-closed-early",
+    severity: Severity::Warning,
+    fires: "The listener closed before the last client came, and the process lived on.",
+    means: "The program stops accepting at the stop signal. That is right once nobody is sent here any more, \
+            and too early before: whoever came in between was refused.",
+    advice: "Put the time that endpoints need before the stop signal, with a preStop hook:\n\n\
+             \x20   lifecycle: {preStop: {sleep: {seconds: 10}}}\n\n\
+             Or do it in the program: at the stop signal fail the readiness probe, go on accepting for some \
+             seconds, then close the listener and drain.",
+    check,
+};
 
 fn check(report: &Report) -> Vec<Fired> {
     let mut fired = Vec::new();

@@ -25,11 +25,22 @@ mod stop_signal_ignored;
 mod stop_signal_not_sigterm;
 
 use crate::report::{Container, ContainerRole, Finding, MetadataSource, Report, Severity, TimelineEvent};
+use serde::Serialize;
 
-/// A rule.
-struct Rule {
-    id: &'static str,
-    severity: Severity,
+/// A rule: what people are told about it, and how it judges a report.
+#[derive(Clone, Debug, Serialize)]
+pub struct Rule {
+    /// As findings name it; never changes.
+    pub id: &'static str,
+    /// Of all its findings.
+    pub severity: Severity,
+    /// When it fires.
+    pub fires: &'static str,
+    /// What that means to whoever runs the pod.
+    pub means: &'static str,
+    /// What to change in general: paragraphs of Markdown, code indented by four spaces.
+    pub advice: &'static str,
+    #[serde(skip)]
     check: fn(&Report) -> Vec<Fired>,
 }
 
@@ -42,7 +53,7 @@ struct Fired {
 }
 
 /// Every rule, the gravest first.
-const RULES: [Rule; 20] = [
+pub const RULES: [Rule; 20] = [
     oom_killed::RULE,
     shell_does_not_forward::RULE,
     stop_signal_ignored::RULE,
@@ -68,7 +79,7 @@ const RULES: [Rule; 20] = [
 /// Every finding, the gravest first.
 pub(super) fn findings(report: &Report) -> Vec<Finding> {
     let fired = |rule: &Rule| {
-        let Rule { id, severity, check } = *rule;
+        let Rule { id, severity, fires: _, means: _, advice: _, check } = *rule;
         check(report).into_iter().map(move |fired| {
             let Fired { container, summary, evidence, advice } = fired;
             Finding { rule: id.to_owned(), severity, container, summary, evidence, advice }
@@ -94,9 +105,13 @@ fn evidence(report: &Report, container: &Container, events: &[TimelineEvent]) ->
         .collect()
 }
 
-/// `340 ms`, `3.1 s`.
+/// `under 1 ms`, `340 ms`, `3.1 s`.
 fn span(ms: f64) -> String {
-    if ms < 999.5 { format!("{ms:.0} ms") } else { format!("{:.1} s", ms / 1000.0) }
+    match ms {
+        _ if ms < 1.0 => "under 1 ms".to_owned(),
+        _ if ms < 999.5 => format!("{ms:.0} ms"),
+        _ => format!("{:.1} s", ms / 1000.0),
+    }
 }
 
 /// The preStop sleep, in whole seconds, that would have covered a lag counted from the container's stop signal: what
@@ -138,6 +153,7 @@ mod tests {
 
     #[test]
     fn numbers_read_like_speech() {
+        assert_eq!(span(0.4), "under 1 ms");
         assert_eq!(span(340.2), "340 ms");
         assert_eq!(span(999.9), "1.0 s");
         assert_eq!(count(1, "connection"), "1 connection");

@@ -3,7 +3,17 @@
 use super::{Fired, Rule, apps, evidence};
 use crate::report::{KillCause, Report, Severity, TimelineEvent};
 
-pub(super) const RULE: Rule = Rule { id: "no-grace-period", severity: Severity::Warning, check };
+pub(super) const RULE: Rule = Rule {
+    id: "no-grace-period",
+    severity: Severity::Warning,
+    fires: "The grace period was at most 1 s, or SIGKILL came without a stop signal before it.",
+    means: "That is no time to finish anything. It comes from `kubectl delete --force` or `--grace-period=0`, \
+            or from `terminationGracePeriodSeconds` in the pod.",
+    advice: "Delete without `--force` and `--grace-period=0`, and give the pod what a drain needs; the \
+             default is 30:\n\n\
+             \x20   kubectl get pod POD -o jsonpath='{.spec.terminationGracePeriodSeconds}'",
+    check,
+};
 
 fn check(report: &Report) -> Vec<Fired> {
     let short = report.pod.termination_grace_period_seconds.filter(|grace| *grace <= 1.0);

@@ -3,7 +3,21 @@
 use super::{Fired, Rule, apps, evidence};
 use crate::report::{Report, Severity, TimelineEvent};
 
-pub(super) const RULE: Rule = Rule { id: "oom-killed", severity: Severity::Error, check };
+pub(super) const RULE: Rule = Rule {
+    id: "oom-killed",
+    severity: Severity::Error,
+    fires: "The kernel's OOM killer chose a process of the pod.",
+    means: "A container reached its memory limit, or the node ran out of memory. The victim got SIGKILL: no \
+            handler ran, and its connections were cut. If it was the main process, the container ended with \
+            it; otherwise the container may live on without a part of itself.",
+    advice: "Compare what the container uses with its limit, then raise `resources.limits.memory` or find \
+             what grows. Files on volumes of `medium: Memory` count as well:\n\n\
+             \x20   kubectl top pod POD --containers\n\
+             \x20   kubectl get pod POD -o jsonpath='{.spec.containers[*].resources.limits.memory}'\n\n\
+             Keep a runtime that sizes its own heap below the limit: `-XX:MaxRAMPercentage=75`, `GOMEMLIMIT`, \
+             `--max-old-space-size`.",
+    check,
+};
 
 fn check(report: &Report) -> Vec<Fired> {
     let mut fired = Vec::new();

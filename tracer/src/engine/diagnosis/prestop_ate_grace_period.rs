@@ -3,7 +3,16 @@
 use super::{Fired, Rule, apps, evidence, span};
 use crate::report::{Report, Severity, TimelineEvent};
 
-pub(super) const RULE: Rule = Rule { id: "prestop-ate-grace-period", severity: Severity::Warning, check };
+pub(super) const RULE: Rule = Rule {
+    id: "prestop-ate-grace-period",
+    severity: Severity::Warning,
+    fires: "The preStop hook took more than half of the grace period.",
+    means: "The hook counts against the grace period. What it takes is missing for the drain, and a slow \
+            drain then ends in SIGKILL.",
+    advice: "Shorten the hook: until endpoints are gone, 5 to 15 s are usual. Or raise \
+             `terminationGracePeriodSeconds` to what the hook and the longest request take together.",
+    check,
+};
 
 fn check(report: &Report) -> Vec<Fired> {
     let Some(grace) = report.pod.termination_grace_period_seconds else {

@@ -3,7 +3,19 @@
 use super::{Fired, Rule, apps, evidence};
 use crate::report::{Report, Severity, TimelineEvent};
 
-pub(super) const RULE: Rule = Rule { id: "prestop-failed", severity: Severity::Warning, check };
+pub(super) const RULE: Rule = Rule {
+    id: "prestop-failed",
+    severity: Severity::Warning,
+    fires: "The preStop hook ended with a non-zero status, or a signal ended it.",
+    means: "Kubernetes sends the stop signal all the same, so what the hook should have done may not be done; \
+            only an event `FailedPreStopHook` tells of it. Often the image has no shell, or the hook needs a \
+            file or a variable that is not there.",
+    advice: "Run its command by hand in the container, and look for the event:\n\n\
+             \x20   kubectl exec POD -c CONTAINER -- /opt/drain.sh; echo \"status $?\"\n\
+             \x20   kubectl get events --field-selector reason=FailedPreStopHook\n\n\
+             If it is only to wait, use the kind `sleep`, which needs nothing in the image.",
+    check,
+};
 
 fn check(report: &Report) -> Vec<Fired> {
     let mut fired = Vec::new();

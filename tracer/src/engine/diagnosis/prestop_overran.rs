@@ -3,7 +3,17 @@
 use super::{Fired, Rule, apps, evidence, span};
 use crate::report::{Report, Severity, TimelineEvent};
 
-pub(super) const RULE: Rule = Rule { id: "prestop-overran", severity: Severity::Error, check };
+pub(super) const RULE: Rule = Rule {
+    id: "prestop-overran",
+    severity: Severity::Error,
+    fires: "The preStop hook was still running when the grace period ended.",
+    means: "The hook counts against the grace period. The kubelet stopped waiting for it and sent the stop \
+            signal; from then on the program has about two seconds until SIGKILL.",
+    advice: "Give the hook an end of its own, well inside the grace period:\n\n\
+             \x20   timeout 10 /opt/drain.sh\n\n\
+             and raise `terminationGracePeriodSeconds` to what hook and drain take together.",
+    check,
+};
 
 /// The kubelet stops waiting for the hook when the grace period is over, give or take its own pace.
 const SLACK_MS: f64 = 250.0;

@@ -3,7 +3,23 @@
 use super::{Fired, Rule, apps, evidence, init};
 use crate::report::{Container, Report, Severity, TimelineEvent};
 
-pub(super) const RULE: Rule = Rule { id: "shell-does-not-forward", severity: Severity::Error, check };
+pub(super) const RULE: Rule = Rule {
+    id: "shell-does-not-forward",
+    severity: Severity::Error,
+    fires: "The main process is a shell; it got the stop signal, and what it runs never did.",
+    means: "A shell waits for the program it has started and passes no signal on. The program goes on as if \
+            nothing had happened, until SIGKILL ends both: every stop takes the whole grace period and cuts \
+            what is open.",
+    advice: "Let the program take the shell's place; make this the last line of the entrypoint:\n\n\
+             \x20   exec my-server --port 8080\n\n\
+             In a Dockerfile write the list, not the line, which starts a shell: `ENTRYPOINT \
+             [\"my-server\"]`. If the shell has work to do afterwards, let it pass the signal on, and wait \
+             twice, for the signal ends the first wait:\n\n\
+             \x20   my-server & pid=$!\n\
+             \x20   trap 'kill -TERM \"$pid\"' TERM\n\
+             \x20   wait \"$pid\"; wait \"$pid\"",
+    check,
+};
 
 /// What shells are called; busybox's is `sh` or, started by its own name, `busybox`.
 const SHELLS: [&str; 9] = ["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "fish", "busybox"];

@@ -3,7 +3,20 @@
 use super::{Fired, Rule, count, evidence, span};
 use crate::report::{Container, Report, Severity, TimelineEvent};
 
-pub(super) const RULE: Rule = Rule { id: "sidecar-exited-first", severity: Severity::Warning, check };
+pub(super) const RULE: Rule = Rule {
+    id: "sidecar-exited-first",
+    severity: Severity::Warning,
+    fires: "A container left while another one of the pod was still connected to it.",
+    means: "A pod's containers get their stop signals at the same time. A proxy that is faster than the app \
+            takes the app's connections with it, in the middle of the app's drain.",
+    advice: "Run it as a sidecar, which Kubernetes (1.29 and later) stops only after the app containers:\n\n\
+             \x20   initContainers:\n\
+             \x20   - name: proxy\n\
+             \x20     restartPolicy: Always\n\n\
+             Or let it wait for the others: many proxies have a setting for it (in Istio \
+             `EXIT_ON_ZERO_ACTIVE_CONNECTIONS`), else a preStop hook can.",
+    check,
+};
 
 /// Closer together than this they left at once.
 const TOGETHER_MS: f64 = 50.0;

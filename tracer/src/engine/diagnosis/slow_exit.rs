@@ -3,7 +3,18 @@
 use super::{Fired, Rule, apps, evidence, span};
 use crate::report::{Outcome, Report, Severity, TimelineEvent};
 
-pub(super) const RULE: Rule = Rule { id: "slow-exit", severity: Severity::Warning, check };
+pub(super) const RULE: Rule = Rule {
+    id: "slow-exit",
+    severity: Severity::Warning,
+    fires: "The exit took more than 80 % of the grace period, and yet was in time.",
+    means: "It went well this time. Under load, or with one request that takes longer, it will end in \
+            SIGKILL.",
+    advice: "Find what the time goes into: in the timeline, what lies between the last connection's end and \
+             the exit. Usual causes are a keep-alive timeout that is waited out, background work that does \
+             not hear of the stop, and threads that are joined without a bound. Or raise \
+             `terminationGracePeriodSeconds`.",
+    check,
+};
 
 /// Share of the grace period from which on an exit is slow.
 const SLOW: f64 = 0.8;

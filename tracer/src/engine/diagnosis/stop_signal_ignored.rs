@@ -3,7 +3,21 @@
 use super::{Fired, Rule, apps, evidence, init};
 use crate::report::{Report, Severity, StopDisposition, StopResult, TimelineEvent};
 
-pub(super) const RULE: Rule = Rule { id: "stop-signal-ignored", severity: Severity::Error, check };
+pub(super) const RULE: Rule = Rule {
+    id: "stop-signal-ignored",
+    severity: Severity::Error,
+    fires: "The kernel discarded the stop signal, because PID 1 had no handler for it or ignored it.",
+    means: "PID 1 of a container is special: a signal that it has no handler for does nothing, not even what \
+            it does to any other process. Nobody was told to stop, so the pod lives until SIGKILL: every stop \
+            takes the whole grace period and cuts what is open.",
+    advice: "Handle the signal in the program that runs as PID 1. If it cannot, put an init before it that \
+             passes signals on:\n\n\
+             \x20   ENTRYPOINT [\"tini\", \"--\", \"my-server\"]\n\n\
+             What a process handles is in `SigCgt`, what it ignores in `SigIgn`: hexadecimal masks, in which \
+             SIGTERM is 4000.\n\n\
+             \x20   kubectl exec POD -- grep -E 'SigCgt|SigIgn' /proc/1/status",
+    check,
+};
 
 fn check(report: &Report) -> Vec<Fired> {
     let mut fired = Vec::new();

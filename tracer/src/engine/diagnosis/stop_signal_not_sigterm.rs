@@ -3,7 +3,18 @@
 use super::{Fired, Rule, apps, evidence};
 use crate::report::{Report, Severity, StopDisposition, TimelineEvent};
 
-pub(super) const RULE: Rule = Rule { id: "stop-signal-not-sigterm", severity: Severity::Info, check };
+pub(super) const RULE: Rule = Rule {
+    id: "stop-signal-not-sigterm",
+    severity: Severity::Info,
+    fires: "The stop signal is another one than SIGTERM.",
+    means: "The image has a `STOPSIGNAL`, or the pod a `lifecycle.stopSignal`. That is right for programs \
+            that stop gracefully on another signal (nginx on SIGQUIT, Apache httpd on SIGWINCH, systemd on \
+            SIGRTMIN+3), and a mistake where it was taken over from another image.",
+    advice: "Nothing, if it is the program's own signal for a graceful stop. Where it comes from:\n\n\
+             \x20   skopeo inspect --config docker://IMAGE | jq .config.StopSignal\n\
+             \x20   kubectl get pod POD -o jsonpath='{.spec.containers[*].lifecycle.stopSignal}'",
+    check,
+};
 
 fn check(report: &Report) -> Vec<Fired> {
     let mut fired = Vec::new();

@@ -3,6 +3,7 @@
 use super::page::{Ink, Page, fit, width_of};
 use crate::report::{Container, Report};
 use crate::sink::words::container::label;
+use crate::sink::words::ticks::ticks;
 
 /// Widest name beside a bar.
 const NAME_COLUMNS: usize = 20;
@@ -157,26 +158,14 @@ impl Scale {
     fn labels(&self) -> String {
         #[expect(clippy::cast_precision_loss, reason = "a terminal is narrower than 2^52 columns")]
         let least = self.span_ms * TICK_COLUMNS / self.columns as f64;
-        let power = 10_f64.powf(least.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|digit| digit * power).find(|step| *step >= least);
-        let step = step.unwrap_or(10.0 * power);
         let mut text = String::new();
-        let mut at = 0.0;
-        while at <= self.span_ms && step > 0.0 {
-            let label = tick(at, self.span_ms);
+        for (at, label) in ticks(self.span_ms, least) {
             let column = self.column(at);
             if column + width_of(&label) > self.columns + 1 {
                 break;
             }
             text = fit(&text, column) + &label;
-            at += step;
         }
         text
     }
-}
-
-fn tick(ms: f64, span_ms: f64) -> String {
-    let (number, unit) = if span_ms >= 1e3 { (ms / 1e3, "s") } else { (ms, "ms") };
-    let decimals = usize::from(number.fract().abs() > 1e-6);
-    format!("{number:.decimals$} {unit}")
 }

@@ -6,11 +6,13 @@ mod containers;
 mod findings;
 mod header;
 mod page;
+mod rules;
 mod timeline;
 
 use super::{Sink, write_whole};
 use crate::report::Report;
 use page::Page;
+pub use rules::rules;
 use std::io::{self, Write};
 
 /// Writes the full report as text, an empty line between two.

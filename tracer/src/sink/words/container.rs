@@ -130,6 +130,14 @@ fn status(exit: &Exit) -> String {
     }
 }
 
+/// How it ended, in a few words.
+pub(in crate::sink) fn ending(container: &Container) -> String {
+    container
+        .exit
+        .as_ref()
+        .map_or_else(|| "end not seen".to_owned(), |exit| status(exit).trim_end_matches(',').to_owned())
+}
+
 /// How many processes it had, and what became of them.
 pub(in crate::sink) fn processes(container: &Container) -> String {
     let Processes { seen, signalled, unsignalled, killed_by_pid_namespace, execs_killed: _, unsignalled_comms: _ } =

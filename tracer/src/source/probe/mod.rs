@@ -12,7 +12,7 @@ mod ticks;
 pub use btf::BtfError;
 pub use error::ProbeError;
 
-use crate::input::{CgroupId, Sees};
+use crate::input::{BootNs, CgroupId, Sees};
 use aya::maps::{HashMap, MapData, PerCpuArray};
 use std::fmt;
 use std::thread::JoinHandle;
@@ -60,7 +60,7 @@ pub struct Batch {
     /// Whole records, one after the other, each as long as its header says. May be empty: then only time has passed.
     pub bytes: Vec<u8>,
     /// Every record older than this (boot clock) is in this batch or an earlier one.
-    pub complete_until: crate::input::BootNs,
+    pub complete_until: BootNs,
 }
 
 /// One probe and whether it is there, for `doctor`.
@@ -120,6 +120,18 @@ impl Probes {
         // not there unless the pod was being stopped
         let _ = self.maps.stopping.remove(&pod.0);
         Ok(())
+    }
+
+    /// Lets the sockets of pods be whose last signal, if it came before `until`, was no stop signal: those of which
+    /// `is_ending` says no. (A signal that comes between the look and the removal is lost to the sockets;
+    /// that takes microseconds.)
+    pub fn calm(&mut self, until: BootNs, is_ending: impl Fn(CgroupId) -> bool) {
+        let old = self.maps.stopping.iter().filter_map(Result::ok).filter(|(_, since)| *since < until.0);
+        let calm: Vec<u64> = old.map(|(pod, _)| pod).filter(|pod| !is_ending(CgroupId(*pod))).collect();
+        for pod in calm {
+            // gone already is as good
+            let _ = self.maps.stopping.remove(&pod);
+        }
     }
 
     /// What was dropped since the last call, by kind of record.

@@ -32,15 +32,17 @@ pub(super) fn take(tree: &CgroupTree, spaces: Spaces, wanted: &Wanted) -> Vec<So
 }
 
 /// Cuts a list into parts; `whole` is what they have in common, its problem is the last one's.
-fn parts(whole: &Sockets, mut found: Vec<FoundSocket>) -> Vec<Sockets> {
-    let mut parts = Vec::with_capacity(found.len() / PART + 1);
-    while found.len() > PART {
-        let rest = found.split_off(PART);
-        parts.push(Sockets { found, more: true, problem: None, ..whole.clone() });
-        found = rest;
-    }
-    parts.push(Sockets { found, ..whole.clone() });
-    parts
+fn parts(whole: &Sockets, found: Vec<FoundSocket>) -> Vec<Sockets> {
+    let count = found.len().div_ceil(PART).max(1);
+    let mut found = found.into_iter();
+    let part = |number| {
+        let more = number < count;
+        // collected anew: cut off, each part would keep the room of all that followed it
+        let found = found.by_ref().take(PART).collect();
+        let problem = if more { None } else { whole.problem.clone() };
+        Sockets { found, more, problem, ..whole.clone() }
+    };
+    (1..=count).map(part).collect()
 }
 
 #[derive(Debug, Default)]

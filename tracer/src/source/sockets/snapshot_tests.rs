@@ -137,6 +137,7 @@ fn parts_of_a_list() {
     {
         let parts = parts(&whole, vec![found.clone(); count]);
         assert_eq!(parts.iter().map(|part| part.found.len()).collect::<Vec<_>>(), expected);
+        assert!(parts.iter().all(|part| part.found.capacity() <= 2 * PART), "no part keeps room for the others");
         let (last, before) = parts.split_last().expect("one at least");
         assert!(!last.more && last.problem == whole.problem);
         assert!(before.iter().all(|part| part.more && part.problem.is_none() && part.at == whole.at));

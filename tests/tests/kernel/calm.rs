@@ -1,0 +1,60 @@
+//! A healthy process is left in peace: no socket record under churn, neither before any signal nor after one
+//! from outside that turned out to be no stop signal.
+
+use gracetrace_tests::clock::boot_ns;
+use gracetrace_tests::command::{Machine, Running};
+use gracetrace_tests::facts::Facts;
+use gracetrace_tests::recording;
+use rustix::process::{Pid, Signal, kill_process};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+const CHURN: usize = 2_000;
+
+/// Churn, SIGWINCH from outside (ignored by default), churn again, then the stop.
+pub(crate) fn under_churn(machine: &Machine) -> anyhow::Result<Vec<String>> {
+    let victim = ["--listen", "127.0.0.1:0", "graceful"];
+    let mut running = Running::start(machine, "healthy-churn", &["--grace-period", "3s"], &victim)?;
+    let server = running.server([127, 0, 0, 1].into());
+    churn(server)?;
+    let pid = i32::try_from(running.init).ok().and_then(Pid::from_raw).ok_or_else(|| anyhow::anyhow!("no pid"))?;
+    kill_process(pid, Signal::WINCH)?;
+    // gracetrace looks four times a second at which signals were none
+    std::thread::sleep(Duration::from_secs(1));
+    let calm_since = boot_ns();
+    churn(server)?;
+    let before_stop = boot_ns();
+    running.stop()?;
+    let log = running.log.clone();
+    let over = running.finish()?;
+    let mut facts = Facts::of(over.finished.report()?);
+    facts.is("/outcome", "Graceful");
+    facts.is("/containers/0/stop/signal", "SIGTERM");
+    facts.complete();
+    let records = recording::inputs(&log)?;
+    let socket_records = |from: u64, to: u64| {
+        let within = |input: &&serde_json::Value| input["at"].as_u64().is_some_and(|at| (from..to).contains(&at));
+        let of_sockets =
+            |input: &&serde_json::Value| input["what"]["kind"].as_str().is_some_and(|kind| kind.starts_with("Socket"));
+        records.iter().filter(within).filter(of_sockets).count()
+    };
+    let watched = records.iter().any(|input| input["what"]["signal"] == 28);
+    facts.holds(watched, "SIGWINCH from outside was seen", "it was not");
+    let signal_at = records.iter().find(|input| input["what"]["signal"] == 28).and_then(|input| input["at"].as_u64());
+    for (when, from, to) in [
+        ("before any signal", 0, signal_at.unwrap_or(0)),
+        ("a second after a signal that meant nothing", calm_since, before_stop),
+    ] {
+        let found = socket_records(from, to);
+        facts.holds(found == 0, &format!("{CHURN} connections {when}, no socket record"), &format!("{found}"));
+    }
+    facts.verdict()
+}
+
+/// Connections that come and go.
+fn churn(server: SocketAddr) -> anyhow::Result<()> {
+    for _ in 0..CHURN {
+        drop(TcpStream::connect(server)?);
+    }
+    Ok(())
+}
