@@ -9,7 +9,7 @@
 use super::close::{Change, Closing};
 use super::runtime_names::is_kubelet;
 use crate::input::{BootNs, CgroupId, FoundSocket, Opener, Socket, SocketCounters, Sockets, TcpState};
-use crate::report::Direction;
+use crate::report::{Direction, Manner};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -316,7 +316,7 @@ impl Connections {
             local: socket.local,
             peer: socket.peer,
             closing: Some(closing),
-            reset: change.new == TcpState::Close,
+            reset: matches!(closing.manner, Manner::RstSent | Manner::RstReceived),
             drained: match (socket.counters.map(|counters| counters.unacked), change.new) {
                 (Some(0), _) => Some(true),
                 (Some(_), TcpState::Close) => Some(false),

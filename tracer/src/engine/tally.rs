@@ -1,6 +1,6 @@
 //! The connections of a report: which belong to this end, whose each was, and how many of each fate.
 
-use super::close::Closer;
+use super::close::{Closer, was_done};
 use super::connections::{Caller, Ended, Ends, Opened};
 use super::picture::{Concluded, Picture, round};
 use super::work;
@@ -35,7 +35,8 @@ impl Picture<'_> {
             Some(closing) => {
                 let init = owner.and_then(|id| self.pod.containers.get(&id)).and_then(|container| container.exit);
                 let gone = init.filter(|(at, _)| ended.at.is_some_and(|closed| *at <= closed));
-                closing.end(|tgid| self.pod.exit_of(tgid), gone.map(|(_, status)| status))
+                let was_done = ended.counters.is_some_and(|counters| was_done(&counters, direction));
+                closing.end(|tgid| self.pod.exit_of(tgid), gone.map(|(_, status)| status), was_done)
             }
             // of one that closed unseen nothing is known
             None if self.lost.is_empty() => (ConnectionEnd::StillOpen, ClosedBy::Unknown, None),

@@ -163,31 +163,35 @@ fn connections(entries: &mut Vec<Entry>, picture: &Picture<'_>) {
     let mut moments = Vec::new();
     for one in picture.connections.iter().filter(|one| !one.internal) {
         let Some(ended_at) = one.at else { continue };
-        let event = match one.end {
-            ConnectionEnd::ClosedGracefully | ConnectionEnd::ClosedAtExit => TimelineEvent::ConnectionsClosed,
-            ConnectionEnd::DroppedByKill
-            | ConnectionEnd::ResetByPeer
-            | ConnectionEnd::TimedOut
-            | ConnectionEnd::RefusedInBacklog
-            | ConnectionEnd::StillOpen
-            | ConnectionEnd::Unknown => TimelineEvent::ConnectionsDropped,
+        let (event, detail) = match one.end {
+            ConnectionEnd::ClosedGracefully | ConnectionEnd::ClosedAtExit => (TimelineEvent::ConnectionsClosed, None),
+            ConnectionEnd::DroppedByKill => (TimelineEvent::ConnectionsDropped, None),
+            ConnectionEnd::RefusedInBacklog => (TimelineEvent::ConnectionsDropped, Some("never accepted")),
+            ConnectionEnd::ResetByPeer => (TimelineEvent::ConnectionsClosed, Some("reset by the peer")),
+            ConnectionEnd::TimedOut => (TimelineEvent::ConnectionsClosed, Some("the peer answered no more")),
+            ConnectionEnd::StillOpen | ConnectionEnd::Unknown => {
+                (TimelineEvent::ConnectionsClosed, Some("how is not known"))
+            }
         };
-        moments.push((ended_at, event, one.container.clone()));
+        moments.push((ended_at, event, detail, one.container.clone()));
         if let (true, Opened::At(opened)) = (one.accepted_after_stop, one.ended.opened) {
-            moments.push((opened, TimelineEvent::ConnectionsAccepted, one.container.clone()));
+            moments.push((opened, TimelineEvent::ConnectionsAccepted, None, one.container.clone()));
         }
     }
     moments.sort_by_key(|(at, ..)| *at);
     let mut spans: Vec<Entry> = Vec::new();
-    for (at, event, container) in moments {
+    for (at, event, detail, container) in moments {
         let open = spans
             .iter_mut()
             .rev()
             .take_while(|span| at.ms_since(span.at) < SPAN_MS)
-            .find(|span| span.event == event && span.container == container);
+            .find(|span| span.event == event && span.detail.as_deref() == detail && span.container == container);
         match open {
             Some(span) => span.count = span.count.map(|count| count + 1),
-            None => spans.push(Entry::new(at, event, container).count(1)),
+            None => {
+                let entry = Entry { detail: detail.map(str::to_owned), ..Entry::new(at, event, container) };
+                spans.push(entry.count(1));
+            }
         }
     }
     entries.append(&mut spans);

@@ -35,9 +35,8 @@ pub(super) fn lost(ended: &Ended, end: ConnectionEnd, direction: Direction) -> W
         | ConnectionEnd::StillOpen
         | ConnectionEnd::Unknown => false,
     };
-    let by_us = by_end || end == ConnectionEnd::ClosedGracefully;
-    // not acknowledged when it was closed, and cut off (`false`) or not known to have got through by the end
-    let unsent = counters.unacked > 0 && (by_end && ended.drained.is_none() || by_us && ended.drained == Some(false));
+    // not acknowledged when it was closed, and cut off, or not known to have got through by the end
+    let unsent = counters.unacked > 0 && (ended.drained == Some(false) || by_end && ended.drained.is_none());
     let sent = counters.bytes_sent;
     let received_last = counters.received_minus_sent > 0;
     let sent_last = counters.received_minus_sent < 0;
@@ -145,7 +144,6 @@ mod tests {
             manner: crate::report::Manner::Fin,
             in_backlog: false,
             peer_closed: true,
-            peer_was_done: false,
         };
         // its FIN counts as a byte
         let one = Ended { closing: Some(closing), ..ended((10, 4, 1, 0, 3, 50)) };

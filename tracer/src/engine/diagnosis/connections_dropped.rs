@@ -35,7 +35,13 @@ fn check(report: &Report) -> Vec<Fired> {
         let advice = "On the stop signal stop accepting, finish what is in flight, close idle keep-alive connections, \
                       and exit before the grace period ends"
             .to_owned();
+        // those that nobody had accepted were not cut
+        let cut = |index: &usize| {
+            let entry = &report.timeline[*index];
+            entry.event != TimelineEvent::ConnectionsDropped || entry.detail.is_none()
+        };
         let evidence = evidence(report, container, &[TimelineEvent::KillSent, TimelineEvent::ConnectionsDropped]);
+        let evidence = evidence.into_iter().filter(cut).collect();
         fired.push(Fired { container: container.name.clone(), summary, evidence, advice });
     }
     fired
