@@ -17,7 +17,12 @@ pub fn replays(log: &Path, finished: &Finished, fixture: &str) -> anyhow::Result
         std::fs::copy(log, fixtures().join(format!("{fixture}.jsonl")))?;
         std::fs::write(fixtures().join(format!("{fixture}.report.json")), &finished.stdout)?;
     }
-    let replayed = Tracer::start(["replay".as_ref(), log.as_os_str(), "-o".as_ref(), "json".as_ref()])?.finish()?;
+    same_again(log, finished, "json")
+}
+
+/// Replays `log` in the run's own format and compares the bytes.
+pub fn same_again(log: &Path, finished: &Finished, format: &str) -> anyhow::Result<()> {
+    let replayed = Tracer::start(["replay".as_ref(), log.as_os_str(), "-o".as_ref(), format.as_ref()])?.finish()?;
     anyhow::ensure!(replayed.code == 0, "replay ended with {}: {}", replayed.code, replayed.stderr);
     anyhow::ensure!(
         replayed.stdout == finished.stdout,

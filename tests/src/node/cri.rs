@@ -9,7 +9,11 @@ use k8s_cri::v1::{
 };
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
+
+/// How long the runtime may take for what is no waiting.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A container runtime; clones share the connection.
 #[derive(Debug, Clone)]
@@ -75,13 +79,17 @@ impl Runtime {
 
     pub(super) fn stop_container(&self, id: &str, timeout_s: i64) -> anyhow::Result<()> {
         let request = StopContainerRequest { container_id: id.to_owned(), timeout: timeout_s };
-        self.executor.block_on(self.client.clone().stop_container(request))?;
+        // the runtime waits for ever for a process that it cannot signal
+        let limit = Duration::from_secs(u64::try_from(timeout_s)?) + PATIENCE;
+        let mut client = self.client.clone();
+        self.executor.block_on(async { tokio::time::timeout(limit, client.stop_container(request)).await })??;
         Ok(())
     }
 
     pub(super) fn stop_pod_sandbox(&self, id: &str) -> anyhow::Result<()> {
         let request = StopPodSandboxRequest { pod_sandbox_id: id.to_owned() };
-        self.executor.block_on(self.client.clone().stop_pod_sandbox(request))?;
+        let mut client = self.client.clone();
+        self.executor.block_on(async { tokio::time::timeout(PATIENCE, client.stop_pod_sandbox(request)).await })??;
         Ok(())
     }
 

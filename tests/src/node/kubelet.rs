@@ -3,7 +3,7 @@
 
 use super::cri::Runtime;
 use super::leftovers;
-use super::pod::{PodSpec, cgroup};
+use super::pod::{OwnHook, PodSpec, cgroup};
 use crate::clock::{ExitWatch, boot_ns};
 use crate::stamps::StampFile;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -82,7 +82,7 @@ impl Kubelet {
         self.pods.lock().unwrap_or_else(PoisonError::into_inner).push((sandbox.clone(), uid.clone()));
         let (mut containers, mut pids) = (Vec::new(), Vec::new());
         for container in &spec.containers {
-            let config = spec.container_config(container, &uid, &stamps);
+            let config = spec.container_config(container, &uid, &stamps, 0);
             let id = self.runtime.create_container(&sandbox, config, sandbox_config.clone())?;
             self.runtime.start_container(&id)?;
             pids.push(self.runtime.pid(&id)?);
@@ -123,6 +123,27 @@ impl Kubelet {
         leftovers::remove_cgroup(&cgroup(&pod.uid))
     }
 
+    /// Ends one container and leaves the others alone, as after a failed liveness probe.
+    pub fn stop_one(&self, pod: &RunningPod, index: usize) -> anyhow::Result<Ending> {
+        self.stop_container(pod, index, i64::from(pod.spec.grace_s), LEAST_GRACE_S)
+    }
+
+    /// Starts a container again that has ended, in the pod's sandbox, and waits until it is ready once more.
+    pub fn restart(&self, pod: &mut RunningPod, index: usize, attempt: u32) -> anyhow::Result<()> {
+        let container = &pod.spec.containers[index];
+        let stamps = pod.stamps(&container.name);
+        let readiness = || stamps.all().iter().filter(|stamp| stamp.name == "ready").count();
+        let before = readiness();
+        let sandbox = pod.spec.sandbox_config(&pod.uid, &pod.stamps.with_file_name("logs"));
+        let config = pod.spec.container_config(container, &pod.uid, &pod.stamps, attempt);
+        let id = self.runtime.create_container(&pod.sandbox, config, sandbox)?;
+        self.runtime.start_container(&id)?;
+        pod.pids[index] = self.runtime.pid(&id)?;
+        pod.containers[index] = id;
+        let again = || (readiness() > before).then_some(());
+        crate::clock::wait_until("a container that is ready again", Duration::from_secs(20), again)
+    }
+
     /// The garbage collector's part.
     pub fn remove(&self, pod: &RunningPod) -> anyhow::Result<()> {
         self.runtime.remove_pod_sandbox(&pod.sandbox)?;
@@ -146,8 +167,14 @@ impl Kubelet {
         let id = &pod.containers[index];
         let watch = ExitWatch::on(pod.pids[index]);
         let begun = Instant::now();
-        let pre_stop = match &pod.spec.containers[index].pre_stop {
-            Some(command) if grace_s > 0 => Some(self.pre_stop(id, command, grace_s)?),
+        let spec = &pod.spec.containers[index];
+        let pre_stop = match (&spec.pre_stop, spec.own_hook) {
+            (Some(command), _) if grace_s > 0 => Some(self.pre_stop(id, command, grace_s)?),
+            (None, Some(OwnHook::Sleep(seconds))) if grace_s > 0 => {
+                let since = boot_ns();
+                std::thread::sleep(Duration::from_secs(seconds.into()));
+                Some((since, boot_ns(), 0))
+            }
             _ => None,
         };
         // whole seconds only: a hook of 4.9 s costs 4

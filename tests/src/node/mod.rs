@@ -10,7 +10,7 @@ mod pod;
 
 pub use cri::Runtime;
 pub use kubelet::{Ending, Kubelet, RunningPod};
-pub use pod::{ContainerSpec, PodSpec};
+pub use pod::{ContainerSpec, OwnHook, PodSpec};
 
 use std::path::{Path, PathBuf};
 

@@ -32,12 +32,27 @@ pub struct ContainerSpec {
     pub name: String,
     /// Its image.
     pub image: &'static str,
-    /// The victim's arguments.
+    /// What runs instead of the image's entrypoint; the victim itself if empty.
+    pub command: Vec<String>,
+    /// The victim's arguments; with `command`, what follows that.
     pub args: Vec<String>,
+    /// What its main process is called once it is up.
+    pub comm: &'static str,
     /// The preStop hook's command.
     pub pre_stop: Option<Vec<String>>,
+    /// A preStop hook that the kubelet carries out itself.
+    pub own_hook: Option<OwnHook>,
     /// Memory limit in MiB.
     pub memory_mib: Option<u32>,
+}
+
+/// A preStop hook without a program.
+#[derive(Debug, Clone, Copy)]
+pub enum OwnHook {
+    /// The kubelet waits that many seconds.
+    Sleep(u32),
+    /// The kubelet calls that port; here somebody else does, for the scenario that declares it.
+    HttpGet(u16),
 }
 
 impl PodSpec {
@@ -86,22 +101,29 @@ impl PodSpec {
         }
     }
 
-    pub(super) fn container_config(&self, container: &ContainerSpec, uid: &str, stamps: &Path) -> ContainerConfig {
+    /// `attempt`: how often it was started before.
+    pub(super) fn container_config(
+        &self,
+        container: &ContainerSpec,
+        uid: &str,
+        stamps: &Path,
+        attempt: u32,
+    ) -> ContainerConfig {
         let mut annotations = strings(&[
             ("io.kubernetes.container.hash", "1"),
-            ("io.kubernetes.container.restartCount", "0"),
+            ("io.kubernetes.container.restartCount", &attempt.to_string()),
             ("io.kubernetes.container.terminationMessagePath", "/dev/termination-log"),
             ("io.kubernetes.container.terminationMessagePolicy", "File"),
             ("io.kubernetes.pod.terminationGracePeriod", &self.grace_s.to_string()),
         ]);
-        if let Some(command) = &container.pre_stop {
-            let handler = serde_json::json!({"exec": {"command": command}});
+        if let Some(handler) = container.hook() {
             annotations.insert("io.kubernetes.container.preStopHandler".to_owned(), handler.to_string());
         }
         let limit = container.memory_mib.map_or(0, |mib| i64::from(mib) << 20);
         ContainerConfig {
-            metadata: Some(ContainerMetadata { name: container.name.clone(), attempt: 0 }),
+            metadata: Some(ContainerMetadata { name: container.name.clone(), attempt }),
             image: Some(ImageSpec { image: container.image.to_owned(), ..Default::default() }),
+            command: container.command.clone(),
             args: container.args.clone(),
             mounts: vec![Mount {
                 container_path: "/stamps".to_owned(),
@@ -110,7 +132,7 @@ impl PodSpec {
             }],
             labels: self.labels(uid, &[("io.kubernetes.container.name", &container.name)]),
             annotations,
-            log_path: format!("{}_0.log", container.name),
+            log_path: format!("{}_{attempt}.log", container.name),
             linux: Some(LinuxContainerConfig {
                 resources: Some(LinuxContainerResources {
                     memory_limit_in_bytes: limit,
@@ -150,7 +172,35 @@ impl ContainerSpec {
     pub fn new(name: &str, victim_args: &[&str]) -> Self {
         let mut args = vec!["--stamps".to_owned(), format!("/stamps/{name}")];
         args.extend(victim_args.iter().map(|&arg| arg.to_owned()));
-        Self { name: name.to_owned(), image: super::VICTIM_IMAGE, args, pre_stop: None, memory_mib: None }
+        Self {
+            name: name.to_owned(),
+            image: super::VICTIM_IMAGE,
+            command: Vec::new(),
+            args,
+            comm: "victim",
+            pre_stop: None,
+            own_hook: None,
+            memory_mib: None,
+        }
+    }
+
+    /// A container whose main process is a shell with this script; `$victim` in it is the victim with this
+    /// container's stamps.
+    pub fn script(name: &str, script: &str) -> Self {
+        let script = script.replace("$victim", &format!("/victim --stamps /stamps/{name}"));
+        let command = ["/bin/sh", "-c", &script].map(str::to_owned).to_vec();
+        Self { command, args: Vec::new(), comm: "sh", ..Self::new(name, &[]) }
+    }
+
+    /// The hook as the pod declares it.
+    fn hook(&self) -> Option<serde_json::Value> {
+        if let Some(command) = &self.pre_stop {
+            return Some(serde_json::json!({"exec": {"command": command}}));
+        }
+        self.own_hook.map(|hook| match hook {
+            OwnHook::Sleep(seconds) => serde_json::json!({"sleep": {"seconds": seconds}}),
+            OwnHook::HttpGet(port) => serde_json::json!({"httpGet": {"path": "/", "port": port, "scheme": "HTTP"}}),
+        })
     }
 }
 

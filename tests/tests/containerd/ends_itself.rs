@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 /// Waits until the runtime has seen the container's end, as the kubelet does before it acts.
-fn wait_for_exit(traced: &Traced<'_>) -> anyhow::Result<(i32, String)> {
+pub(crate) fn wait_for_exit(traced: &Traced<'_>) -> anyhow::Result<(i32, String)> {
     wait_until("the container's end", Duration::from_secs(20), || {
         let status = traced.node.kubelet.runtime.status(&traced.pod.containers[0]).ok()?;
         (status.finished_at > 0).then_some((status.exit_code, status.reason))

@@ -5,18 +5,24 @@
 
 mod case;
 mod connections;
+mod crashes;
+mod crowd;
 mod ends_itself;
 mod forced;
 mod harness;
 mod healthy;
+mod hooks;
+mod inside;
 mod neighbours;
 mod outside;
 mod play;
 mod probes;
 mod rare;
 mod several;
+mod shells;
 mod stopped;
 
+use case::{Case, case, check};
 use gracetrace_tests::node::Node;
 use gracetrace_tests::suite::{self, Scenario};
 use std::path::Path;
@@ -60,5 +66,34 @@ fn main() -> std::process::ExitCode {
         Scenario { name: "snapshot", play: rare::snapshot },
         Scenario { name: "healthy-churn", play: healthy::under_churn },
     ]);
+    scenarios.extend(stranger());
     suite::run("containerd", &scenarios, || Node::start(Path::new(env!("CARGO_BIN_EXE_victim"))))
+}
+
+/// Shells, hooks, crashes and what goes on inside; the daemon and its crowds.
+fn stranger() -> Vec<Scenario<Node>> {
+    vec![
+        Scenario { name: "shell-wrapper", play: shells::background },
+        Scenario { name: "shell-foreground", play: shells::foreground },
+        Scenario { name: "shell-one-command", play: shells::one_command },
+        Scenario { name: "shell-exec", play: shells::exec },
+        Scenario { name: "shell-forwards", play: shells::forwards },
+        Scenario { name: "crash-on-stop", play: crashes::on_stop },
+        Scenario { name: "oom-on-stop", play: crashes::oom_on_stop },
+        Scenario { name: "oom-child", play: crashes::oom_child },
+        Scenario { name: "oom-earlier", play: crashes::oom_earlier },
+        Scenario { name: "nested-cgroup", play: inside::nested_cgroup },
+        Scenario { name: "thread-leader-exits", play: inside::thread_leader_exits },
+        Scenario { name: "supervisor-kills", play: inside::supervisor_kills },
+        Scenario { name: "killed-by-cgroup", play: inside::killed_by_cgroup },
+        Scenario { name: "prestop-kind-sleep", play: hooks::kind_sleep },
+        Scenario { name: "prestop-http-get", play: hooks::http_get },
+        Scenario { name: "prestop-in-time", play: hooks::in_time },
+        Scenario { name: "exec-probe", play: hooks::exec_probe },
+        Scenario { name: "restart-in-place", play: crowd::restart_in_place },
+        Scenario { name: "fifty-at-once", play: crowd::fifty },
+        Scenario { name: "fail-on", play: crowd::fail_on },
+        case!("short-grace", { grace_s: 2 }),
+        case!("nearly-slow", { grace_s: 4, victim: &["slow-drain", "2800"] }),
+    ]
 }

@@ -102,7 +102,8 @@ impl<'a> Traced<'a> {
         self.stop_by(|node, pod| node.kubelet.stop_by_force(pod), |_| Ok(Vec::new()))
     }
 
-    fn stop_by(
+    /// The same, as `stop` does it.
+    pub(crate) fn stop_by(
         self,
         stop: impl FnOnce(&Node, &RunningPod) -> anyhow::Result<Vec<Ending>> + Send,
         meanwhile: impl FnOnce(&RunningPod) -> anyhow::Result<Vec<Seen>>,
@@ -164,7 +165,7 @@ pub(crate) fn who(facts: &mut Facts, pod: &RunningPod) {
         // App or Sidecar: the CRI does not tell, and one word too many would be a guess
         facts.is(&format!("{at}/type"), Value::Null);
         facts.is(&format!("{at}/initPid"), pod.pids[index]);
-        facts.is(&format!("{at}/initComm"), "victim");
+        facts.is(&format!("{at}/initComm"), container.comm);
         facts.is(&format!("{at}/restarts"), 0);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::options::Options;
 use crate::stamps::Stamps;
+use std::io::Write;
 use std::time::Duration;
 
 /// Waits, then ends.
@@ -12,12 +13,19 @@ pub(crate) fn after(delay: Duration, stamps: &Stamps, end: impl FnOnce()) {
     end();
 }
 
-/// Touches `mib` MiB one by one, then waits for what becomes of it.
-pub(crate) fn eat_memory(mib: usize, options: &Options) {
-    let stamps = &options.stamps;
-    stamps.now("ready", "");
+/// Waits a moment, then eats.
+pub(crate) fn eat_memory(mib: usize, options: &Options) -> ! {
+    options.stamps.now("ready", "");
+    if options.announce {
+        drop(writeln!(std::io::stdout(), "ready"));
+    }
     // long enough for a tracer to be there first
     std::thread::sleep(Duration::from_millis(options.delay_ms));
+    eat(mib, &options.stamps)
+}
+
+/// Touches `mib` MiB one by one, then waits for what becomes of it.
+pub(crate) fn eat(mib: usize, stamps: &Stamps) -> ! {
     stamps.now("eating", "");
     let mut eaten = Vec::new();
     for _ in 0..mib {

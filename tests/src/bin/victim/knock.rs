@@ -5,13 +5,15 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// Connects `count` times, one `every` so often; each attempt is stamped `refused` or `answered LOCAL`.
-pub(crate) fn knock(addr: &str, count: u64, every: Duration, stamps: &Stamps) {
+/// Connects `count` times, one `every` so often, with `work` ms for the server; each attempt is stamped `calls`, then
+/// `refused` or `answered LOCAL`.
+pub(crate) fn knock(addr: &str, count: u64, every: Duration, work: u64, stamps: &Stamps) {
     stamps.now("ready", "");
     let begun = Instant::now();
     for number in 0..u32::try_from(count).unwrap_or(u32::MAX) {
         std::thread::sleep((every * number).saturating_sub(begun.elapsed()));
-        match once(addr) {
+        stamps.now("calls", "");
+        match once(addr, work) {
             Ok(local) => stamps.now("answered", &local),
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => stamps.now("refused", ""),
             Err(error) => crate::usage(&format!("{addr}: {error}")),
@@ -21,9 +23,9 @@ pub(crate) fn knock(addr: &str, count: u64, every: Duration, stamps: &Stamps) {
 }
 
 /// One request and its answer.
-fn once(addr: &str) -> std::io::Result<String> {
+fn once(addr: &str, work: u64) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(addr)?;
-    stream.write_all(b"request 0\n")?;
+    stream.write_all(format!("request {work}\n").as_bytes())?;
     let mut answer = [0; 16];
     if stream.read(&mut answer)? == 0 {
         return Err(std::io::ErrorKind::UnexpectedEof.into());

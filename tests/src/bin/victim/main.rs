@@ -20,6 +20,8 @@
 //!                    the listener's port, `{fd}` the listener, `{stamps}` a second file of stamps
 //!   --workers N      that many of the child; without --worker, of one that drains for a minute
 //!   --delay MS       eat-memory waits that long first (300 by default)
+//!   --kill-workers   kills its children at its stop signal instead of passing that on
+//!   --leave-leader   the first thread leaves, the server runs in another one
 //!   --announce       writes a line to stdout once its handlers stand
 //!
 //!   graceful         SIGTERM: closes the listener, finishes the requests in flight, exits 0
@@ -29,9 +31,11 @@
 //!   keep-idle        SIGTERM: exits 0 at once, connections open
 //!   fail CODE        SIGTERM: exits CODE at once
 //!   crash-on-stop    SIGTERM: SIGSEGV
+//!   eat-on-stop MIB  SIGTERM: takes that much memory
 //!   ignores          no handler at all
 //!   segv MS, abort MS, complete MS [CODE], sleep MS, eat-memory MIB
-//!   knock ADDR COUNT MS  a client: connects COUNT times, every MS; each gets one answer or is refused
+//!   knock ADDR COUNT MS [WORK]  a client: connects COUNT times, every MS; each gets one answer, after WORK ms, or is
+//!                    refused
 //!   init CMD…        blocks SIGTERM, waits in sigwait, forwards to CMD, reaps: like tini
 //!   pause            the pod's sandbox: waits and reaps
 //! ```
@@ -58,7 +62,10 @@ fn main() {
     let (options, behaviour) = Options::parse(&mut args);
     let mut number_arg = || number(args.next(), "a number after the behaviour");
     let ms = Duration::from_millis;
-    let server = |signal, on_stop| Server { signal, on_stop }.run(&options);
+    let server = |signal, on_stop| {
+        let serve = || Server { signal, on_stop }.run(&options);
+        if options.leave_leader { sys::without_leader(serve) } else { serve() }
+    };
     match behaviour.as_str() {
         "graceful" => server(Some(libc::SIGTERM), OnStop::Drain),
         "quit" => server(Some(libc::SIGQUIT), OnStop::Drain),
@@ -70,6 +77,10 @@ fn main() {
             server(Some(libc::SIGTERM), OnStop::Exit(code));
         }
         "crash-on-stop" => server(Some(libc::SIGTERM), OnStop::Segv),
+        "eat-on-stop" => {
+            let mib = usize::try_from(number_arg()).unwrap_or(usize::MAX);
+            server(Some(libc::SIGTERM), OnStop::Eat(mib));
+        }
         "ignores" => server(None, OnStop::Hang),
         "segv" => brief::after(ms(number_arg()), &options.stamps, || sys::segv()),
         "abort" => brief::after(ms(number_arg()), &options.stamps, || std::process::abort()),
@@ -83,7 +94,8 @@ fn main() {
         "knock" => {
             let addr = options::want(args.next(), "knock ADDR COUNT MS");
             let [count, every] = [0, 1].map(|_| number(args.next(), "knock ADDR COUNT MS"));
-            knock::knock(&addr, count, ms(every), &options.stamps);
+            let work = args.next().map_or(0, |work| number(Some(work), "milliseconds of work"));
+            knock::knock(&addr, count, ms(every), work, &options.stamps);
         }
         "init" => init::run(&args.collect::<Vec<_>>(), &options.stamps),
         "pause" => init::pause(),

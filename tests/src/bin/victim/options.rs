@@ -23,6 +23,9 @@ pub(crate) struct Options {
     pub(crate) connect: Vec<(String, String)>,
     pub(crate) worker: Option<Vec<String>>,
     pub(crate) workers: u64,
+    /// They are killed instead of being told to stop.
+    pub(crate) kill_workers: bool,
+    pub(crate) leave_leader: bool,
     pub(crate) announce: bool,
     pub(crate) delay_ms: u64,
 }
@@ -42,6 +45,8 @@ impl Options {
             connect: Vec::new(),
             worker: None,
             workers: 0,
+            kill_workers: false,
+            leave_leader: false,
             announce: false,
             delay_ms: 300,
         };
@@ -67,6 +72,8 @@ impl Options {
                 "--worker" => options.worker = Some(args.by_ref().take_while(|word| word != ";").collect()),
                 "--workers" => options.workers = number(args.next(), "--workers N"),
                 "--delay" => options.delay_ms = number(args.next(), "--delay MS"),
+                "--kill-workers" => options.kill_workers = true,
+                "--leave-leader" => options.leave_leader = true,
                 "--announce" => options.announce = true,
                 _ => break (options, word),
             }

@@ -4,9 +4,10 @@ use crate::connection::Open;
 use crate::listen::listen;
 use crate::options::Options;
 use crate::stamps::Stamps;
-use crate::{hand, outbound, sys, workers};
+use crate::{brief, hand, outbound, sys, workers};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
+use rustix::process::Signal;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -24,6 +25,8 @@ pub(crate) enum OnStop {
     Exit(i32),
     /// Faults.
     Segv,
+    /// Takes that many MiB of memory.
+    Eat(usize),
 }
 
 /// A server and how it stops.
@@ -53,7 +56,8 @@ impl Server {
         let mut door = Door { listener, left: options.accept, options, held: Vec::new(), open: &open };
         door.accept(wake, None);
         options.stamps.at("handler", sys::handled_at(), "");
-        workers::forward(&mut workers);
+        let signal = if options.kill_workers { Signal::KILL } else { Signal::TERM };
+        workers::forward(&mut workers, signal);
         if let Some(span) = options.accept_for {
             door.accept(None, Some(Instant::now() + span));
         }
@@ -65,6 +69,7 @@ impl Server {
         let code = match self.on_stop {
             OnStop::Exit(code) => code,
             OnStop::Segv => sys::segv(),
+            OnStop::Eat(mib) => brief::eat(mib, stamps),
             OnStop::Drain | OnStop::DrainFor(_) | OnStop::Hang => {
                 drop(door.listener.take());
                 stamps.now("listener-closed", "");

@@ -1,6 +1,7 @@
 //! Children of the victim: workers that share its listener, a companion beside it.
 
 use crate::options::Options;
+use rustix::process::Signal;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
@@ -38,10 +39,10 @@ fn one(words: &[String], options: &Options, listener: Option<&TcpListener>) -> C
         .expect("a worker starts")
 }
 
-/// Passes the stop signal on.
-pub(crate) fn forward(workers: &mut [Child]) {
+/// Passes the stop signal on, or sends another one instead.
+pub(crate) fn forward(workers: &mut [Child], signal: Signal) {
     for worker in workers {
         let pid = i32::try_from(worker.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
-        let _gone = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _gone = rustix::process::kill_process(pid, signal);
     }
 }
