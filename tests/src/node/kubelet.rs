@@ -228,6 +228,11 @@ impl RunningPod {
         StampFile::at(&self.stamps.join(container))
     }
 
+    /// Whether no container of it has a process any more.
+    pub fn has_gone(&self) -> bool {
+        self.pids.iter().all(|pid| !Path::new("/proc").join(pid.to_string()).exists())
+    }
+
     /// Where its server is reached under its address of that family.
     pub fn server_over(&self, ipv6: bool) -> anyhow::Result<SocketAddr> {
         let ip = self.ips.iter().find(|ip| ip.is_ipv6() == ipv6);

@@ -188,27 +188,3 @@ fn stop_at_once(node: &Node, pods: &[RunningPod]) -> anyhow::Result<Vec<Ending>>
         Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
     })
 }
-
-/// `--fail-on connections-dropped`: 3 where a client was cut, 0 where none was; the report comes out either way.
-pub(crate) fn fail_on(node: &Node) -> anyhow::Result<Vec<String>> {
-    let mut lines = Vec::new();
-    for (behaviour, code, outcome) in [("overrun", 3, "ForceKilled"), ("graceful", 0, "Graceful")] {
-        let name = format!("fail-on-{behaviour}");
-        let pod = node.kubelet.run(&PodSpec::new(&name, 2, &[PORT[0], PORT[1], behaviour]))?;
-        let endpoint = node.endpoint();
-        let flags = ["-n", &pod.spec.namespace, "-o", "json", "--fail-on", "connections-dropped", "--timeout", "60s"];
-        let mut tracer = Tracer::start([&["--pod", &name, "--runtime-endpoint", &endpoint], &flags[..]].concat())?;
-        tracer.wait_for_line("tracing ")?;
-        let clients = client::open_all(pod.server, [Use::Served], &Stages::all_reached())?;
-        std::thread::sleep(Duration::from_millis(100));
-        node.kubelet.stop(&pod)?;
-        let finished = tracer.finish()?;
-        client::seen_by_all(clients)?;
-        node.kubelet.remove(&pod)?;
-        let report: Value = serde_json::from_str(&finished.stdout)?;
-        anyhow::ensure!(report["outcome"] == outcome, "{report:#}");
-        anyhow::ensure!(finished.code == code, "{behaviour} ends with {}: {}", finished.code, finished.stderr);
-        lines.push(format!("{behaviour}: exit {code}, with the report"));
-    }
-    Ok(lines)
-}

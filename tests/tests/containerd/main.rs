@@ -4,6 +4,7 @@
 //! (`gracetrace_tests::node`) and removes it. `harness-itself` needs no gracetrace.
 
 mod case;
+mod caught;
 mod connections;
 mod crashes;
 mod crowd;
@@ -92,7 +93,10 @@ fn stranger() -> Vec<Scenario<Node>> {
         Scenario { name: "exec-probe", play: hooks::exec_probe },
         Scenario { name: "restart-in-place", play: crowd::restart_in_place },
         Scenario { name: "fifty-at-once", play: crowd::fifty },
-        Scenario { name: "fail-on", play: crowd::fail_on },
+        Scenario { name: "adopted-late", play: caught::in_the_middle },
+        Scenario { name: "lost-records", play: caught::lost_records },
+        Scenario { name: "lost-exit", play: caught::lost_exit },
+        Scenario { name: "fail-on", play: caught::fail_on },
         case!("short-grace", { grace_s: 2 }),
         case!("nearly-slow", { grace_s: 4, victim: &["slow-drain", "2800"] }),
     ]

@@ -45,23 +45,7 @@ impl<'a> Traced<'a> {
     /// Brings the pod up and starts `gracetrace --pod`.
     pub(crate) fn pod(node: &'a Node, spec: &PodSpec) -> anyhow::Result<Self> {
         let pod = node.kubelet.run(spec)?;
-        let log = node.scratch().join(format!("{}.jsonl", spec.name));
-        let (endpoint, record) = (node.endpoint(), log.display().to_string());
-        let mut tracer = Tracer::start([
-            "--pod",
-            &spec.name,
-            "-n",
-            &spec.namespace,
-            "-o",
-            "json",
-            "--runtime-endpoint",
-            &endpoint,
-            "--timeout",
-            "60s",
-            "--record",
-            &record,
-        ])?;
-        tracer.wait_for_line(&format!("tracing {}/{}", spec.namespace, spec.name))?;
+        let (tracer, log) = tracer_on(node, spec, &[])?;
         let stages = Stages::default();
         let release = Release(stages.clone());
         Ok(Self { node, pod, tracer, log, stages, clients: Vec::new(), _nobody_waits: release })
@@ -140,6 +124,17 @@ impl<'a> Traced<'a> {
         facts.complete();
         Ok(Ended { pod: self.pod, endings, facts, seen, knocked, finished, log: self.log })
     }
+}
+
+/// `gracetrace --pod` on this pod with more flags, once it traces, and where it records.
+pub(crate) fn tracer_on(node: &Node, spec: &PodSpec, more: &[&str]) -> anyhow::Result<(Tracer, PathBuf)> {
+    let log = node.scratch().join(format!("{}.jsonl", spec.name));
+    let (endpoint, record) = (node.endpoint(), log.display().to_string());
+    let whom = ["--pod", &spec.name, "-n", &spec.namespace, "--runtime-endpoint", &endpoint];
+    let how = ["-o", "json", "--timeout", "60s", "--record", &record];
+    let mut tracer = Tracer::start([&whom[..], &how, more].concat())?;
+    tracer.wait_for_line(&format!("tracing {}/{}", spec.namespace, spec.name))?;
+    Ok((tracer, log))
 }
 
 /// The pod's names, as its labels and annotations tell them.

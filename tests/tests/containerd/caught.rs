@@ -1,0 +1,125 @@
+//! One pod and one gracetrace: begun too late, and with an exit code for scripts.
+
+use crate::play::{PORT, tracer_on, who};
+use gracetrace_tests::client::{self, Stages, Use};
+use gracetrace_tests::clock::wait_until;
+use gracetrace_tests::facts::Facts;
+use gracetrace_tests::node::{Node, PodSpec, RunningPod};
+use gracetrace_tests::recording;
+use gracetrace_tests::tracer::Tracer;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// Tracing begins when the stop signal has long been handled: the report says that it has not seen the beginning, and
+/// does not call this an end of the pod's own.
+pub(crate) fn in_the_middle(node: &Node) -> anyhow::Result<Vec<String>> {
+    let spec = PodSpec::new("adopted-late", 8, &[PORT[0], PORT[1], "slow-drain", "2500"]);
+    let pod = node.kubelet.run(&spec)?;
+    let (endings, finished, log) = std::thread::scope(|scope| {
+        let kubelet = scope.spawn(|| node.kubelet.stop(&pod));
+        pod.stamps("app").wait_for("handler")?;
+        let (tracer, log) = tracer_on(node, &spec, &[])?;
+        let finished = tracer.finish()?;
+        let endings = kubelet.join().map_err(|_| anyhow::anyhow!("the kubelet panicked"))??;
+        anyhow::Ok((endings, finished, log))
+    })?;
+    node.kubelet.remove(&pod)?;
+    anyhow::ensure!(endings[0].exit_code == 0, "{endings:?}");
+    let mut facts = Facts::of(finished.report()?);
+    who(&mut facts, &pod);
+    facts.is("/completeness/complete", false);
+    facts.is("/completeness/startSeen", false);
+    facts.is("/completeness/eventsLost", 0);
+    facts.is("/containers/0/stop", Value::Null);
+    facts.is("/stopToExitMs", Value::Null);
+    facts.is("/containers/0/exit/code", 0);
+    // it was stopped, and that was not seen
+    facts.is("/outcome", "Unknown");
+    facts.findings(&["incomplete"]);
+    let facts = facts.verdict()?;
+    recording::replays(&log, &finished, "pod-adopted-late")?;
+    Ok(facts)
+}
+
+/// So many clients, each good for several records.
+const CLIENTS: usize = 700;
+
+/// The smallest ring, and a reader that is held up while the pod drains: records are lost, and the report says so. What
+/// it counts is no more than there was.
+pub(crate) fn lost_records(node: &Node) -> anyhow::Result<Vec<String>> {
+    lost(node, "lost-records", |pod| {
+        pod.stamps("app").wait_for("handler")?;
+        std::thread::sleep(Duration::from_millis(700));
+        Ok(())
+    })
+}
+
+/// The same until the pod has gone: nobody will tell of its end any more, and there is a report all the same.
+pub(crate) fn lost_exit(node: &Node) -> anyhow::Result<Vec<String>> {
+    lost(node, "lost-exit", |pod| {
+        wait_until("the pod's end", Duration::from_secs(20), || pod.has_gone().then_some(()))
+    })
+}
+
+fn lost(node: &Node, name: &str, held_up: fn(&RunningPod) -> anyhow::Result<()>) -> anyhow::Result<Vec<String>> {
+    let spec = PodSpec::new(name, 8, &[PORT[0], PORT[1], "slow-drain", "2000"]);
+    let pod = node.kubelet.run(&spec)?;
+    let (tracer, log) = tracer_on(node, &spec, &["--ring-buffer-size", "64KiB", "--max-connections", "10"])?;
+    let clients = (0..CLIENTS).map(|_| TcpStream::connect(pod.server)).collect::<Result<Vec<_>, _>>()?;
+    std::thread::sleep(Duration::from_millis(300));
+    let reader = i32::try_from(tracer.pid()).ok().and_then(Pid::from_raw).ok_or_else(|| anyhow::anyhow!("no pid"))?;
+    let endings = std::thread::scope(|scope| {
+        kill_process(reader, Signal::STOP)?;
+        let kubelet = scope.spawn(|| node.kubelet.stop(&pod));
+        let held_up = held_up(&pod);
+        // also where the stop failed: it is to end
+        kill_process(reader, Signal::CONT)?;
+        held_up?;
+        kubelet.join().map_err(|_| anyhow::anyhow!("the kubelet panicked"))?
+    })?;
+    let finished = tracer.finish()?;
+    drop(clients);
+    node.kubelet.remove(&pod)?;
+    anyhow::ensure!(endings[0].exit_code == 0, "{endings:?}");
+    let mut facts = Facts::of(finished.report()?);
+    who(&mut facts, &pod);
+    facts.is("/completeness/complete", false);
+    let lost = facts.at("/completeness/eventsLost").as_u64().unwrap_or(0);
+    facts.holds(lost > 0, "records were lost", &lost.to_string());
+    facts.findings(&["incomplete"]);
+    let told = facts.at("/connections/closedGracefully").as_u64().unwrap_or(u64::MAX);
+    facts.holds(told <= CLIENTS as u64, "no more closed than there were", &told.to_string());
+    for cut in ["closedAtExit", "droppedByKill", "resetByPeer", "refusedInBacklog", "inFlight"] {
+        facts.is(&format!("/connections/{cut}"), 0);
+    }
+    let mut lines = facts.verdict()?;
+    lines.push(format!("{lost} records lost, {told} of {CLIENTS} connections told"));
+    recording::replays(&log, &finished, &format!("pod-{name}"))?;
+    Ok(lines)
+}
+
+/// `--fail-on connections-dropped`: 3 where a client was cut, 0 where none was; the report comes out either way.
+pub(crate) fn fail_on(node: &Node) -> anyhow::Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for (behaviour, code, outcome) in [("overrun", 3, "ForceKilled"), ("graceful", 0, "Graceful")] {
+        let name = format!("fail-on-{behaviour}");
+        let pod = node.kubelet.run(&PodSpec::new(&name, 2, &[PORT[0], PORT[1], behaviour]))?;
+        let endpoint = node.endpoint();
+        let flags = ["-n", &pod.spec.namespace, "-o", "json", "--fail-on", "connections-dropped", "--timeout", "60s"];
+        let mut tracer = Tracer::start([&["--pod", &name, "--runtime-endpoint", &endpoint], &flags[..]].concat())?;
+        tracer.wait_for_line("tracing ")?;
+        let clients = client::open_all(pod.server, [Use::Served], &Stages::all_reached())?;
+        std::thread::sleep(Duration::from_millis(100));
+        node.kubelet.stop(&pod)?;
+        let finished = tracer.finish()?;
+        client::seen_by_all(clients)?;
+        node.kubelet.remove(&pod)?;
+        let report: Value = serde_json::from_str(&finished.stdout)?;
+        anyhow::ensure!(report["outcome"] == outcome, "{report:#}");
+        anyhow::ensure!(finished.code == code, "{behaviour} ends with {}: {}", finished.code, finished.stderr);
+        lines.push(format!("{behaviour}: exit {code}, with the report"));
+    }
+    Ok(lines)
+}
