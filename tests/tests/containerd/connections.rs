@@ -41,7 +41,7 @@ fn by_end() -> Vec<Scenario<Node>> {
         }, Case::killed()),
         case!("backlog", {
             victim: &["--accept", "1", "graceful"], clients: &[Served, Nothing, Unread(100)],
-            connections: Counts { open_at_stop: 3, closed_gracefully: 1, refused_in_backlog: 2, reset: 2, ..Counts::default() },
+            connections: Counts { open_at_stop: 3, closed_gracefully: 1, refused_in_backlog: 2, reset: 2, ..Counts::default() }, findings: &["connections-refused"],
             also: |ended| {
                 for client in [1, 2] {
                     ended.facts.detail_is(ended.seen[client].local, "end", "RefusedInBacklog");

@@ -296,7 +296,7 @@ fn connections_are_told_by_who_closed_them() {
     let counts = &report.connections.counts;
     assert_eq!((counts.open_at_stop, counts.accepted_after_stop), (Some(4), Some(1)));
     assert_eq!((counts.closed_gracefully, counts.dropped_by_kill, counts.in_flight, counts.reset), (1, 2, 2, 3));
-    assert_eq!(rules(&report), ["grace-period-exceeded", "connections-dropped"]);
+    assert_eq!(rules(&report), ["grace-period-exceeded", "connections-dropped", "connections-refused"]);
     assert_eq!(report.containers[0].connections, report.connections.counts);
 }
 

@@ -1,7 +1,7 @@
 //! `grace-period-exceeded`: SIGKILL came because the grace period ran out.
 
 use super::{Fired, Rule, apps, evidence, init, span};
-use crate::report::{KillCause, Report, Severity, TimelineEvent};
+use crate::report::{KillCause, Report, Severity, StopResult, TimelineEvent};
 
 pub(super) const RULE: Rule = Rule {
     id: "grace-period-exceeded",
@@ -29,6 +29,9 @@ fn check(report: &Report) -> Vec<Fired> {
         let after = span(kill.at_ms - stop.at_ms);
         let summary = format!("{init} was still running {after} after {}, and was killed", stop.signal);
         let advice = match report.pod.termination_grace_period_seconds {
+            _ if stop.result == StopResult::Ignored => {
+                format!("More time would not help: it was never told to stop, for the kernel discarded {}", stop.signal)
+            }
             Some(grace) => format!(
                 "Find what keeps it from leaving, or raise terminationGracePeriodSeconds above {grace} s: \
                  how much longer it needed cannot be seen, for it was cut off"

@@ -28,7 +28,7 @@ fn check(report: &Report) -> Vec<Fired> {
                 count(before, "connection")
             ),
         };
-        let summary = format!("the process {what}");
+        let summary = format!("the process {what}{}", super::own(counts));
         let advice =
             "Wait for requests in flight before closing their connections and exiting: most servers have a graceful \
                       shutdown call that does"
