@@ -66,6 +66,15 @@ impl Kubelet {
 
     /// Brings a pod up and waits until each victim is ready.
     pub fn run(&self, spec: &PodSpec) -> anyhow::Result<RunningPod> {
+        let pod = self.start(spec)?;
+        for container in &spec.containers {
+            pod.stamps(&container.name).wait_for("ready")?;
+        }
+        Ok(pod)
+    }
+
+    /// Brings a pod up that may not be ready yet.
+    pub fn start(&self, spec: &PodSpec) -> anyhow::Result<RunningPod> {
         let uid = new_uid();
         let folder = self.root.join("pods").join(&uid);
         let (stamps, logs) = (folder.join("stamps"), folder.join("logs"));
@@ -83,11 +92,7 @@ impl Kubelet {
             containers.push(id);
         }
         let server = SocketAddr::new(self.runtime.pod_ip(&sandbox)?, 8080);
-        let pod = RunningPod { spec: spec.clone(), uid, sandbox, containers, pids, server, stamps };
-        for container in &spec.containers {
-            pod.stamps(&container.name).wait_for("ready")?;
-        }
-        Ok(pod)
+        Ok(RunningPod { spec: spec.clone(), uid, sandbox, containers, pids, server, stamps })
     }
 
     /// Ends a pod as the kubelet does: every container at once, then the sandbox.
@@ -186,6 +191,12 @@ impl RunningPod {
     /// The stamps of the container of that name.
     pub fn stamps(&self, container: &str) -> StampFile {
         StampFile::at(&self.stamps.join(container))
+    }
+
+    /// What the container has printed so far, as the runtime logs it.
+    pub fn printed(&self, container: &str) -> String {
+        let log = self.stamps.with_file_name("logs").join(format!("{container}_0.log"));
+        std::fs::read_to_string(log).unwrap_or_default()
     }
 
     /// The container's cgroup below the root of a hierarchy.

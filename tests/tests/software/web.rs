@@ -1,0 +1,104 @@
+//! nginx and `HAProxy`.
+
+use crate::image;
+use crate::load::{ASKING, DOWNLOADING, KEPT_ALIVE, WAITING};
+use crate::play::Answer::{CutOff, Whole};
+use crate::play::{Case, Expected};
+use gracetrace_tests::client::End::Eof;
+use gracetrace_tests::counts::Counts;
+
+const NO: Counts = Counts::NONE;
+
+/// SIGQUIT is nginx's graceful shutdown.
+pub(crate) const NGINX_QUIT: Case = Case {
+    name: "nginx-quit",
+    image: image::NGINX_QUIT,
+    grace_s: 10,
+    ready: ASKING,
+    clients: &[(KEPT_ALIVE, Eof, Whole), (WAITING, Eof, Whole), (DOWNLOADING, Eof, Whole)],
+    expected: Expected {
+        init_comm: "nginx",
+        outcome: "Graceful",
+        stop: ["SIGQUIT", "Delivered", "Handler"],
+        exit: Ok(0),
+        took_ms: (2000.0, 4000.0),
+        counts: Counts { open_at_stop: 4, closed_gracefully: 4, outbound: 1, ..NO },
+        findings: &["stop-signal-not-sigterm"],
+        more: |_| {},
+    },
+};
+
+/// SIGTERM is nginx's fast shutdown.
+pub(crate) const NGINX_TERM: Case = Case {
+    name: "nginx-term",
+    image: image::NGINX,
+    clients: &[(KEPT_ALIVE, Eof, Whole), (WAITING, Eof, CutOff), (DOWNLOADING, Eof, CutOff)],
+    expected: Expected {
+        stop: ["SIGTERM", "Delivered", "Handler"],
+        took_ms: (0.0, 1000.0),
+        counts: Counts { open_at_stop: 4, closed_at_exit: 4, outbound: 1, in_flight: 1, ..NO },
+        findings: &["requests-in-flight-at-exit"],
+        ..NGINX_QUIT.expected
+    },
+    ..NGINX_QUIT
+};
+
+/// SIGUSR1 is `HAProxy`'s soft stop.
+pub(crate) const HAPROXY_USR1: Case = Case {
+    name: "haproxy-usr1",
+    image: image::HAPROXY_USR1,
+    grace_s: 10,
+    ready: ASKING,
+    clients: &[(KEPT_ALIVE, Eof, Whole), (WAITING, Eof, Whole)],
+    expected: Expected {
+        init_comm: "haproxy",
+        outcome: "Graceful",
+        stop: ["SIGUSR1", "Delivered", "Handler"],
+        exit: Ok(0),
+        took_ms: (1000.0, 4000.0),
+        counts: Counts { open_at_stop: 3, closed_gracefully: 3, outbound: 1, ..NO },
+        findings: &["stop-signal-not-sigterm"],
+        more: |_| {},
+    },
+};
+
+/// SIGTERM is its hard stop.
+pub(crate) const HAPROXY_TERM: Case = Case {
+    name: "haproxy-term",
+    image: image::HAPROXY,
+    clients: &[(KEPT_ALIVE, Eof, Whole), (WAITING, Eof, CutOff)],
+    expected: Expected {
+        stop: ["SIGTERM", "Delivered", "Handler"],
+        took_ms: (0.0, 1000.0),
+        counts: Counts { open_at_stop: 3, closed_at_exit: 3, outbound: 1, in_flight: 1, ..NO },
+        findings: &["requests-in-flight-at-exit"],
+        ..HAPROXY_USR1.expected
+    },
+    ..HAPROXY_USR1
+};
+
+/// `CMD nginx -g 'daemon off;'` in a Dockerfile.
+pub(crate) const NGINX_SHELL_FORM: Case = Case {
+    name: "nginx-shell-form",
+    image: image::NGINX_SHELL_FORM,
+    ..NGINX_TERM
+};
+
+/// An entry point script whose last line lacks its `exec`.
+pub(crate) const NGINX_SCRIPT: Case = Case {
+    name: "nginx-script",
+    image: image::NGINX_SCRIPT,
+    grace_s: 3,
+    clients: &[(KEPT_ALIVE, Eof, Whole), (WAITING, Eof, Whole), (DOWNLOADING, Eof, CutOff)],
+    expected: Expected {
+        init_comm: "entrypoint.sh",
+        outcome: "ForceKilled",
+        stop: ["SIGTERM", "Ignored", "Default"],
+        exit: Err("SIGKILL"),
+        took_ms: (3000.0, 4000.0),
+        counts: Counts { open_at_stop: 4, dropped_by_kill: 3, closed_gracefully: 1, outbound: 1, in_flight: 1, ..NO },
+        findings: &["shell-does-not-forward", "stop-signal-ignored", "grace-period-exceeded", "connections-dropped"],
+        ..NGINX_QUIT.expected
+    },
+    ..NGINX_QUIT
+};
