@@ -29,6 +29,8 @@ const MERGED: [&str; 4] = ["bin", "lib", "lib64", "sbin"];
 impl Packages<'_> {
     /// The layer, out of the cache if apt still gives the same packages. `stage` is a folder to work in.
     pub(super) fn layer(&self, stage: &Path) -> anyhow::Result<PathBuf> {
+        let has_apt = Command::new("apt-get").arg("--version").output().is_ok();
+        anyhow::ensure!(has_apt, "this machine has no apt-get, from which the software comes");
         fs::create_dir_all(stage)?;
         let preferences = stage.join("preferences");
         fs::write(&preferences, preferences_of_the_distribution()?)?;
@@ -48,7 +50,12 @@ impl Packages<'_> {
         let root = stage.join("root");
         unpack_all(&fetched, &root)?;
         let unfinished = layer.with_extension("unfinished");
-        run(Command::new("tar").args(["--sort=name", "--numeric-owner", "-cf"]).arg(&unfinished).arg("-C").arg(root).arg("."))?;
+        run(Command::new("tar")
+            .args(["--sort=name", "--numeric-owner", "-cf"])
+            .arg(&unfinished)
+            .arg("-C")
+            .arg(root)
+            .arg("."))?;
         fs::rename(&unfinished, &layer)?;
         fs::remove_dir_all(stage)?;
         Ok(layer)
@@ -104,8 +111,7 @@ fn unpack_all(packages: &Path, root: &Path) -> anyhow::Result<()> {
 }
 
 fn unpack(package: &Path, root: &Path) -> anyhow::Result<()> {
-    let mut archive =
-        Command::new("dpkg-deb").arg("--fsys-tarfile").arg(package).stdout(Stdio::piped()).spawn()?;
+    let mut archive = Command::new("dpkg-deb").arg("--fsys-tarfile").arg(package).stdout(Stdio::piped()).spawn()?;
     let content = archive.stdout.take().ok_or_else(|| anyhow::anyhow!("dpkg-deb's output is not piped"))?;
     let mut tar = Command::new("tar");
     tar.args(["-x", "--preserve-permissions", "--keep-directory-symlink"]);

@@ -35,8 +35,7 @@ fn images() -> Vec<Image> {
     let haproxy = json!(["haproxy", "-W", "-db", "-f", "/srv/haproxy.cfg"]);
     let redis =
         json!(["redis-server", "--port", "8080", "--bind", "0.0.0.0", "--protected-mode", "no", "--dir", "/tmp"]);
-    let gunicorn =
-        json!(["gunicorn", "--bind", "0.0.0.0:8080", "--workers", "2", "--chdir", "/srv", "app:app"]);
+    let gunicorn = json!(["gunicorn", "--bind", "0.0.0.0:8080", "--workers", "2", "--chdir", "/srv", "app:app"]);
     let image = |tag, entry: &Value, more: Value| {
         let mut config = json!({"Entrypoint": entry, "Env": ["PATH=/usr/sbin:/usr/bin"]});
         if let (Some(config), Some(more)) = (config.as_object_mut(), more.as_object()) {
@@ -92,7 +91,7 @@ pub(crate) fn import(node: &Node, target: &Path, backend: SocketAddr) -> anyhow:
         let mode = if content.starts_with("#!") { 0o755 } else { 0o644 };
         fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
     }
-    for (name, padding) in [("small.txt", 0), ("large.bin", 600_000), ("huge.bin", 16_000_000)] {
+    for (name, padding) in [("small.txt", 0), ("large.bin", 900_000), ("huge.bin", 16_000_000)] {
         fs::create_dir_all(folder.join("srv/www"))?;
         fs::write(folder.join("srv/www").join(name), format!("{}{THE_END}", ".".repeat(padding)))?;
     }

@@ -9,12 +9,8 @@ const HTTP: Client = Client { wants: b"the end\n", ..NONE };
 pub(crate) const UNUSED: Client = Client { what: "unused", ..NONE };
 
 /// Answered, and kept open for the next request.
-pub(crate) const KEPT_ALIVE: Client = Client {
-    what: "kept alive",
-    says: b"GET /small.txt HTTP/1.1\r\nHost: pod\r\n\r\n",
-    hears: b"the end\n",
-    ..HTTP
-};
+pub(crate) const KEPT_ALIVE: Client =
+    Client { what: "kept alive", says: b"GET /small.txt HTTP/1.1\r\nHost: pod\r\n\r\n", hears: b"the end\n", ..HTTP };
 
 /// A request that is worked on for two seconds and a half.
 pub(crate) const WAITING: Client =
@@ -24,7 +20,7 @@ pub(crate) const WAITING: Client =
 pub(crate) const WAITING_LONG: Client =
     Client { what: "waiting long", says: b"GET /slow/20000 HTTP/1.1\r\nHost: pod\r\n\r\n", ..HTTP };
 
-/// A download that the server throttles to three seconds.
+/// A download that the server throttles to six seconds.
 pub(crate) const DOWNLOADING: Client = Client {
     what: "downloading",
     says: b"GET /large.bin HTTP/1.1\r\nHost: pod\r\n\r\n",
@@ -33,12 +29,8 @@ pub(crate) const DOWNLOADING: Client = Client {
 };
 
 /// A download that the client does not read.
-pub(crate) const NOT_READING: Client = Client {
-    what: "not reading",
-    says: b"GET /huge.bin HTTP/1.1\r\nHost: pod\r\n\r\n",
-    reads: false,
-    ..HTTP
-};
+pub(crate) const NOT_READING: Client =
+    Client { what: "not reading", says: b"GET /huge.bin HTTP/1.1\r\nHost: pod\r\n\r\n", reads: false, ..HTTP };
 
 /// HTTP, answered and then closed by whoever likes to.
 pub(crate) const ASKING: Client = Client {
@@ -53,7 +45,8 @@ pub(crate) const REDIS_IDLE: Client =
     Client { what: "pooled", says: b"PING\r\n", hears: b"+PONG\r\n", wants: b"+PONG\r\n", ..NONE };
 
 /// Redis: a worker that waits for its next job.
-pub(crate) const REDIS_BLOCKED: Client = Client { what: "blocked", says: b"BLPOP jobs 0\r\n", wants: b"*2\r\n", ..NONE };
+pub(crate) const REDIS_BLOCKED: Client =
+    Client { what: "blocked", says: b"BLPOP jobs 0\r\n", wants: b"*2\r\n", ..NONE };
 
 /// A start-up message: length, protocol 3.0, user and database.
 const POSTGRES_HELLO: &[u8] = b"\0\0\0\x29\0\x03\0\0user\0postgres\0database\0postgres\0\0";

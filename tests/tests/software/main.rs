@@ -12,6 +12,7 @@ mod load;
 mod play;
 mod web;
 
+use backend::Backend;
 use gracetrace_tests::node::Node;
 use gracetrace_tests::suite::{self, Scenario};
 use play::{Case, World, play};
@@ -52,6 +53,7 @@ fn main() -> std::process::ExitCode {
 fn world() -> anyhow::Result<World> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new("target"));
     let node = Node::start(Path::new(env!("CARGO_BIN_EXE_victim")))?;
-    image::import(&node, target, backend::start()?)?;
-    Ok(World { node, reports: target.join("software-reports") })
+    let backend = Backend::start()?;
+    image::import(&node, target, backend.address)?;
+    Ok(World { node, backend, reports: target.join("software-reports") })
 }

@@ -1,5 +1,6 @@
 //! One piece of software in a pod, under load when the kubelet stops it, and the report about that.
 
+use crate::backend::{Backend, Met};
 use crate::client::{Client, Connected, Heard};
 use gracetrace_tests::client::{End, Stage, Stages};
 use gracetrace_tests::clock::{ms_between, wait_until};
@@ -9,12 +10,14 @@ use gracetrace_tests::node::{ContainerSpec, Ending, Node, PodSpec, RunningPod};
 use gracetrace_tests::recording;
 use gracetrace_tests::tracer::{Finished, Tracer};
 use serde_json::Value;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The node with its images, and where reports are kept for people.
 pub(crate) struct World {
     pub(crate) node: Node,
+    pub(crate) backend: Backend,
     pub(crate) reports: PathBuf,
 }
 
@@ -64,13 +67,10 @@ pub(crate) fn play(world: &World, case: &Case) -> anyhow::Result<Vec<String>> {
     serves(&pod, case)?;
     let log = world.node.scratch().join(format!("{}.jsonl", case.name));
     let tracer = trace(&world.node, &pod, &log)?;
-    let stages = Stages::default();
+    let (stages, before) = (Stages::default(), world.backend.count());
     let _nobody_waits = gracetrace_tests::client::Release(stages.clone());
-    let clients: Vec<_> = case
-        .clients
-        .iter()
-        .map(|(client, ..)| client.connect(pod.server, &stages))
-        .collect::<anyhow::Result<_>>()?;
+    let clients: Vec<_> =
+        case.clients.iter().map(|(client, ..)| client.connect(pod.server, &stages)).collect::<anyhow::Result<_>>()?;
     // to the report, a server that sent something within the last second may not be done with it
     std::thread::sleep(Duration::from_millis(1100));
     let endings = world.node.kubelet.stop(&pod)?;
@@ -78,10 +78,14 @@ pub(crate) fn play(world: &World, case: &Case) -> anyhow::Result<Vec<String>> {
     stages.reach(Stage::Reported);
     let heard: Vec<_> = clients.into_iter().map(Connected::heard).collect::<anyhow::Result<_>>()?;
     world.node.kubelet.remove(&pod)?;
+    let met = world.backend.met_since(before)?;
     keep_for_people(&world.reports, case.name, &log)?;
     let mut facts = Facts::of(finished.report()?);
     compare(&mut facts, case, &endings[0], &heard);
-    let held = facts.verdict().map_err(|error| anyhow::anyhow!("{error}\nclients: {heard:#?}"))?;
+    for Met { peer, end } in &met {
+        outbound_is(&mut facts, *peer, *end);
+    }
+    let held = facts.verdict().map_err(|error| anyhow::anyhow!("{error}\nclients: {heard:#?}\nbehind: {met:#?}"))?;
     recording::replays(&log, &finished, &format!("soft-{}", case.name))?;
     Ok(held)
 }
@@ -115,11 +119,12 @@ fn trace(node: &Node, pod: &RunningPod, log: &Path) -> anyhow::Result<Tracer> {
     Ok(tracer)
 }
 
-/// The report as a person sees it.
+/// The report as a person sees it, and the log for another look.
 fn keep_for_people(folder: &Path, name: &str, log: &Path) -> anyhow::Result<()> {
     let replay = ["replay".as_ref(), log.as_os_str(), "-o".as_ref(), "text".as_ref()];
     let Finished { stdout, .. } = Tracer::start(replay)?.finish()?;
     std::fs::create_dir_all(folder)?;
+    std::fs::copy(log, folder.join(format!("{name}.jsonl")))?;
     Ok(std::fs::write(folder.join(format!("{name}.txt")), stdout)?)
 }
 
@@ -155,4 +160,14 @@ fn compare(facts: &mut Facts, case: &Case, ending: &Ending, heard: &[Heard]) {
     }
     facts.findings(case.expected.findings);
     (case.expected.more)(facts);
+}
+
+/// A connection that the pod opened is listed, and ended as the server behind it saw it end.
+fn outbound_is(facts: &mut Facts, local: SocketAddr, end: Option<End>) {
+    let details = facts.details();
+    let detail = details.iter().find(|one| one["local"] == *local.to_string());
+    let found = detail.map(|one| (one["direction"] == "Outbound", one["reset"] == true));
+    let expected = Some((true, end == Some(End::Reset)));
+    let fact = format!("{local}, opened by the pod, ended with {end:?}");
+    facts.holds(found == expected, &fact, &format!("it is {detail:?}"));
 }

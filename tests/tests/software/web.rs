@@ -21,7 +21,7 @@ pub(crate) const NGINX_QUIT: Case = Case {
         outcome: "Graceful",
         stop: ["SIGQUIT", "Delivered", "Handler"],
         exit: Ok(0),
-        took_ms: (2000.0, 4000.0),
+        took_ms: (3000.0, 6000.0),
         counts: Counts { open_at_stop: 4, closed_gracefully: 4, outbound: 1, ..NO },
         findings: &["stop-signal-not-sigterm"],
         more: |_| {},
@@ -36,7 +36,9 @@ pub(crate) const NGINX_TERM: Case = Case {
     expected: Expected {
         stop: ["SIGTERM", "Delivered", "Handler"],
         took_ms: (0.0, 1000.0),
-        counts: Counts { open_at_stop: 4, closed_at_exit: 4, outbound: 1, in_flight: 1, ..NO },
+        // the waiting client's, and the proxy's own to the server behind, which is the same request; whether the
+        // download was all said, the report may leave open
+        counts: Counts { open_at_stop: 4, closed_at_exit: 4, outbound: 1, in_flight: 2, ..NO },
         findings: &["requests-in-flight-at-exit"],
         ..NGINX_QUIT.expected
     },
@@ -56,7 +58,8 @@ pub(crate) const HAPROXY_USR1: Case = Case {
         stop: ["SIGUSR1", "Delivered", "Handler"],
         exit: Ok(0),
         took_ms: (1000.0, 4000.0),
-        counts: Counts { open_at_stop: 3, closed_gracefully: 3, outbound: 1, ..NO },
+        // it resets its connection to the server behind, whose answer it has
+        counts: Counts { open_at_stop: 3, closed_gracefully: 3, outbound: 1, reset: 1, ..NO },
         findings: &["stop-signal-not-sigterm"],
         more: |_| {},
     },
@@ -70,35 +73,37 @@ pub(crate) const HAPROXY_TERM: Case = Case {
     expected: Expected {
         stop: ["SIGTERM", "Delivered", "Handler"],
         took_ms: (0.0, 1000.0),
-        counts: Counts { open_at_stop: 3, closed_at_exit: 3, outbound: 1, in_flight: 1, ..NO },
-        findings: &["requests-in-flight-at-exit"],
+        // the worker lets SIGTERM end it; the request counts on both sides of the proxy
+        counts: Counts { open_at_stop: 3, dropped_by_kill: 3, outbound: 1, in_flight: 2, ..NO },
+        findings: &["connections-dropped"],
         ..HAPROXY_USR1.expected
     },
     ..HAPROXY_USR1
 };
 
-/// `CMD nginx -g 'daemon off;'` in a Dockerfile.
+/// `CMD nginx -g 'daemon off;'` in a Dockerfile: PID 1 is a shell.
 pub(crate) const NGINX_SHELL_FORM: Case = Case {
     name: "nginx-shell-form",
     image: image::NGINX_SHELL_FORM,
-    ..NGINX_TERM
-};
-
-/// An entry point script whose last line lacks its `exec`.
-pub(crate) const NGINX_SCRIPT: Case = Case {
-    name: "nginx-script",
-    image: image::NGINX_SCRIPT,
     grace_s: 3,
     clients: &[(KEPT_ALIVE, Eof, Whole), (WAITING, Eof, Whole), (DOWNLOADING, Eof, CutOff)],
     expected: Expected {
-        init_comm: "entrypoint.sh",
+        init_comm: "sh",
         outcome: "ForceKilled",
         stop: ["SIGTERM", "Ignored", "Default"],
         exit: Err("SIGKILL"),
         took_ms: (3000.0, 4000.0),
-        counts: Counts { open_at_stop: 4, dropped_by_kill: 3, closed_gracefully: 1, outbound: 1, in_flight: 1, ..NO },
+        counts: Counts { open_at_stop: 4, dropped_by_kill: 3, closed_gracefully: 1, outbound: 1, ..NO },
         findings: &["shell-does-not-forward", "stop-signal-ignored", "grace-period-exceeded", "connections-dropped"],
         ..NGINX_QUIT.expected
     },
     ..NGINX_QUIT
+};
+
+/// The same mistake in an entry point script, whose last line lacks its `exec`: PID 1 is called like the script.
+pub(crate) const NGINX_SCRIPT: Case = Case {
+    name: "nginx-script",
+    image: image::NGINX_SCRIPT,
+    expected: Expected { init_comm: "entrypoint.sh", ..NGINX_SHELL_FORM.expected },
+    ..NGINX_SHELL_FORM
 };
