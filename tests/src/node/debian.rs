@@ -1,12 +1,12 @@
 //! A layer of Debian packages: their files, unmodified, with everything they depend on. No maintainer
 //! script is run, and nothing is installed on the machine: the host's own apt says what there is and fetches it.
 
-use super::image::run;
+use super::image::{pipe, run};
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// Packages to be unpacked into a layer.
 #[derive(Debug, Clone)]
@@ -111,14 +111,8 @@ fn unpack_all(packages: &Path, root: &Path) -> anyhow::Result<()> {
 }
 
 fn unpack(package: &Path, root: &Path) -> anyhow::Result<()> {
-    let mut archive = Command::new("dpkg-deb").arg("--fsys-tarfile").arg(package).stdout(Stdio::piped()).spawn()?;
-    let content = archive.stdout.take().ok_or_else(|| anyhow::anyhow!("dpkg-deb's output is not piped"))?;
     let mut tar = Command::new("tar");
     tar.args(["-x", "--preserve-permissions", "--keep-directory-symlink"]);
-    tar.args(LEFT_OUT.map(|path| format!("--exclude={path}"))).arg("-C").arg(root).stdin(content);
-    let unpacked = run(&mut tar);
-    let status = archive.wait()?;
-    unpacked?;
-    anyhow::ensure!(status.success(), "dpkg-deb cannot read {}: {status}", package.display());
-    Ok(())
+    tar.args(LEFT_OUT.map(|path| format!("--exclude={path}"))).arg("-C").arg(root);
+    pipe(Command::new("dpkg-deb").arg("--fsys-tarfile").arg(package), &mut tar)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Imports the victim's images and the sandbox's.
 pub(super) fn import(root: &Path, socket: &Path, victim: &Path) -> anyhow::Result<()> {
@@ -62,10 +62,9 @@ pub(super) fn load(socket: &Path, archive: &Path, layers: &[PathBuf], images: &[
         manifest.push(serde_json::json!({"Config": file, "RepoTags": [tag], "Layers": names}));
     }
     fs::write(archive.join("manifest.json"), serde_json::Value::from(manifest).to_string())?;
-    let tar = archive.with_extension("tar");
-    run(Command::new("tar").args(["--dereference", "-cf"]).arg(&tar).arg("-C").arg(archive).arg("."))?;
-    run(Command::new("ctr").arg("--address").arg(socket).args(["-n", "k8s.io", "images", "import"]).arg(&tar))?;
-    Ok(fs::remove_file(&tar)?)
+    let mut ctr = Command::new("ctr");
+    ctr.arg("--address").arg(socket).args(["-n", "k8s.io", "images", "import", "-"]);
+    pipe(Command::new("tar").args(["--dereference", "-c", "-C"]).arg(archive).arg("."), &mut ctr)
 }
 
 fn stage_files(files: &Path, victim: &Path) -> anyhow::Result<()> {
@@ -105,6 +104,19 @@ fn architecture() -> &'static str {
         "aarch64" => "arm64",
         other => other,
     }
+}
+
+/// Runs two programs to their ends, the second with the first one's stdout.
+pub(super) fn pipe(from: &mut Command, to: &mut Command) -> anyhow::Result<()> {
+    let mut source = from.stdout(Stdio::piped()).spawn().map_err(|error| anyhow::anyhow!("{from:?}: {error}"))?;
+    let content = source.stdout.take().ok_or_else(|| anyhow::anyhow!("{from:?} is not piped"))?;
+    let taken = run(to.stdin(content));
+    // a pipe of which nobody reads any more ends the source as well
+    to.stdin(Stdio::null());
+    let status = source.wait()?;
+    taken?;
+    anyhow::ensure!(status.success(), "{from:?} ended with {status}");
+    Ok(())
 }
 
 /// Runs a program to its end and gives its stdout.

@@ -18,8 +18,8 @@ pub(crate) struct Client {
     pub(crate) says: &'static [u8],
     /// Must have come before the stop: the connection is idle then, or its answer is on its way.
     pub(crate) hears: &'static [u8],
-    /// Sent after that, for a protocol that greets first.
-    pub(crate) then_says: &'static [u8],
+    /// Sent so many milliseconds after that.
+    pub(crate) then_says: (u64, &'static [u8]),
     /// Once this has come, it has all that it asked for.
     pub(crate) wants: &'static [u8],
     /// It reads what comes. If not, the server is left with an answer that nobody takes.
@@ -95,7 +95,8 @@ impl Client {
         });
         let connected = Connected { thread, shared, client: self, stream: writer.try_clone()? };
         connected.hear()?;
-        writer.write_all(self.then_says)?;
+        std::thread::sleep(Duration::from_millis(self.then_says.0));
+        writer.write_all(self.then_says.1)?;
         Ok(connected)
     }
 }

@@ -1,7 +1,7 @@
 //! Redis and `PostgreSQL`.
 
 use crate::image;
-use crate::load::{POSTGRES_BUSY, POSTGRES_IDLE, REDIS_BLOCKED, REDIS_IDLE};
+use crate::load::{POSTGRES_BUSY, POSTGRES_IDLE, REDIS_BLOCKED, REDIS_IDLE, REDIS_LOOPING};
 use crate::play::Answer::{CutOff, Whole};
 use crate::play::{Case, Expected};
 use gracetrace_tests::client::End::Eof;
@@ -26,6 +26,18 @@ pub(crate) const REDIS: Case = Case {
         findings: &["requests-in-flight-at-exit"],
         more: |_| {},
     },
+};
+
+/// The next request follows the answer within a tick of the kernel's clock; it is in flight all the same. (That it came last
+/// is in the kernel: `rcv_nxt - snd_wl1` is its length, and 0 where the answer came last and was acknowledged.)
+pub(crate) const REDIS_LOOPS: Case = Case {
+    name: "redis-loops",
+    clients: &[(REDIS_LOOPING, Eof, CutOff); 12],
+    expected: Expected {
+        counts: Counts { open_at_stop: 12, closed_at_exit: 12, in_flight: 12, ..NO },
+        ..REDIS.expected
+    },
+    ..REDIS
 };
 
 /// SIGTERM is `PostgreSQL`'s smart shutdown: it waits for every session to end.

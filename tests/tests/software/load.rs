@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 
-const NONE: Client = Client { what: "", says: b"", hears: b"", then_says: b"", wants: b"", reads: true };
+const NONE: Client = Client { what: "", says: b"", hears: b"", then_says: (0, b""), wants: b"", reads: true };
 const HTTP: Client = Client { wants: b"the end\n", ..NONE };
 
 /// A connection on which nothing was ever said, as browsers and pools open them in advance.
@@ -48,6 +48,16 @@ pub(crate) const REDIS_IDLE: Client =
 pub(crate) const REDIS_BLOCKED: Client =
     Client { what: "blocked", says: b"BLPOP jobs 0\r\n", wants: b"*2\r\n", ..NONE };
 
+/// Redis: a worker that had an answer and at once waits for its next job, as they all do in a loop.
+pub(crate) const REDIS_LOOPING: Client = Client {
+    what: "looping",
+    says: b"PING\r\n",
+    hears: b"+PONG\r\n",
+    then_says: (0, b"BLPOP jobs 0\r\n"),
+    wants: b"*2\r\n",
+    ..NONE
+};
+
 /// A start-up message: length, protocol 3.0, user and database.
 const POSTGRES_HELLO: &[u8] = b"\0\0\0\x29\0\x03\0\0user\0postgres\0database\0postgres\0\0";
 /// `ReadyForQuery`, outside a transaction.
@@ -62,7 +72,7 @@ pub(crate) const POSTGRES_BUSY: Client = Client {
     what: "querying",
     says: POSTGRES_HELLO,
     hears: POSTGRES_READY,
-    then_says: b"Q\0\0\0\x18select pg_sleep(30)\0",
+    then_says: (50, b"Q\0\0\0\x18select pg_sleep(30)\0"),
     wants: b"SELECT 1\0",
     ..NONE
 };

@@ -36,6 +36,7 @@ fn main() -> std::process::ExitCode {
         web::HAPROXY_USR1,
         web::HAPROXY_TERM,
         databases::REDIS,
+        databases::REDIS_LOOPS,
         databases::POSTGRES_TERM,
         databases::POSTGRES_INT,
         languages::PYTHON,
