@@ -51,6 +51,8 @@ pub(crate) struct Expected {
     /// Milliseconds from the stop signal to the exit, at least and at most.
     pub(crate) took_ms: (f64, f64),
     pub(crate) counts: Counts,
+    /// Processes that were alive when PID 1 had gone, and that the kernel killed.
+    pub(crate) killed_along: usize,
     /// These rules, and no others.
     pub(crate) findings: &'static [&'static str],
     /// Whatever else is worth asserting.
@@ -73,6 +75,7 @@ pub(crate) fn play(world: &World, case: &Case) -> anyhow::Result<Vec<String>> {
         case.clients.iter().map(|(client, ..)| client.connect(pod.server, &stages)).collect::<anyhow::Result<_>>()?;
     // to the report, a server that sent something within the last second may not be done with it
     std::thread::sleep(Duration::from_millis(1100));
+    let alive = processes(&pod)?;
     let endings = world.node.kubelet.stop(&pod)?;
     let finished = tracer.finish()?;
     stages.reach(Stage::Reported);
@@ -85,6 +88,8 @@ pub(crate) fn play(world: &World, case: &Case) -> anyhow::Result<Vec<String>> {
     // HAProxy ends a connection to the server behind with a RST unless that server's FIN is there already
     let reset = case.expected.counts.reset + met.iter().filter(|one| one.end == Some(End::Reset)).count() as u64;
     facts.counts(&Counts { reset, ..case.expected.counts.clone() }, true);
+    facts.is("/containers/0/processes/seen", alive);
+    facts.is("/containers/0/processes/killedByPidNamespace", case.expected.killed_along);
     for Met { peer, end } in &met {
         outbound_is(&mut facts, *peer, *end);
     }
@@ -120,6 +125,14 @@ fn trace(node: &Node, pod: &RunningPod, log: &Path) -> anyhow::Result<Tracer> {
     ])?;
     tracer.wait_for_line(&format!("tracing {namespace}/{name}"))?;
     Ok(tracer)
+}
+
+/// How many processes the container has, by the kernel's own list.
+fn processes(pod: &RunningPod) -> anyhow::Result<usize> {
+    let cgroup = pod.container_cgroup(0);
+    let lists = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(|root| format!("{root}{cgroup}/cgroup.procs"));
+    let list = lists.iter().find_map(|list| std::fs::read_to_string(list).ok());
+    Ok(list.ok_or_else(|| anyhow::anyhow!("there is no {}", lists.join(" and no ")))?.lines().count())
 }
 
 /// The report as a person sees it, and the log for another look.
