@@ -32,7 +32,7 @@ pub struct ContainerSpec {
     pub name: String,
     /// Its image.
     pub image: &'static str,
-    /// The victim's arguments.
+    /// Arguments after the image's entry point.
     pub args: Vec<String>,
     /// The preStop hook's command.
     pub pre_stop: Option<Vec<String>>,
@@ -151,6 +151,11 @@ impl ContainerSpec {
         let mut args = vec!["--stamps".to_owned(), format!("/stamps/{name}")];
         args.extend(victim_args.iter().map(|&arg| arg.to_owned()));
         Self { name: name.to_owned(), image: super::VICTIM_IMAGE, args, pre_stop: None, memory_mib: None }
+    }
+
+    /// A container that runs what its image says; nobody writes stamps there.
+    pub fn of_image(name: &str, image: &'static str) -> Self {
+        Self { name: name.to_owned(), image, args: Vec::new(), pre_stop: None, memory_mib: None }
     }
 }
 
