@@ -27,6 +27,7 @@ fn check(report: &Report) -> Vec<Fired> {
         }
         let ended_by = connections.dropped_by.as_deref().unwrap_or("fatal signals");
         let work = match (connections.dropped_in_flight, connections.in_flight_unknown) {
+            (0, 0) if connections.dropped_by_kill == 1 => "without work in flight".to_owned(),
             (0, 0) => "none of them with work in flight".to_owned(),
             (0, unknown) => format!("none known to have work in flight ({unknown} not known)"),
             (some, 0) => format!("{some} with work in flight"),

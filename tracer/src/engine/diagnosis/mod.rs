@@ -10,6 +10,7 @@ mod crash_during_shutdown;
 mod grace_period_exceeded;
 mod incomplete;
 mod killed_by_other;
+mod known_servers;
 mod late_connections;
 mod listener_closed_early;
 mod no_grace_period;
