@@ -24,7 +24,7 @@ pub(crate) const PYTHON: Case = Case {
         took_ms: (3000.0, 4000.0),
         counts: Counts { open_at_stop: 2, dropped_by_kill: 2, in_flight: 1, ..NO },
         findings: &["stop-signal-ignored", "grace-period-exceeded", "connections-dropped"],
-        killed_along: 0,
+        killed_along: (0, 0),
         more: |_| {},
     },
 };
@@ -33,7 +33,7 @@ pub(crate) const PYTHON: Case = Case {
 pub(crate) const BUSYBOX: Case = Case {
     name: "busybox-httpd",
     image: image::BUSYBOX,
-    expected: Expected { killed_along: 2, init_comm: "busybox", ..PYTHON.expected },
+    expected: Expected { killed_along: (2, 2), init_comm: "busybox", ..PYTHON.expected },
     ..PYTHON
 };
 
@@ -96,7 +96,7 @@ pub(crate) const GUNICORN: Case = Case {
         took_ms: (1000.0, 4000.0),
         counts: Counts { open_at_stop: 2, closed_gracefully: 2, ..NO },
         findings: &[],
-        killed_along: 0,
+        killed_along: (0, 0),
         more: |_| {},
     },
 };
@@ -108,7 +108,7 @@ pub(crate) const GUNICORN_BUSY: Case = Case {
     expected: Expected {
         counts: Counts { open_at_stop: 3, closed_gracefully: 2, refused_in_backlog: 1, reset: 1, ..NO },
         // a client was connected, asked and was reset: the report may not have nothing to say about it
-        findings: &["backlog-dropped"],
+        findings: &["connections-refused"],
         ..GUNICORN.expected
     },
     ..GUNICORN
@@ -124,7 +124,7 @@ pub(crate) const GUNICORN_UNUSED: Case = Case {
         exit: Err("SIGKILL"),
         took_ms: (4000.0, 5000.0),
         counts: Counts { open_at_stop: 1, dropped_by_kill: 1, ..NO },
-        killed_along: 1,
+        killed_along: (1, 1),
         findings: &["grace-period-exceeded", "connections-dropped"],
         ..GUNICORN.expected
     },

@@ -24,7 +24,7 @@ pub(crate) const NGINX_QUIT: Case = Case {
         took_ms: (3000.0, 6000.0),
         counts: Counts { open_at_stop: 4, closed_gracefully: 4, outbound: 1, ..NO },
         findings: &["stop-signal-not-sigterm"],
-        killed_along: 0,
+        killed_along: (0, 0),
         more: |_| {},
     },
 };
@@ -61,7 +61,7 @@ pub(crate) const HAPROXY_USR1: Case = Case {
         took_ms: (1000.0, 4000.0),
         counts: Counts { open_at_stop: 3, closed_gracefully: 3, outbound: 1, ..NO },
         findings: &["stop-signal-not-sigterm"],
-        killed_along: 0,
+        killed_along: (0, 0),
         more: |_| {},
     },
 };
@@ -95,7 +95,7 @@ pub(crate) const NGINX_SHELL_FORM: Case = Case {
         exit: Err("SIGKILL"),
         took_ms: (3000.0, 4000.0),
         counts: Counts { open_at_stop: 4, dropped_by_kill: 3, closed_gracefully: 1, outbound: 1, ..NO },
-        killed_along: 3,
+        killed_along: (3, 3),
         findings: &["shell-does-not-forward", "stop-signal-ignored", "grace-period-exceeded", "connections-dropped"],
         ..NGINX_QUIT.expected
     },
