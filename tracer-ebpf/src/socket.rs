@@ -278,6 +278,13 @@ fn fill_counters(socket: &mut Socket, sock: u64) {
     socket.since_received_ms = since_ms(hz, last_received, received);
     socket.since_sent_ms = since_ms(hz, last_sent, sent);
     socket.received_minus_sent = last_received.wrapping_sub(last_sent) as i32;
+    let wl1 = offset(|o| &o.tcp_snd_wl1);
+    socket.since_our_last = if wl1 == ABSENT {
+        u32::MAX
+    } else {
+        read::<u32>(sock, offset(|o| &o.tcp_rcv_nxt)).wrapping_sub(read(sock, wl1))
+    };
+    socket.reserved = 0;
 }
 
 #[inline(always)]
@@ -290,6 +297,8 @@ fn no_counters(socket: &mut Socket) {
     socket.since_received_ms = u32::MAX;
     socket.since_sent_ms = u32::MAX;
     socket.received_minus_sent = 0;
+    socket.since_our_last = u32::MAX;
+    socket.reserved = 0;
 }
 
 /// Both stamps are set when the socket is made, so without bytes they mean nothing.

@@ -301,6 +301,9 @@ pub struct Process {
     pub parent_tgid: u32,
     /// `comm`, cleaned.
     pub comm: String,
+    /// Name of the program's file, of a script its interpreter's, cleaned; told when it begins a program, or is found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exe: Option<String>,
 }
 
 /// The task that was running when something happened.

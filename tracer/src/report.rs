@@ -202,6 +202,8 @@ pub struct Container {
     pub init_pid: Option<u32>,
     /// Its init's `comm`.
     pub init_comm: Option<String>,
+    /// Name of its init's program file; of a script, its interpreter's.
+    pub init_exe: Option<String>,
     /// How often it had been started again.
     pub restarts: Option<u32>,
     /// Its preStop hook, if one ran.
@@ -278,6 +280,8 @@ pub struct Stop {
     pub sender: Sender,
     /// When a handler began to run (or, for a blocked signal, `null`: the kernel does not tell when it is fetched).
     pub delivered_ms: Option<f64>,
+    /// When PID 1 got it a second time, without a handler by then, and the kernel discarded it: its handler had raised it again.
+    pub discarded_ms: Option<f64>,
 }
 
 /// What the kernel did with the stop signal.

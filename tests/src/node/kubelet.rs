@@ -72,6 +72,17 @@ impl Kubelet {
 
     /// Brings a pod up and waits until each victim is ready.
     pub fn run(&self, spec: &PodSpec) -> anyhow::Result<RunningPod> {
+        let mut pod = self.start(spec)?;
+        for container in spec.containers.iter().rev() {
+            let ready = pod.stamps(&container.name).wait_for("ready")?;
+            // the first container's; one without a listener says 0 or nothing
+            pod.server.set_port(ready.detail.parse().ok().filter(|port| *port > 0).unwrap_or(PORT));
+        }
+        Ok(pod)
+    }
+
+    /// Brings a pod up that may not be ready yet.
+    pub fn start(&self, spec: &PodSpec) -> anyhow::Result<RunningPod> {
         let uid = new_uid();
         let folder = self.root.join("pods").join(&uid);
         let (stamps, logs) = (folder.join("stamps"), folder.join("logs"));
@@ -94,13 +105,7 @@ impl Kubelet {
         }
         let first = *ips.first().ok_or_else(|| anyhow::anyhow!("the sandbox has no address"))?;
         let server = SocketAddr::new(first, PORT);
-        let mut pod = RunningPod { spec: spec.clone(), uid, sandbox, containers, pids, ips, server, stamps };
-        for container in spec.containers.iter().rev() {
-            let ready = pod.stamps(&container.name).wait_for("ready")?;
-            // the first container's; one without a listener says 0 or nothing
-            pod.server.set_port(ready.detail.parse().ok().filter(|port| *port > 0).unwrap_or(PORT));
-        }
-        Ok(pod)
+        Ok(RunningPod { spec: spec.clone(), uid, sandbox, containers, pids, ips, server, stamps })
     }
 
     /// Ends a pod as the kubelet does: every container at once, then the sandbox.
@@ -238,6 +243,12 @@ impl RunningPod {
         let ip = self.ips.iter().find(|ip| ip.is_ipv6() == ipv6);
         let ip = ip.ok_or_else(|| anyhow::anyhow!("the pod has only {:?}", self.ips))?;
         Ok(SocketAddr::new(*ip, self.server.port()))
+    }
+
+    /// What the container has printed so far, as the runtime logs it.
+    pub fn printed(&self, container: &str) -> String {
+        let log = self.stamps.with_file_name("logs").join(format!("{container}_0.log"));
+        std::fs::read_to_string(log).unwrap_or_default()
     }
 
     /// The container's cgroup below the root of a hierarchy.

@@ -32,11 +32,11 @@ pub struct ContainerSpec {
     pub name: String,
     /// Its image.
     pub image: &'static str,
-    /// What runs instead of the image's entrypoint; the victim itself if empty.
+    /// What runs instead of the image's entrypoint; that itself if empty.
     pub command: Vec<String>,
-    /// The victim's arguments; with `command`, what follows that.
+    /// The arguments after it.
     pub args: Vec<String>,
-    /// What its main process is called once it is up.
+    /// What its main process is called once it is up; empty if its image says.
     pub comm: &'static str,
     /// The preStop hook's command.
     pub pre_stop: Option<Vec<String>>,
@@ -201,6 +201,11 @@ impl ContainerSpec {
             OwnHook::Sleep(seconds) => serde_json::json!({"sleep": {"seconds": seconds}}),
             OwnHook::HttpGet(port) => serde_json::json!({"httpGet": {"path": "/", "port": port, "scheme": "HTTP"}}),
         })
+    }
+
+    /// A container that runs what its image says; nobody writes stamps there.
+    pub fn of_image(name: &str, image: &'static str) -> Self {
+        Self { image, args: Vec::new(), comm: "", ..Self::new(name, &[]) }
     }
 }
 

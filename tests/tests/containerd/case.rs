@@ -115,17 +115,22 @@ pub(crate) fn check(node: &Node, case: &Case) -> anyhow::Result<Vec<String>> {
     ended.verdict()
 }
 
-/// When the last late client came: between its call and its answer, on its own clock. The stop signal, from
-/// which the report counts, was sent between the kubelet's call and the handler's start.
+/// When a late client came: between its call and its answer, on its own clock. The stop signal, from which the report
+/// counts, was sent between the kubelet's call and the handler's start.
+pub(crate) fn lag_of(ended: &Ended, knock: &client::Seen) -> anyhow::Result<(f64, f64)> {
+    let handler = ended.pod.stamps("app").first("handler")?.at_ns;
+    let low = ms_between(handler, knock.connect.0);
+    Ok((low, ms_between(ended.endings[0].stop.0, knock.connect.1) + crate::play::TOLERANCE_MS))
+}
+
+/// The last late client that was refused, or was not.
 fn last_knock(ended: &mut Ended, what: &str, refused: bool) -> anyhow::Result<()> {
     let at = format!("/connections/{what}");
     let Some(knock) = ended.knocked.iter().rfind(|knock| (knock.end == End::Refused) == refused) else {
         ended.facts.is(&at, serde_json::Value::Null);
         return Ok(());
     };
-    let handler = ended.pod.stamps("app").first("handler")?.at_ns;
-    let low = ms_between(handler, knock.connect.0);
-    let high = ms_between(ended.endings[0].stop.0, knock.connect.1);
-    ended.facts.between(&at, low, high + crate::play::TOLERANCE_MS);
+    let (low, high) = lag_of(ended, knock)?;
+    ended.facts.between(&at, low, high);
     Ok(())
 }

@@ -46,7 +46,7 @@ fn cut() -> Vec<Scenario<Machine>> {
         }, Case::killed()),
         case!("backlog", {
             victim: &["--listen", "127.0.0.1:0", "--accept", "1", "graceful"], clients: &[Served, Nothing, Unread(100)],
-            connections: Counts { open_at_stop: 3, closed_gracefully: 1, refused_in_backlog: 2, reset: 2, ..Counts::default() },
+            connections: Counts { open_at_stop: 3, closed_gracefully: 1, refused_in_backlog: 2, reset: 2, ..Counts::default() }, findings: &["connections-refused"],
             also: |facts, played| {
                 for client in [1, 2] {
                     facts.detail_is(played.seen[client].local, "end", "RefusedInBacklog");

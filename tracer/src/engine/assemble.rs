@@ -117,6 +117,7 @@ impl Picture<'_> {
             role: self.pod.role(container, self.facts),
             init_pid: container.init.as_ref().map(|init| init.tgid),
             init_comm: container.init.as_ref().map(|init| init.comm.clone()),
+            init_exe: container.init.as_ref().and_then(|init| init.exe.clone()),
             restarts: facts.and_then(|facts| facts.restarts),
             pre_stop: self.pre_stop(container),
             stop: container.stop.as_ref().map(|stop| self.stop(container, stop)),
@@ -166,6 +167,7 @@ impl Picture<'_> {
             },
             sender: sender(&stop.sender),
             delivered_ms: container.delivered.map(|at| self.ms(at)),
+            discarded_ms: container.discarded_again().map(|at| self.ms(at)),
         }
     }
 

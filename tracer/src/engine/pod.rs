@@ -93,8 +93,9 @@ impl Pod {
             }
             What::SignalDelivered { process, signal, handled } => {
                 let is_stop = container.stop.as_ref().is_some_and(|stop| stop.signal == *signal);
-                if *handled && is_stop && container.is_init(process) && container.delivered.is_none() {
-                    container.delivered = Some(context.at);
+                if is_stop && container.is_init(process) {
+                    let first = if *handled { &mut container.delivered } else { &mut container.raised_again };
+                    first.get_or_insert(context.at);
                 }
             }
             What::ProcessForked { child } => container.forked(child),

@@ -138,7 +138,7 @@ fn path(container: Option<char>) -> String {
 }
 
 fn process(tgid: u32, comm: &str) -> Process {
-    Process { tgid, start: BootNs(u64::from(tgid)), ns_tgid: 1, parent_tgid: 90, comm: comm.to_owned() }
+    Process { tgid, start: BootNs(u64::from(tgid)), ns_tgid: 1, parent_tgid: 90, comm: comm.to_owned(), exe: None }
 }
 
 fn runc() -> Actor {

@@ -7,6 +7,7 @@ use super::work;
 use crate::input::{BootNs, CgroupId, SocketCounters};
 use crate::report::{
     ClosedBy, Connection, ConnectionCounts, ConnectionEnd, Connections, Direction, LeftFirst, Manner, Scope, Snapshot,
+    Work,
 };
 use crate::signal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -248,6 +249,10 @@ fn add(count: &mut Option<u64>) {
 /// Counts what became of one connection.
 fn add_end(counts: &mut ConnectionCounts, one: &Concluded) {
     let is_lost = work::in_flight(one.work);
+    let is_cut = matches!(one.end, ConnectionEnd::DroppedByKill | ConnectionEnd::ClosedAtExit);
+    counts.in_flight += u64::from(is_cut && is_lost);
+    counts.in_flight_unknown += u64::from(is_cut && one.work == Work::Unknown);
+    counts.outbound_in_flight += u64::from(is_cut && is_lost && one.direction == Direction::Outbound);
     counts.reset += u64::from(one.ended.reset);
     counts.outbound += u64::from(one.direction == Direction::Outbound);
     match one.end {
@@ -257,12 +262,10 @@ fn add_end(counts: &mut ConnectionCounts, one: &Concluded) {
         }
         ConnectionEnd::ClosedAtExit => {
             counts.closed_at_exit += 1;
-            counts.in_flight += u64::from(is_lost);
             counts.exit_in_flight += u64::from(is_lost);
         }
         ConnectionEnd::DroppedByKill => {
             counts.dropped_by_kill += 1;
-            counts.in_flight += u64::from(is_lost);
             counts.dropped_in_flight += u64::from(is_lost);
             let signal = one.killed_by.map(signal::name);
             let first = counts.dropped_by_kill == 1;

@@ -114,6 +114,10 @@ fn signals(entries: &mut Vec<Entry>, container: &Container, name: Option<&String
         if stop.result == SignalResult::Ignored {
             entries.push(entry(stop.at, TimelineEvent::StopSignalIgnored).signal(stop.signal));
         }
+        if let Some(at) = container.discarded_again() {
+            let again = entry(at, TimelineEvent::StopSignalIgnored).signal(stop.signal);
+            entries.push(again.detail("raised again by its own handler, with the default action"));
+        }
         if let Some(at) = container.delivered {
             entries.push(entry(at, TimelineEvent::StopSignalHandled).signal(stop.signal));
         }

@@ -5,6 +5,7 @@
 //! answer, and for TLS alerts sent just before the close. `docs/report.md` says so to users.
 
 use crate::engine::connections::Ended;
+use crate::input::{Opener, SocketCounters};
 use crate::report::{ConnectionEnd, Direction, Work};
 
 /// Data both ways within one kernel tick, and quiet since for at least this long, is taken for a
@@ -38,9 +39,9 @@ pub(super) fn lost(ended: &Ended, end: ConnectionEnd, direction: Direction) -> W
     // not acknowledged when it was closed, and cut off, or not known to have got through by the end
     let unsent = counters.unacked > 0 && (ended.drained == Some(false) || by_end && ended.drained.is_none());
     let sent = counters.bytes_sent;
-    let received_last = counters.received_minus_sent > 0;
-    let sent_last = counters.received_minus_sent < 0;
-    let same_tick = received > 0 && sent > 0 && counters.received_minus_sent == 0;
+    let last = last_speaker(&counters, fin > 0);
+    let (received_last, sent_last) = (last == Some(Opener::Peer), last == Some(Opener::ThisSide));
+    let same_tick = received > 0 && sent > 0 && last.is_none();
     let settled = counters.since_received_ms.is_some_and(|ms| ms >= SETTLED_MS);
     let recent = counters.since_sent_ms.is_some_and(|ms| ms < RECENT_MS);
     match direction {
@@ -57,6 +58,19 @@ pub(super) fn lost(ended: &Ended, end: ConnectionEnd, direction: Direction) -> W
     }
 }
 
+/// Whose data came last; `None` if that cannot be told. By the kernel's clock ticks; within one, by what the peer sent
+/// with or after its acknowledgement of our last data, if it has acknowledged all of it.
+pub(super) fn last_speaker(counters: &SocketCounters, peer_closed: bool) -> Option<Opener> {
+    let pending = counters.since_our_last.filter(|_| counters.unacked == 0 && counters.bytes_sent > 0);
+    match (counters.received_minus_sent, pending.map(|bytes| bytes.saturating_sub(u32::from(peer_closed)))) {
+        (1.., _) => Some(Opener::Peer),
+        (..0, _) => Some(Opener::ThisSide),
+        (0, Some(0)) => Some(Opener::ThisSide),
+        (0, Some(_)) => Some(Opener::Peer),
+        (0, None) => None,
+    }
+}
+
 /// Whether that counts as work in flight.
 pub(super) fn in_flight(work: Work) -> bool {
     match work {
@@ -69,7 +83,7 @@ pub(super) fn in_flight(work: Work) -> bool {
 mod tests {
     use super::*;
     use crate::engine::connections::Opened;
-    use crate::input::{BootNs, SocketCounters};
+    use crate::input::BootNs;
 
     /// received, sent, unread, unacked, received minus sent, since sent.
     type Seen = (u64, u64, u32, u32, i32, u32);
@@ -85,6 +99,7 @@ mod tests {
             since_received_ms: Some(since),
             since_sent_ms: Some(since),
             received_minus_sent,
+            since_our_last: None,
         };
         Ended {
             at: Some(BootNs(1)),
@@ -118,6 +133,22 @@ mod tests {
         for (case, seen, work) in cases {
             assert_eq!(lost(&ended(seen), ConnectionEnd::DroppedByKill, Direction::Inbound), work, "{case}");
         }
+    }
+
+    #[test]
+    fn within_one_tick_the_acknowledgement_tells_who_spoke_last() {
+        let served = |since_our_last, unacked, fin| {
+            let mut one = ended((22, 7, fin, unacked, 0, 5_000));
+            let counters = one.counters.as_mut().expect("counters");
+            counters.since_our_last = since_our_last;
+            one
+        };
+        let work = |one: &Ended| lost(one, ConnectionEnd::DroppedByKill, Direction::Inbound);
+        assert_eq!(work(&served(Some(14), 0, 0)), Work::RequestUnanswered);
+        assert_eq!(work(&served(Some(0), 0, 0)), Work::Idle);
+        // the answer is on its way, so nobody has acknowledged it yet
+        assert_eq!(work(&served(Some(14), 7, 0)), Work::ResponseUnsent);
+        assert_eq!(work(&served(None, 0, 0)), Work::Idle);
     }
 
     #[test]

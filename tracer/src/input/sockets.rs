@@ -89,6 +89,10 @@ pub struct SocketCounters {
     pub since_sent_ms: Option<u32>,
     /// Above 0 if data came in last, below if it went out last; in ticks.
     pub received_minus_sent: i32,
+    /// Bytes that came in with or after what acknowledged the last we sent, a FIN counted as one: with nothing
+    /// unacknowledged, 0 if data went out last.
+    #[serde(default)]
+    pub since_our_last: Option<u32>,
 }
 
 /// A part of a pod's sockets, read (`sock_diag`) when its stop signal was seen. A long list comes in

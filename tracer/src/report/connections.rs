@@ -76,6 +76,8 @@ pub struct ConnectionCounts {
     pub reset: u64,
     /// Of those dropped or closed at exit, with work in flight (an estimate where no bytes were left unread).
     pub in_flight: u64,
+    /// Of those dropped or closed at exit, those of which it is not known whether work was in flight.
+    pub in_flight_unknown: u64,
     /// Closed by the living process with a request unread or unanswered (an estimate where no bytes were left unread).
     pub closed_unanswered: u64,
     /// Of all these, opened by the pod itself.
@@ -101,6 +103,9 @@ pub struct ConnectionCounts {
     /// Of `droppedByKill`, those of processes that the kernel killed because PID 1 had left; likewise for the rules.
     #[serde(skip)]
     pub dropped_with_pid1: u64,
+    /// Of `inFlight`, those that the pod itself had opened, to somebody else; likewise.
+    #[serde(skip)]
+    pub outbound_in_flight: u64,
     /// Of `inFlight`, those dropped by a kill; for the rules, not for the JSON, where the details tell.
     #[serde(skip)]
     pub dropped_in_flight: u64,

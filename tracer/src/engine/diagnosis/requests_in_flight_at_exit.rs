@@ -1,6 +1,6 @@
 //! `requests-in-flight-at-exit`: the process closed connections or left by itself while requests were unanswered.
 
-use super::{Fired, Rule, apps, count, evidence};
+use super::{Fired, Rule, apps, count, evidence, known_servers};
 use crate::report::{Report, Severity, TimelineEvent};
 
 pub(super) const RULE: Rule = Rule {
@@ -28,11 +28,12 @@ fn check(report: &Report) -> Vec<Fired> {
                 count(before, "connection")
             ),
         };
-        let summary = format!("the process {what}");
-        let advice =
+        let summary = format!("the process {what}{}", super::own(counts));
+        let advice = known_servers::better_signal(container).unwrap_or_else(|| {
             "Wait for requests in flight before closing their connections and exiting: most servers have a graceful \
-                      shutdown call that does"
-                .to_owned();
+             shutdown call that does. (A client that waits by design, as in a blocking pop or a long poll, looks the same)"
+                .to_owned()
+        });
         let events = [TimelineEvent::ContainerExited, TimelineEvent::ConnectionsClosed];
         let evidence = evidence(report, container, &events);
         fired.push(Fired { container: container.name.clone(), summary, evidence, advice });
