@@ -66,7 +66,8 @@ fn found_in(log: &str) -> Result<Vec<String>, String> {
     if replayed.code != 0 {
         return Err(format!("{log}: {}", replayed.stderr.trim()));
     }
-    let report: serde_json::Value = serde_json::from_str(&replayed.stdout).map_err(|error| format!("{log}: {error}"))?;
+    let report: serde_json::Value =
+        serde_json::from_str(&replayed.stdout).map_err(|error| format!("{log}: {error}"))?;
     let findings = report["findings"].as_array().map(Vec::as_slice).unwrap_or_default();
     Ok(findings.iter().filter_map(|finding| finding["rule"].as_str().map(str::to_owned)).collect())
 }

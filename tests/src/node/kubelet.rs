@@ -233,9 +233,9 @@ impl RunningPod {
         StampFile::at(&self.stamps.join(container))
     }
 
-    /// Whether no container of it has a process any more.
-    pub fn has_gone(&self) -> bool {
-        self.pids.iter().all(|pid| !Path::new("/proc").join(pid.to_string()).exists())
+    /// Its cgroup below the root of a hierarchy.
+    pub fn cgroup(&self) -> String {
+        cgroup(&self.uid)
     }
 
     /// Where its server is reached under its address of that family.
@@ -253,7 +253,7 @@ impl RunningPod {
 
     /// The container's cgroup below the root of a hierarchy.
     pub fn container_cgroup(&self, index: usize) -> String {
-        format!("{}/{}", cgroup(&self.uid), self.containers[index])
+        format!("{}/{}", self.cgroup(), self.containers[index])
     }
 }
 

@@ -1,5 +1,6 @@
 //! One pod and one gracetrace: begun too late, and with an exit code for scripts.
 
+use crate::inside::unified;
 use crate::play::{PORT, tracer_on, who};
 use gracetrace_tests::client::{self, Stages, Use};
 use gracetrace_tests::clock::wait_until;
@@ -56,10 +57,11 @@ pub(crate) fn lost_records(node: &Node) -> anyhow::Result<Vec<String>> {
     })
 }
 
-/// The same until the pod has gone: nobody will tell of its end any more, and there is a report all the same.
+/// The same until the pod and its cgroup have gone: nobody will tell of its end any more, and there is a report all
+/// the same.
 pub(crate) fn lost_exit(node: &Node) -> anyhow::Result<Vec<String>> {
     lost(node, "lost-exit", |pod| {
-        wait_until("the pod's end", Duration::from_secs(20), || pod.has_gone().then_some(()))
+        wait_until("the pod's end", Duration::from_secs(20), || unified(&pod.cgroup()).is_err().then_some(()))
     })
 }
 

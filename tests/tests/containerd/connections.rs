@@ -101,11 +101,20 @@ fn advises_the_lag(ended: &mut Ended, rule: &str) -> anyhow::Result<()> {
     let text = |field: &str| finding[field].as_str().unwrap_or_default().to_owned();
     let (advice, summary) = (text("advice"), text("summary"));
     let sleep = [low, high].iter().any(|lag| advice.contains(&format!("sleeps {:.0} s", (lag / 1000.0).ceil())));
-    ended.facts.holds(sleep, &format!("{rule} advises a sleep of {low:.0} to {high:.0} ms"), &format!("it says {advice:?}"));
-    let told = summary.split(' ').zip(summary.split(' ').skip(1)).find(|(_, unit)| unit.trim_end_matches([':', ',']) == "s");
+    ended.facts.holds(
+        sleep,
+        &format!("{rule} advises a sleep of {low:.0} to {high:.0} ms"),
+        &format!("it says {advice:?}"),
+    );
+    let told =
+        summary.split(' ').zip(summary.split(' ').skip(1)).find(|(_, unit)| unit.trim_end_matches([':', ',']) == "s");
     let told = told.and_then(|(number, _)| number.parse::<f64>().ok()).unwrap_or(f64::NAN) * 1000.0;
     let near = (low - 50.0..=high + 50.0).contains(&told);
-    ended.facts.holds(near, &format!("{rule} tells of a lag of {low:.0} to {high:.0} ms"), &format!("it says {summary:?}"));
+    ended.facts.holds(
+        near,
+        &format!("{rule} tells of a lag of {low:.0} to {high:.0} ms"),
+        &format!("it says {summary:?}"),
+    );
     Ok(())
 }
 

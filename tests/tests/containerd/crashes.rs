@@ -33,7 +33,11 @@ fn hungry(name: &str, victim: &[&str]) -> PodSpec {
 /// The stop itself takes more memory than there is.
 pub(crate) fn oom_on_stop(node: &Node) -> anyhow::Result<Vec<String>> {
     let mut ended = Traced::pod(node, &hungry("oom-on-stop", &["eat-on-stop", "200"]))?.stop()?;
-    ended.facts.holds(ended.endings[0].reason == "OOMKilled", "the runtime says OOMKilled", &ended.endings[0].reason.clone());
+    ended.facts.holds(
+        ended.endings[0].reason == "OOMKilled",
+        "the runtime says OOMKilled",
+        &ended.endings[0].reason.clone(),
+    );
     ended.facts.is("/outcome", "OOMKilled");
     // it was being stopped already: the OOM killer is not what set the end off
     ended.facts.is("/trigger/kind", "Unknown");

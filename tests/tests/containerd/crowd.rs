@@ -58,7 +58,15 @@ pub(crate) fn restart_in_place(node: &Node) -> anyhow::Result<Vec<String>> {
     let one = Counts { open_at_stop: 1, closed_gracefully: 1, ..Counts::default() };
     lines.extend(one_container(&reports[0], &first, ("Graceful", "Unknown"), Ok(0), &one, &[], 0)?);
     let killed = ("ForceKilled", "External");
-    lines.extend(one_container(&reports[1], &second, killed, Err("SIGKILL"), &Counts::default(), &["killed-by-other"], 1)?);
+    lines.extend(one_container(
+        &reports[1],
+        &second,
+        killed,
+        Err("SIGKILL"),
+        &Counts::default(),
+        &["killed-by-other"],
+        1,
+    )?);
     let mut facts = Facts::of(reports[2].clone());
     facts.is("/scope", "Pod");
     facts.is("/outcome", "Graceful");
@@ -115,8 +123,10 @@ pub(crate) fn fifty(node: &Node) -> anyhow::Result<Vec<String>> {
     let (tracer, log) = daemon(node, "fifty")?;
     let pods = bring_up(node)?;
     let up = begun.elapsed();
-    let clients =
-        pods.iter().map(|pod| client::open_all(pod.server, [Use::Served], &Stages::all_reached())).collect::<Result<Vec<_>, _>>()?;
+    let clients = pods
+        .iter()
+        .map(|pod| client::open_all(pod.server, [Use::Served], &Stages::all_reached()))
+        .collect::<Result<Vec<_>, _>>()?;
     std::thread::sleep(Duration::from_millis(300));
     let endings = stop_at_once(node, &pods)?;
     let calls = endings.iter().map(|ending| ending.stop.0);
@@ -151,7 +161,9 @@ pub(crate) fn fifty(node: &Node) -> anyhow::Result<Vec<String>> {
     recording::same_again(&log, &finished, "jsonl")?;
     let took = begun.elapsed();
     anyhow::ensure!(took < Duration::from_secs(60), "it took {took:.1?}, {up:.1?} of it to bring them up");
-    Ok(vec![format!("{MANY} pods, stopped within {spread:.0} ms, {MANY} complete reports; up in {up:.1?}, all in {took:.1?}")])
+    Ok(vec![format!(
+        "{MANY} pods, stopped within {spread:.0} ms, {MANY} complete reports; up in {up:.1?}, all in {took:.1?}"
+    )])
 }
 
 fn bring_up(node: &Node) -> anyhow::Result<Vec<RunningPod>> {
@@ -184,7 +196,8 @@ fn stop_at_once(node: &Node, pods: &[RunningPod]) -> anyhow::Result<Vec<Ending>>
     let stop = &stop;
     std::thread::scope(|scope| {
         let threads: Vec<_> = pods.iter().map(|pod| scope.spawn(move || stop(pod))).collect();
-        let each = threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow::anyhow!("a kubelet panicked"))?);
+        let each =
+            threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow::anyhow!("a kubelet panicked"))?);
         Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
     })
 }

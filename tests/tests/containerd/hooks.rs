@@ -1,4 +1,4 @@
-//! PreStop hooks that are no program in the container, those that just make it, and what is no hook.
+//! `preStop` hooks that are no program in the container, those that just make it, and what is no hook.
 
 use crate::outside::Outside;
 use crate::play::{PORT, TOLERANCE_MS, Traced};
@@ -17,9 +17,12 @@ pub(crate) fn kind_sleep(node: &Node) -> anyhow::Result<Vec<String>> {
     spec.containers[0].own_hook = Some(OwnHook::Sleep(2));
     let mut ended = Traced::pod(node, &spec)?.stop()?;
     ended.facts.is("/outcome", "Graceful");
-    for (field, value) in
-        [("kind", "Sleep".into()), ("knownBy", "Declaration".into()), ("exitCode", Value::Null), ("signal", Value::Null)]
-    {
+    for (field, value) in [
+        ("kind", "Sleep".into()),
+        ("knownBy", "Declaration".into()),
+        ("exitCode", Value::Null),
+        ("signal", Value::Null),
+    ] {
         ended.facts.is(&format!("/containers/0/preStop/{field}"), value);
     }
     ended.facts.is("/containers/0/preStop/startMs", 0.0);

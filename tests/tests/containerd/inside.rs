@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The v2 tree, by itself or beside v1 controllers.
-fn unified(cgroup: &str) -> anyhow::Result<PathBuf> {
-    let places = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(|root| Path::new(root).join(cgroup.trim_start_matches('/')));
+pub(crate) fn unified(cgroup: &str) -> anyhow::Result<PathBuf> {
+    let places =
+        ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(|root| Path::new(root).join(cgroup.trim_start_matches('/')));
     let found = places.iter().find(|place| place.join("cgroup.procs").exists());
     found.cloned().ok_or_else(|| anyhow::anyhow!("no v2 cgroup: {places:?}"))
 }
@@ -49,9 +50,11 @@ pub(crate) fn nested_cgroup(node: &Node) -> anyhow::Result<Vec<String>> {
 /// The first thread of the server has left long before: the process lives as long as the others do. It runs below an
 /// init, for runc takes a PID 1 without its first thread for dead and signals it no more.
 pub(crate) fn thread_leader_exits(node: &Node) -> anyhow::Result<Vec<String>> {
-    let server = ["init", "/victim", "--stamps", "/stamps/app", "--leave-leader", PORT[0], PORT[1], "slow-drain", "700"];
+    let server =
+        ["init", "/victim", "--stamps", "/stamps/app", "--leave-leader", PORT[0], PORT[1], "slow-drain", "700"];
     let mut traced = Traced::pod(node, &PodSpec::new("thread-leader-exits", 8, &server))?;
     traced.open([Use::Served])?;
+    traced.pod.stamps("app").wait_for("leader-left")?;
     let mut ended = traced.stop()?;
     ended.facts.is("/outcome", "Graceful");
     ended.stop_signal("app", "SIGTERM", "Delivered", "Blocked");

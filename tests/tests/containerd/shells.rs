@@ -71,8 +71,7 @@ fn does_not_forward(node: &Node, name: &str, script: &str) -> anyhow::Result<Vec
         ended.facts.is(&format!("/containers/0/processes/{what}"), count);
     }
     ended.connections(&Counts { open_at_stop: 1, dropped_by_kill: 1, ..Counts::default() });
-    let expected =
-        ["shell-does-not-forward", "stop-signal-ignored", "grace-period-exceeded", "connections-dropped"];
+    let expected = ["shell-does-not-forward", "stop-signal-ignored", "grace-period-exceeded", "connections-dropped"];
     ended.facts.findings(&expected);
     let findings = ended.facts.at("/findings").as_array().cloned().unwrap_or_default();
     let finding = findings.into_iter().find(|finding| finding["rule"] == expected[0]).unwrap_or_default();

@@ -126,7 +126,14 @@ fn several_processes() -> Vec<Scenario<Machine>> {
             connections: all_drained(1),
             timeline: &[("SignalForwarded", 1), ("ProcessExited", 1), ("ContainerExited", 1), ("StopSignalIgnored", 0)],
         }),
-        case!("thread-leader-exits", { run: PID1, victim: &["--leave-leader", "--listen", "127.0.0.1:0", "slow-drain", "700"], clients: &[Served], connections: all_drained(1) }),
+        case!("thread-leader-exits", { run: PID1, victim: &["--leave-leader", "--listen", "127.0.0.1:0", "slow-drain", "700"], clients: &[Served], connections: all_drained(1),
+            also: |facts, played| {
+                let [left, handled] = ["leader-left", "handler"].map(|name| played.stamps.first(name).map(|stamp| stamp.at_ns));
+                let (left, handled) = (left?, handled?);
+                facts.holds(left < handled, "the first thread had left before the stop", &format!("{left} {handled}"));
+                Ok(())
+            },
+        }),
         case!("early-exit", {
             run: PID1, victim: &["--workers", "3", "fail", "0"], processes: (4, 4, 3), findings: &["children-killed-with-pid1"],
             timeline: &[("SignalForwarded", 3), ("ContainerExited", 1), ("KillSent", 0)],

@@ -64,7 +64,11 @@ fn main() {
     let ms = Duration::from_millis;
     let server = |signal, on_stop| {
         let serve = || Server { signal, on_stop }.run(&options);
-        if options.leave_leader { sys::without_leader(serve) } else { serve() }
+        if options.leave_leader {
+            sys::without_leader(serve, || options.stamps.now("leader-left", ""));
+        } else {
+            serve();
+        }
     };
     match behaviour.as_str() {
         "graceful" => server(Some(libc::SIGTERM), OnStop::Drain),

@@ -104,24 +104,14 @@ pub(crate) fn segv() -> ! {
     std::process::abort()
 }
 
-/// Does `what` in another thread, while the process's first one has left for good.
-pub(crate) fn without_leader(what: impl FnOnce() + Send) {
+/// Does `what` in another thread; the process's first one says `leaving` after a moment and leaves for good.
+pub(crate) fn without_leader(what: impl FnOnce() + Send, leaving: impl FnOnce()) {
     std::thread::scope(|scope| {
-        // the one that is left: `what` borrows from a stack that is never unwound
-        let leader = rustix::thread::gettid();
-        scope.spawn(move || {
-            while !is_zombie(leader) {
-                std::thread::sleep(std::time::Duration::from_millis(1));
-            }
-            what();
-        });
+        scope.spawn(what);
+        // the command line goes with the first thread, and by that the harness finds the process
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        leaving();
         // SAFETY: exit(2) ends this thread alone; its stack stays mapped, so what the other one borrows stays valid.
         unsafe { libc::syscall(libc::SYS_exit, 0) };
     });
-}
-
-/// Whether that thread of this process has left.
-fn is_zombie(thread: rustix::thread::Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
 }
