@@ -1,0 +1,42 @@
+#!/bin/busybox sh
+# The first process of a kernel that is tried: mounts what tests need, does the jobs, powers off. What xtask is
+# to know of it stands in lines that begin with `@vm`; a second serial line takes the recorded logs.
+/bin/busybox --install -s /bin
+export PATH=/bin HOME=/ TMPDIR=/tmp
+
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t tmpfs tmpfs /tmp
+mount -t securityfs securityfs /sys/kernel/security
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+ip link set lo up
+ulimit -n 65536
+
+for module in /vm/modules/*; do
+    case $module in
+    *.xz) xzcat "$module" >/tmp/module.ko ;;
+    *) cat "$module" >/tmp/module.ko ;;
+    esac
+    insmod /tmp/module.ko || echo "@vm trouble module ${module##*/} was not loaded"
+done
+rm -f /tmp/module.ko
+
+# job NAME COMMAND…: one of the things to do, and how it ended
+job() {
+    local name=$1
+    shift
+    echo "@vm begin $name"
+    "$@" 2>&1 </dev/null
+    echo "@vm end $name $?"
+}
+
+echo "@vm up $(uname -r) clock $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
+. /vm/jobs
+
+if [ -d "$LOGS" ]; then
+    stty -F /dev/ttyS1 raw -echo
+    tar -c -C "$LOGS" . | gzip -1 >/dev/ttyS1
+fi
+echo "@vm done"
+poweroff -f
