@@ -1,6 +1,7 @@
 //! Event logs of real runs: checked on the spot, and kept as fixtures when asked to.
 
 use crate::tracer::{Finished, Tracer};
+use gracetrace::input::Sees;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,11 @@ pub fn session(log: &Path) -> anyhow::Result<Value> {
     let text = std::fs::read_to_string(log)?;
     let head: Value = serde_json::from_str(text.lines().next().unwrap_or_default())?;
     Ok(head["session"].clone())
+}
+
+/// What could be counted where the log was written, by its own word.
+pub fn sees(log: &Path) -> anyhow::Result<Sees> {
+    Ok(serde_json::from_value(session(log)?["sees"].clone())?)
 }
 
 /// The inputs of a log.
