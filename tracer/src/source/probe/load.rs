@@ -71,13 +71,13 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
                 _ => {}
             }
         }
-        let limit = is_there.then(|| variant_limit(hook.name, &settings)).flatten();
-        limits.extend(limit.map(str::to_owned));
-        let note = match (is_there, limit) {
+        let lacks = if is_there { variant_limits(hook.name, &settings) } else { Vec::new() };
+        let note = match (is_there, lacks.is_empty()) {
             (false, _) => format!("without it not seen: {}", hook.lost),
-            (true, Some(limit)) => limit.to_owned(),
-            (true, None) => variant(hook.name, &settings).to_owned(),
+            (true, false) => lacks.join("; "),
+            (true, true) => variant(hook.name, &settings).to_owned(),
         };
+        limits.extend(lacks.into_iter().map(str::to_owned));
         status.push(ProbeStatus { name: hook.name, attached: is_there, note });
     }
     drop(btf);
@@ -147,16 +147,18 @@ fn is_wanted(name: &str, settings: &Settings) -> bool {
 }
 
 /// What a variant of a tracepoint cannot tell.
-fn variant_limit(name: &str, settings: &Settings) -> Option<&'static str> {
-    match name {
-        "mark_victim" if settings.victim_is_task == 0 => Some(
-            "not seen: victims of the OOM killer (this kernel's mark_victim tells a pid only); they show as a SIGKILL from the kernel",
-        ),
-        "tcp_send_reset" if settings.reset_has_reason == 0 && settings.drop_reason_no_socket == 0 => Some(
-            "not seen: refused connections (this kernel's tcp_send_reset tells of none, and its kfree_skb gives no reason)",
-        ),
-        _ => None,
+fn variant_limits(name: &str, settings: &Settings) -> Vec<&'static str> {
+    let mut limits = Vec::new();
+    if name == "mark_victim" && settings.victim_is_task == 0 {
+        limits.push("not seen: victims of the OOM killer (this kernel's mark_victim tells a pid only); they show as a SIGKILL from the kernel");
     }
+    if name == "tcp_send_reset" && settings.reset_has_reason == 0 {
+        limits.push("not seen: RSTs for what comes after a connection was closed in good order (this kernel's tcp_send_reset tells of none without a full socket)");
+        if settings.drop_reason_no_socket == 0 {
+            limits.push("not seen: refused connections (this kernel's tcp_send_reset tells of none, and its kfree_skb gives no reason)");
+        }
+    }
+    limits
 }
 
 /// Which variant it is, where there are several and nothing is lost.
