@@ -29,6 +29,17 @@ pub fn replays(log: &Path, finished: &Finished, fixture: &str) -> anyhow::Result
     Ok(())
 }
 
+/// Keeps the log of a scenario that failed in the folder `$GRACETRACE_KEEP_FAILED`, if there is one.
+pub fn keep_failed(log: &Path, name: &str) {
+    if let Some(folder) = std::env::var_os("GRACETRACE_KEEP_FAILED").map(PathBuf::from) {
+        let kept =
+            std::fs::create_dir_all(&folder).and_then(|()| std::fs::copy(log, folder.join(format!("{name}.jsonl"))));
+        if let Err(error) = kept {
+            crate::suite::say(&format!("    cannot keep the event log of {name}: {error}"));
+        }
+    }
+}
+
 /// The session that a log begins with.
 pub fn session(log: &Path) -> anyhow::Result<Value> {
     let text = std::fs::read_to_string(log)?;

@@ -12,6 +12,9 @@ mount -t securityfs securityfs /sys/kernel/security
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 ip link set lo up
 ulimit -n 65536
+# a few thousand closed connections must not be the end of remembering them: data that comes late would meet no
+# socket at all
+echo 262144 >/proc/sys/net/ipv4/tcp_max_tw_buckets
 
 for module in /vm/modules/*; do
     case $module in

@@ -24,6 +24,26 @@ pub(super) struct Programs {
     pub(super) differential: PathBuf,
 }
 
+impl Programs {
+    /// Copies without what only a debugger reads, where there is a tool to take that out: less to load. The victim
+    /// is known by its path, which stays as it is.
+    pub(super) fn stripped(self, folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
+        let strip = |program: PathBuf| -> PathBuf {
+            let small = folder.join(program.file_name().unwrap_or_default());
+            let mut strip = Command::new("strip");
+            let done = strip.arg("-o").arg(&small).arg(&program).status().is_ok_and(|status| status.success());
+            if done { small } else { program }
+        };
+        Ok(Self {
+            gracetrace: strip(self.gracetrace),
+            kernel: strip(self.kernel),
+            differential: strip(self.differential),
+            victim: self.victim,
+        })
+    }
+}
+
 /// Something to do there.
 pub(super) struct Job {
     pub(super) name: &'static str,
@@ -55,7 +75,7 @@ pub(super) fn write(path: &Path, kernel: &Kernel, programs: &Programs, jobs: &[J
     ];
     let mut libraries = BTreeSet::new();
     for (place, program) in places {
-        archive.file(place, &stripped(program)?)?;
+        archive.copy(place, program)?;
         libraries.extend(libraries_of(program)?);
     }
     for library in &libraries {
@@ -65,15 +85,20 @@ pub(super) fn write(path: &Path, kernel: &Kernel, programs: &Programs, jobs: &[J
     for entry in fs::read_dir(tests.join("fixtures/differential")).into_iter().flatten().flatten() {
         archive.copy(&entry.path().display().to_string(), &entry.path())?;
     }
-    archive.folder(&process::target_folder()?.join("tmp").display().to_string())?;
+    // where the differential tier puts the logs of schedules that failed
+    let failed = tests.join("fixtures/logs/failed").display().to_string();
+    archive.folder(&failed)?;
+    archive.link(&process::target_folder()?.join("tmp").display().to_string(), &failed)?;
     archive.file("vm/jobs", script(jobs, &tests, slow).as_bytes())?;
     archive.finish()
 }
 
 fn script(jobs: &[Job], tests: &Path, slow: u32) -> String {
     let quoted = |word: &String| format!("'{}'", word.replace('\'', r"'\''"));
+    let logs = tests.join("fixtures/logs");
     let mut lines = vec![
-        format!("LOGS={}", tests.join("fixtures/logs").display()),
+        format!("LOGS={}", logs.display()),
+        format!("export GRACETRACE_KEEP_FAILED={}", logs.join("failed").display()),
         "export GRACETRACE_BIN=/vm/gracetrace GRACETRACE_SAVE_LOGS=1".to_owned(),
         format!("export GRACETRACE_SLOW={slow}"),
     ];
@@ -84,18 +109,6 @@ fn script(jobs: &[Job], tests: &Path, slow: u32) -> String {
     );
     lines.push(String::new());
     lines.join("\n")
-}
-
-/// The program without what only a debugger reads, where there is a tool to take that out: less to load.
-fn stripped(program: &Path) -> Result<Vec<u8>> {
-    let small = program.with_extension("stripped");
-    let done = Command::new("strip").arg("-o").arg(&small).arg(program).status().is_ok_and(|status| status.success());
-    let chosen = if done { small.as_path() } else { program };
-    let content = fs::read(chosen).with_context(|| format!("can't read {}", chosen.display()));
-    if done {
-        fs::remove_file(&small).with_context(|| format!("can't remove {}", small.display()))?;
-    }
-    content
 }
 
 fn libraries_of(program: &Path) -> Result<Vec<PathBuf>> {

@@ -2,7 +2,7 @@
 
 use super::archive::Archive;
 use anyhow::{Context, Result, bail};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -38,13 +38,20 @@ pub(super) struct Kernel {
 /// The newest kernel of each series (`6.1`, `6.12`, …).
 pub(super) fn of_archive(archive: &Archive) -> Result<BTreeMap<Series, Release>> {
     let mut newest: BTreeMap<Series, Release> = BTreeMap::new();
-    for package in archive.search("^linux-image-[0-9].*-cloud-amd64$")? {
+    let packages = archive.search("^linux-(image|binary|modules)-[0-9].*-cloud-amd64$")?;
+    let packages: BTreeSet<String> = packages.into_iter().collect();
+    let has = |part: &str, name: &str| packages.contains(&format!("linux-{part}-{name}"));
+    for package in &packages {
         let Some(name) = package.strip_prefix("linux-image-").map(str::to_owned) else { continue };
+        // of kernels that are being replaced, parts may be gone already
+        if has("binary", &name) && !has("modules", &name) {
+            continue;
+        }
         // the one without a version of its own is a name for the newest
         let Some(series) = Series::of(&name).filter(|_| numbers(&name).len() > 2) else { continue };
         let is_newer = newest.get(&series).is_none_or(|known| numbers(&known.name) < numbers(&name));
         if is_newer {
-            newest.insert(series, Release { name, series, package });
+            newest.insert(series, Release { name, series, package: package.clone() });
         }
     }
     Ok(newest)

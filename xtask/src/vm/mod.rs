@@ -47,7 +47,7 @@ pub(crate) fn run(selection: &VmSelection) -> Result<()> {
         kernels.push(kernel);
     }
     let stage = Stage {
-        programs: programs()?,
+        programs: programs()?.stripped(&folder.join("programs"))?,
         emulator: Emulator::find()?,
         folder: folder.join("runs"),
         interrupted: interruption()?,
