@@ -10,11 +10,19 @@ mount -t devtmpfs devtmpfs /dev
 mount -t tmpfs tmpfs /tmp
 mount -t securityfs securityfs /sys/kernel/security
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t debugfs debugfs /sys/kernel/debug
 ip link set lo up
 ulimit -n 65536
 # a few thousand closed connections must not be the end of remembering them: data that comes late would meet no
 # socket at all
 echo 262144 >/proc/sys/net/ipv4/tcp_max_tw_buckets
+
+# a turn on the processor is as much longer as all that is done in it, or tasks would be preempted in the middle of
+# what takes microseconds elsewhere (where the kernel has this to set: from 6.6 on)
+slice=/sys/kernel/debug/sched/base_slice_ns
+if [ -f $slice ]; then
+    echo $(($(cat $slice) * $(cat /vm/slow))) >$slice
+fi
 
 for module in /vm/modules/*; do
     case $module in

@@ -15,6 +15,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("GRACETRACE_PROBES"));
 const LOG_EVERYTHING: u8 = 5;
 const LOG_NOTHING: u8 = 0;
 
+/// Ends the name of a hook's second program, for kernels on which the first can be passed over.
+const AGAIN: &str = "_again";
+
 const PAGE: u32 = 4096;
 const SMALLEST_RING: u32 = 64 << 10;
 const LARGEST_RING: u32 = 1 << 30;
@@ -58,7 +61,11 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     let mut ebpf = load_object(options, &offsets.words, &settings, ring_bytes)?;
     let mut status = Vec::with_capacity(HOOKS.len());
     for hook in HOOKS.iter().filter(|hook| is_wanted(hook.name, &settings)) {
-        let is_there = btf.tracepoint(hook.name).is_some() && attach(&mut ebpf, hook)?;
+        let is_there = btf.tracepoint(hook.name).is_some() && attach(&mut ebpf, hook.name, hook.name)?;
+        if is_there && settings.preemptible != 0 {
+            // after the first: the kernel calls them in this order
+            attach(&mut ebpf, &format!("{}{AGAIN}", hook.name), hook.name)?;
+        }
         if !is_there {
             if hook.is_essential {
                 return Err(ProbeError::MissingTracepoint { name: hook.name, lost: hook.lost });
@@ -113,12 +120,11 @@ fn load_object(
     loader.load(OBJECT).map_err(|error| ProbeError::from_system("create the probes' maps", &error))
 }
 
-/// Loads and attaches one program; false if the kernel has no such tracepoint after all.
-fn attach(ebpf: &mut Ebpf, hook: &Hook) -> Result<bool, ProbeError> {
-    let name = hook.name;
+/// Loads a program and attaches it to the tracepoint of that name; false if the kernel has no such tracepoint after all.
+fn attach(ebpf: &mut Ebpf, program: &str, name: &'static str) -> Result<bool, ProbeError> {
     let program: &mut RawTracePoint = ebpf
-        .program_mut(name)
-        .ok_or_else(|| broken(name))?
+        .program_mut(program)
+        .ok_or_else(|| broken(program))?
         .try_into()
         .map_err(|error: ProgramError| ProbeError::from_system(format!("use probe {name}"), &error))?;
     match program.load() {
@@ -223,7 +229,8 @@ mod tests {
     #[test]
     fn each_hook_has_a_program_in_the_object_and_each_program_a_hook() {
         let object = aya_obj_programs();
-        let hooks: BTreeSet<String> = HOOKS.iter().map(|hook| hook.name.to_owned()).collect();
+        let hooks = HOOKS.iter().flat_map(|hook| [hook.name.to_owned(), format!("{}{AGAIN}", hook.name)]);
+        let hooks: BTreeSet<String> = hooks.collect();
         assert_eq!(object, hooks);
     }
 
