@@ -50,6 +50,27 @@ const AFTER_STOP: [&str; 2] = ["openedAfterStop", "acceptedAfterStop"];
 const REFUSED: &str = "refusedAfterListenerClose";
 
 impl Counts {
+    /// No connection at all.
+    pub const NONE: Self = Self {
+        open_at_stop: 0,
+        opened_after_stop: 0,
+        closed_gracefully: 0,
+        closed_at_exit: 0,
+        dropped_by_kill: 0,
+        reset_by_peer: 0,
+        timed_out: 0,
+        refused_in_backlog: 0,
+        still_open: 0,
+        unknown: 0,
+        reset: 0,
+        in_flight: 0,
+        closed_unanswered: 0,
+        outbound: 0,
+        internal: 0,
+        accepted_after_stop: 0,
+        refused: 0,
+    };
+
     /// Under the report's names.
     pub fn named(&self) -> [(&'static str, u64); 17] {
         [

@@ -228,6 +228,19 @@ impl Task {
     }
 }
 
+impl Task {
+    /// Name of the file of the program it runs; of a script, its interpreter's.
+    #[inline(always)]
+    pub(crate) fn exe(self, into: &mut [u8; 16]) {
+        let mm: u64 = read(self.0, offset(|o| &o.task_mm));
+        let file: u64 = read(mm, offset(|o| &o.mm_exe_file));
+        let dentry: u64 = read(file, offset(|o| &o.file_dentry));
+        let name: u64 = if dentry == 0 { 0 } else { read(dentry, offset(|o| &o.dentry_name)) };
+        into[0] = 0;
+        read_string(into, name);
+    }
+}
+
 /// A `struct cgroup`.
 #[derive(Clone, Copy)]
 pub(crate) struct Cgroup(pub(crate) u64);

@@ -183,6 +183,8 @@ pub struct ProcessExecuted {
     pub netns: u32,
     /// Length of the command line in bytes, of which [`ARGV_LEN`] at most are in `argv`; 0 unless the parent is outside the pod.
     pub argv_len: u32,
+    /// Name of the program's file, NUL-terminated; cut at the end.
+    pub exe: [u8; COMM_LEN],
     /// NUL-separated arguments.
     pub argv: [u8; ARGV_LEN],
 }
@@ -273,6 +275,11 @@ pub struct Socket {
     pub error: u32,
     /// `(s32)(lrcvtime - lsndtime)` in jiffies: above 0 if data came in last.
     pub received_minus_sent: i32,
+    /// `rcv_nxt - snd_wl1`: bytes that came in with or after what acknowledged our last data (a received FIN counts
+    /// as one); `u32::MAX` if unknown.
+    pub since_our_last: u32,
+    /// Keeps the size a multiple of 8.
+    pub reserved: u32,
 }
 
 /// A TCP socket of a pod that is being stopped, or of a dying process, has changed state.
@@ -384,6 +391,21 @@ pub struct Target {
     pub pod: u64,
 }
 
+/// Value of the map `KUBELET_CALLS` (pod's cgroup id → this): the connection that the kubelet made to a pod last,
+/// while the pod was healthy. A probe's as a rule; just before the stop signal it is an httpGet hook's.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct KubeletCall {
+    /// Address of the pod's `struct sock`.
+    pub sock: u64,
+    /// When it was established (boot clock).
+    pub opened_ns: u64,
+    /// When the pod closed it; 0 while it has not.
+    pub closed_ns: u64,
+    /// The pod's port.
+    pub port: u64,
+}
+
 macro_rules! offsets {
     ($($field:ident = $structure:literal / $member:literal,)*) => {
         /// Where things are in this kernel, from its BTF: byte offsets, sizes, or [`ABSENT`].
@@ -445,6 +467,9 @@ offsets! {
     net_ns_inum = "net" / "ns.inum",
     mm_arg_start = "mm_struct" / "arg_start",
     mm_arg_end = "mm_struct" / "arg_end",
+    mm_exe_file = "mm_struct" / "exe_file",
+    file_dentry = "file" / "f_path.dentry",
+    dentry_name = "dentry" / "d_name.name",
     siginfo_code = "kernel_siginfo" / "si_code",
     sock_daddr = "sock" / "__sk_common.skc_daddr",
     sock_rcv_saddr = "sock" / "__sk_common.skc_rcv_saddr",
@@ -464,6 +489,7 @@ offsets! {
     icsk_lrcvtime = "inet_connection_sock" / "icsk_ack.lrcvtime",
     tcp_copied_seq = "tcp_sock" / "copied_seq",
     tcp_rcv_nxt = "tcp_sock" / "rcv_nxt",
+    tcp_snd_wl1 = "tcp_sock" / "snd_wl1",
     tcp_write_seq = "tcp_sock" / "write_seq",
     tcp_snd_una = "tcp_sock" / "snd_una",
     tcp_bytes_received = "tcp_sock" / "bytes_received",
@@ -540,14 +566,15 @@ assert_layout! {
     SignalGenerated = 24 + 40 + 56 + 6 * 4,
     SignalDelivered = 24 + 40 + 2 * 4,
     ProcessForked = 24 + 40,
-    ProcessExecuted = 24 + 40 + 56 + 2 * 4 + ARGV_LEN,
+    ProcessExecuted = 24 + 40 + 56 + 2 * 4 + COMM_LEN + ARGV_LEN,
     ProcessExited = 24 + 40 + 2 * 4,
     OomVictim = 24 + 40,
-    Socket = 5 * 8 + 4 * 2 + 2 * 16 + 8 * 4,
-    SocketState = 24 + 112 + 56 + 2 * 4,
+    Socket = 5 * 8 + 4 * 2 + 2 * 16 + 10 * 4,
+    SocketState = 24 + 120 + 56 + 2 * 4,
     SocketReset = 24 + 2 * 8 + 2 * 4 + 4 * 2 + 2 * 16,
     SocketRefused = 24 + 8 + 4 * 2 + 2 * 4 + 2 * 16 + 56,
     Cgroup = 24 + 2 * 8 + 2 * 4 + PATH_LEN,
     Target = 8,
+    KubeletCall = 4 * 8,
     Settings = 8 * 4,
 }

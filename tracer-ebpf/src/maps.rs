@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
-use tracer_ebpf::{Target, kind, learnt};
+use tracer_ebpf::{KubeletCall, Target, kind, learnt};
 
 /// Records for user space; the loader sets the size.
 #[map]
@@ -28,6 +28,10 @@ static NETNS: HashMap<u32, u64> = HashMap::with_max_entries(8192, 0);
 /// closes, emptied when anybody listens there again; what is left of pods that are gone is overwritten.
 #[map]
 static CLOSED_PORTS: LruHashMap<u64, ClosedPort> = LruHashMap::with_max_entries(16384, 0);
+
+/// Pod → the connection that the kubelet made to it last, while it was healthy.
+#[map]
+static KUBELET_CALLS: LruHashMap<u64, KubeletCall> = LruHashMap::with_max_entries(4096, 0);
 
 /// tgid and signal → start time of the process: deliveries that are waited for.
 #[map]
@@ -159,6 +163,24 @@ pub(crate) fn closed_port(netns: u32, port: u16) -> Option<ClosedPort> {
 #[inline(always)]
 fn port_key(netns: u32, port: u16) -> u64 {
     u64::from(netns) << 32 | u64::from(port)
+}
+
+/// The kubelet has connected to a healthy pod.
+#[inline(always)]
+pub(crate) fn kubelet_came(pod: u64, call: KubeletCall) {
+    let _ = KUBELET_CALLS.insert(&pod, &call, u64::from(BPF_ANY));
+}
+
+/// A healthy pod has closed a connection, which may be the kubelet's.
+#[inline(always)]
+pub(crate) fn kubelet_may_be_gone(pod: u64, sock: u64, now_ns: u64) {
+    // SAFETY: aligned words of an entry that stays readable; one that is replaced meanwhile is another call's
+    if let Some(call) = KUBELET_CALLS.get_ptr_mut(&pod).map(|call| unsafe { &mut *call })
+        && call.sock == sock
+        && call.closed_ns == 0
+    {
+        call.closed_ns = now_ns;
+    }
 }
 
 /// A delivery of this signal to this process is wanted.

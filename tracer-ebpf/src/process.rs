@@ -44,6 +44,7 @@ pub(crate) fn executed(ctx: &Call) -> Outcome {
         fill_process(&mut record.process, task);
         fill_actor(&mut record.parent, parent, parent_cgroup);
         record.netns = netns;
+        task.exe(&mut record.exe);
         record.argv_len = 0;
         if from_outside {
             let (start, end) = task.arguments();

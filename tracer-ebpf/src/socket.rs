@@ -2,11 +2,11 @@
 
 use crate::call::Call;
 use crate::emit::{Outcome, Reason, Urgency, emit};
-use crate::kernel::{Cgroup, Task, current_cgroup, jiffies, netns_inum, offset, read, read_bytes, setting};
+use crate::kernel::{Cgroup, Task, boot_ns, current_cgroup, jiffies, netns_inum, offset, read, read_bytes, setting};
 use crate::maps;
 use crate::process::fill_actor;
 use crate::refused::{in_first_four, refused};
-use tracer_ebpf::{ABSENT, PF_EXITING, Socket, SocketReset, SocketState, learnt, socket_flag};
+use tracer_ebpf::{ABSENT, KubeletCall, PF_EXITING, Socket, SocketReset, SocketState, learnt, socket_flag};
 
 const IPPROTO_TCP: u16 = 6;
 const AF_INET6: u16 = 10;
@@ -79,6 +79,7 @@ pub(crate) fn state_set(ctx: &Call) -> Outcome {
     let current_in_pod = maps::pod_of(current_cgroup) == Some(owner.pod);
     let dying = current_in_pod && current.flags() & PF_EXITING != 0;
     if !dying && !maps::is_stopping(owner.pod) {
+        note_kubelet(sock, owner, current, old_state, new_state);
         return Outcome::Skipped(Reason::NotStopping);
     }
     emit::<SocketState>(ctx, owner.cgroup, Urgency::Soon, |record| {
@@ -114,6 +115,26 @@ pub(crate) fn state_set(ctx: &Call) -> Outcome {
         record.old_state = old_state;
         record.new_state = new_state;
     })
+}
+
+/// An httpGet hook is a connection of the kubelet's before the stop signal, when no socket is reported yet: the last
+/// one is kept, and user space asks for it at the stop signal.
+#[inline(always)]
+fn note_kubelet(sock: u64, owner: Owner, current: Task, old_state: u32, new_state: u32) {
+    match (old_state, new_state) {
+        (TCP_SYN_RECV, TCP_ESTABLISHED) => {
+            let mut comm = [0; 16];
+            current.leader().comm(&mut comm);
+            if comm[..8] == *b"kubelet\0" {
+                let port = u64::from(u16::from_be(read(sock, offset(|o| &o.inet_sport))));
+                maps::kubelet_came(owner.pod, KubeletCall { sock, opened_ns: boot_ns(), closed_ns: 0, port });
+            }
+        }
+        (TCP_ESTABLISHED | TCP_CLOSE_WAIT, _) if new_state != TCP_CLOSE_WAIT => {
+            maps::kubelet_may_be_gone(owner.pod, sock, boot_ns());
+        }
+        _ => {}
+    }
 }
 
 /// Whether only a task that holds the socket can be running: it connects, listens, sends a FIN, or closes. `close()`
@@ -257,6 +278,13 @@ fn fill_counters(socket: &mut Socket, sock: u64) {
     socket.since_received_ms = since_ms(hz, last_received, received);
     socket.since_sent_ms = since_ms(hz, last_sent, sent);
     socket.received_minus_sent = last_received.wrapping_sub(last_sent) as i32;
+    let wl1 = offset(|o| &o.tcp_snd_wl1);
+    socket.since_our_last = if wl1 == ABSENT {
+        u32::MAX
+    } else {
+        read::<u32>(sock, offset(|o| &o.tcp_rcv_nxt)).wrapping_sub(read(sock, wl1))
+    };
+    socket.reserved = 0;
 }
 
 #[inline(always)]
@@ -269,6 +297,8 @@ fn no_counters(socket: &mut Socket) {
     socket.since_received_ms = u32::MAX;
     socket.since_sent_ms = u32::MAX;
     socket.received_minus_sent = 0;
+    socket.since_our_last = u32::MAX;
+    socket.reserved = 0;
 }
 
 /// Both stamps are set when the socket is made, so without bytes they mean nothing.

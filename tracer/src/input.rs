@@ -4,6 +4,12 @@
 //! Plain data only: no IO, no clock, no conclusions. The names and shapes here are the event log's
 //! format, so a change must keep old logs readable (`log::FORMAT`).
 
+mod facts;
+mod sockets;
+
+pub use facts::{ContainerFacts, ContainerRole, FactSource, PodFacts, PreStop};
+pub use sockets::{FoundSocket, KubeletCall, Opener, Socket, SocketCounters, Sockets, TcpState};
+
 use serde::{Deserialize, Serialize};
 
 /// Nanoseconds since boot, suspend included (`CLOCK_BOOTTIME`, `bpf_ktime_get_boot_ns`).
@@ -111,6 +117,8 @@ pub enum Input {
     Pod(PodFacts),
     /// Who a container is.
     Container(ContainerFacts),
+    /// The connection that the kubelet made to a pod last, before the pod's stop signal.
+    KubeletCall(KubeletCall),
     /// The sockets of a pod as they were a moment after its stop signal.
     Sockets(Sockets),
     /// `gracetrace run` is about to send the stop signal.
@@ -293,6 +301,9 @@ pub struct Process {
     pub parent_tgid: u32,
     /// `comm`, cleaned.
     pub comm: String,
+    /// Name of the program's file, of a script its interpreter's, cleaned; told when it begins a program, or is found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exe: Option<String>,
 }
 
 /// The task that was running when something happened.
@@ -380,137 +391,6 @@ pub struct Argv {
     pub truncated: bool,
 }
 
-/// `TCP_*` of `include/net/tcp_states.h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the kernel's own names")]
-pub enum TcpState {
-    Established,
-    SynSent,
-    SynRecv,
-    FinWait1,
-    FinWait2,
-    TimeWait,
-    Close,
-    CloseWait,
-    LastAck,
-    Listen,
-    Closing,
-    NewSynRecv,
-    BoundInactive,
-    Unknown,
-}
-
-/// A TCP socket as it stood at an event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Socket {
-    /// Address of `struct sock`: names it until it is closed, and may be reused at once.
-    pub address: u64,
-    /// The pod's cgroup.
-    pub pod: CgroupId,
-    /// Found by the socket's own cgroup (otherwise by its network namespace).
-    pub by_cgroup: bool,
-    /// Neither told: `current`, of that pod, did what only an owner can do.
-    #[serde(default)]
-    pub by_current: bool,
-    /// A subflow of an MPTCP connection: what was read and written is not counted here.
-    #[serde(default)]
-    pub mptcp: bool,
-    /// Who connected, as its counters show; `None` if they do not.
-    #[serde(default)]
-    pub opener: Option<Opener>,
-    /// Network namespace.
-    pub netns: u32,
-    /// Local address and port.
-    pub local: std::net::SocketAddr,
-    /// Peer's address and port.
-    pub peer: std::net::SocketAddr,
-    /// `sk_shutdown`: 1 receive, 2 send; 3 if this side closed.
-    pub shutdown: u8,
-    /// `sk_err`.
-    pub error: u32,
-    /// A process holds it, or held it until now; if not, nobody accepted it.
-    pub has_file: bool,
-    /// `current` belongs to the socket's pod.
-    pub current_in_pod: bool,
-    /// What went through it; `None` where it cannot be read.
-    pub counters: Option<SocketCounters>,
-}
-
-/// Who opened a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Opener {
-    /// The pod.
-    ThisSide,
-    /// The other end.
-    Peer,
-}
-
-/// What went through a TCP socket, as the kernel counts it (FIN and SYN not yet taken off).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SocketCounters {
-    /// Bytes received, a FIN counted as one.
-    pub bytes_received: u64,
-    /// Bytes the peer acknowledged, our SYN counted as one.
-    pub bytes_acked: u64,
-    /// Bytes sent, retransmissions included.
-    pub bytes_sent: u64,
-    /// Received and unread, a FIN counted as one.
-    pub unread: u32,
-    /// Written and not acknowledged.
-    pub unacked: u32,
-    /// Milliseconds since data last came in.
-    pub since_received_ms: Option<u32>,
-    /// Milliseconds since data last went out.
-    pub since_sent_ms: Option<u32>,
-    /// Above 0 if data came in last, below if it went out last; in ticks.
-    pub received_minus_sent: i32,
-}
-
-/// A part of a pod's sockets, read (`sock_diag`) when its stop signal was seen. A long list comes in
-/// several parts of one `taken_at`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Sockets {
-    /// When the last of it was read.
-    pub at: BootNs,
-    /// When reading began.
-    pub taken_at: BootNs,
-    /// The pod's cgroup.
-    pub pod: CgroupId,
-    /// Network namespace; `None` if it could not be told.
-    pub netns: Option<u32>,
-    /// The sockets of this part.
-    pub found: Vec<FoundSocket>,
-    /// Another part follows.
-    pub more: bool,
-    /// Why there is nothing, or not all: one line, in the last part.
-    pub problem: Option<String>,
-}
-
-/// A TCP socket of a pod, found at its stop signal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FoundSocket {
-    /// The cgroup it belongs to, where the kernel tells and it is one of the pod's.
-    pub cgroup: Option<CgroupId>,
-    /// Its state.
-    pub state: TcpState,
-    /// Local address and port.
-    pub local: std::net::SocketAddr,
-    /// Peer's address and port; unspecified for a listener.
-    pub peer: std::net::SocketAddr,
-    /// A connection was up for at least so long when it was read (at [`Sockets::at`] or shortly before):
-    /// milliseconds since data last came in, or last went out, whichever is longer ago, less a clock tick.
-    /// Each counts from when the connection came up if there was none. `None` for a listener.
-    pub at_least_ms: Option<u64>,
-    /// No process has it: a completed handshake nobody has accepted yet, or a connection left to the kernel.
-    pub is_orphan: bool,
-    /// A process of the pod holds it, or the listener at which it waits, though it was made outside (handed in).
-    pub handed_in: bool,
-}
-
 /// A cgroup that was already there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -525,105 +405,4 @@ pub struct CgroupFound {
     pub path: String,
     /// The processes in it (not in those below it), oldest first.
     pub processes: Vec<Process>,
-}
-
-/// Where a name comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum FactSource {
-    /// The Kubernetes API.
-    Kubernetes,
-    /// The container runtime (CRI).
-    Cri,
-    /// `/var/log/pods` or the cgroup's path.
-    Cgroup,
-}
-
-/// Who a pod is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PodFacts {
-    /// When it was learnt.
-    pub at: BootNs,
-    /// The uid as the cgroup's path has it, with dashes.
-    pub uid: String,
-    /// Where it was learnt.
-    pub source: FactSource,
-    /// Namespace.
-    pub namespace: Option<String>,
-    /// Name.
-    pub name: Option<String>,
-    /// Labels, without the ones the kubelet adds (`io.kubernetes.*`).
-    pub labels: Option<std::collections::BTreeMap<String, String>>,
-    /// Id of the sandbox container.
-    pub sandbox_id: Option<String>,
-    /// The pod uses the node's network namespace.
-    pub host_network: Option<bool>,
-    /// `terminationGracePeriodSeconds`, in milliseconds.
-    pub grace_ms: Option<u64>,
-}
-
-/// Who a container is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ContainerFacts {
-    /// When it was learnt.
-    pub at: BootNs,
-    /// The id as the cgroup's path has it: 64 hexadecimal digits.
-    pub id: String,
-    /// The runtime, for `containerd://…`.
-    pub runtime: Option<String>,
-    /// The pod's uid.
-    pub pod_uid: String,
-    /// Where it was learnt.
-    pub source: FactSource,
-    /// Name.
-    pub name: Option<String>,
-    /// Image, as the pod names it.
-    pub image: Option<String>,
-    /// What it is to the pod; `None` if that cannot be told.
-    pub role: Option<ContainerRole>,
-    /// The pod's grace period as the container's annotations tell it, in milliseconds.
-    pub grace_ms: Option<u64>,
-    /// The stop signal, where the runtime tells it.
-    pub stop_signal: Option<i32>,
-    /// The preStop hook; `None` if there is none or it is not known ([`ContainerFacts::source`] tells: the CRI knows).
-    pub pre_stop: Option<PreStop>,
-    /// How often it was started again.
-    pub restarts: Option<u32>,
-}
-
-/// What a container is to its pod.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub enum ContainerRole {
-    /// An ordinary container.
-    App,
-    /// An init container that is restarted and lives beside the others.
-    Sidecar,
-    /// An init container.
-    Init,
-    /// Added to a running pod (`kubectl debug`).
-    Ephemeral,
-    /// The runtime's own (pause).
-    Sandbox,
-}
-
-/// A preStop hook as the pod declares it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "PascalCase", rename_all_fields = "camelCase")]
-pub enum PreStop {
-    /// A command in the container.
-    Exec {
-        /// Digests of its arguments.
-        argv: Argv,
-    },
-    /// A request from the kubelet.
-    HttpGet {
-        /// The port, if it is a number.
-        port: Option<u16>,
-    },
-    /// A wait of the kubelet's, invisible on the node.
-    Sleep {
-        /// How long.
-        ms: u64,
-    },
 }

@@ -32,7 +32,7 @@ const BUILD: [Need; 1] = [Need {
     find: || program("protoc"),
 }];
 
-/// For the tiers `kernel` and `containerd` on top.
+/// For the tiers that need root on top. (`software` fetches packages by itself and installs none.)
 const TEST: [Need; 6] = [
     Need { name: "containerd", why: "the tests run real pods", package: "containerd", find: || program("containerd") },
     Need { name: "runc", why: "containerd starts containers with it", package: "runc", find: || program("runc") },

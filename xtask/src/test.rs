@@ -69,7 +69,7 @@ fn chosen(selection: &Selection) -> Result<Vec<Tier>> {
 }
 
 fn needs_root(tier: Tier) -> bool {
-    matches!(tier, Tier::Kernel | Tier::Differential | Tier::Containerd)
+    matches!(tier, Tier::Kernel | Tier::Differential | Tier::Containerd | Tier::Software)
 }
 
 fn name(tier: Tier) -> String {
@@ -84,7 +84,7 @@ fn commands(tier: Tier, arguments: &[String]) -> Result<Vec<Command>> {
         Tier::Replay | Tier::Properties | Tier::Cli => {
             vec![test(&["--package", "gracetrace-tests", "--test", &name(tier)])?]
         }
-        Tier::Kernel | Tier::Differential | Tier::Containerd => {
+        Tier::Kernel | Tier::Differential | Tier::Containerd | Tier::Software => {
             let mut command = test(&["--package", "gracetrace-tests", "--test", &name(tier)])?;
             as_root(&mut command)?;
             vec![command]
@@ -181,9 +181,8 @@ mod tests {
     #[test]
     fn tiers_run_once_and_in_order() {
         assert!(select(&[Tier::Cli, Tier::Unit, Tier::Cli], &[]) == Some(vec![Tier::Unit, Tier::Cli]));
-        assert!(
-            select(&[], &[Tier::Kernel, Tier::Differential, Tier::Containerd]).is_some_and(|tiers| tiers.len() == 4)
-        );
+        let privileged = [Tier::Kernel, Tier::Differential, Tier::Containerd, Tier::Software];
+        assert!(select(&[], &privileged).is_some_and(|tiers| tiers.len() == 4));
         assert!(select(&[Tier::Unit], &[Tier::Unit]).is_none());
     }
 

@@ -28,11 +28,7 @@ pub(super) fn start(root: &Path) -> anyhow::Result<PathBuf> {
     fs::write(root.join("cni/10-gracetrace.conflist"), network(root))?;
     fs::write(root.join("config.toml"), configuration(root))?;
     let log = fs::File::create(root.join("containerd.log"))?;
-    let forwarding = fs::read_to_string(FORWARDING)?;
-    crate::suite::at_end("ip_forward", move || {
-        // the bridge plugin switches it on
-        Ok(fs::write(FORWARDING, forwarding.trim())?)
-    });
+    restore_forwarding_at_end()?;
     let mut daemon = Command::new("containerd")
         .arg("--config")
         .arg(root.join("config.toml"))
@@ -63,7 +59,14 @@ pub(super) fn start(root: &Path) -> anyhow::Result<PathBuf> {
     Ok(socket)
 }
 
-const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
+/// The bridge plugin switches forwarding on; the machine gets back what it had.
+fn restore_forwarding_at_end() -> anyhow::Result<()> {
+    for path in ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"] {
+        let before = fs::read_to_string(path)?;
+        crate::suite::at_end("IP forwarding", move || Ok(fs::write(path, before.trim())?));
+    }
+    Ok(())
+}
 
 fn found(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -103,6 +106,7 @@ fn network(root: &Path) -> String {
     format!(
         r#"{{"cniVersion": "0.4.0", "name": "gracetrace-tests", "plugins": [
   {{"type": "bridge", "bridge": "{BRIDGE}", "isGateway": true, "ipMasq": false,
-   "ipam": {{"type": "host-local", "dataDir": "{root}/ipam", "ranges": [[{{"subnet": "10.89.0.0/24"}}]]}}}}]}}"#
+   "ipam": {{"type": "host-local", "dataDir": "{root}/ipam",
+            "ranges": [[{{"subnet": "10.89.0.0/24"}}], [{{"subnet": "fd00:89::/64"}}]]}}}}]}}"#
     )
 }

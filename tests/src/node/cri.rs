@@ -37,12 +37,14 @@ impl Runtime {
         Ok(self.executor.block_on(self.client.clone().run_pod_sandbox(request))?.into_inner().pod_sandbox_id)
     }
 
-    pub(super) fn pod_ip(&self, sandbox: &str) -> anyhow::Result<std::net::IpAddr> {
+    /// The pod's own addresses, the first one first; none on the node's network.
+    pub(super) fn pod_ips(&self, sandbox: &str) -> anyhow::Result<Vec<std::net::IpAddr>> {
         let request = PodSandboxStatusRequest { pod_sandbox_id: sandbox.to_owned(), verbose: false };
         let status = self.executor.block_on(self.client.clone().pod_sandbox_status(request))?.into_inner().status;
         let network =
             status.and_then(|status| status.network).ok_or_else(|| anyhow::anyhow!("the sandbox has no network"))?;
-        Ok(network.ip.parse()?)
+        let all = std::iter::once(network.ip).chain(network.additional_ips.into_iter().map(|more| more.ip));
+        Ok(all.filter(|ip| !ip.is_empty()).map(|ip| ip.parse()).collect::<Result<_, _>>()?)
     }
 
     pub(super) fn create_container(

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Imports the victim's images and the sandbox's.
 pub(super) fn import(root: &Path, socket: &Path, victim: &Path) -> anyhow::Result<()> {
@@ -11,34 +11,60 @@ pub(super) fn import(root: &Path, socket: &Path, victim: &Path) -> anyhow::Resul
     let (files, archive) = (stage.join("rootfs"), stage.join("archive"));
     fs::create_dir_all(&archive)?;
     stage_files(&files, victim)?;
-    run(Command::new("tar")
-        .args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "-cf"])
-        .arg(archive.join("layer.tar"))
-        .arg("-C")
-        .arg(&files)
-        .arg("."))?;
-    let digest = run(Command::new("sha256sum").arg(archive.join("layer.tar")))?;
-    let digest = digest.split_whitespace().next().unwrap_or_default().to_owned();
+    let layer = stage.join("layer.tar");
+    pack(&files, &layer)?;
     let images = [
-        ("victim", super::VICTIM_IMAGE, serde_json::json!({"Entrypoint": ["/victim"]})),
-        ("quit", super::VICTIM_QUIT_IMAGE, serde_json::json!({"Entrypoint": ["/victim"], "StopSignal": "SIGQUIT"})),
-        ("pause", super::PAUSE_IMAGE, serde_json::json!({"Entrypoint": ["/victim", "pause"]})),
+        Image { tag: super::VICTIM_IMAGE, config: serde_json::json!({"Entrypoint": ["/victim"]}) },
+        Image {
+            tag: super::VICTIM_QUIT_IMAGE,
+            config: serde_json::json!({"Entrypoint": ["/victim"], "StopSignal": "SIGQUIT"}),
+        },
+        Image { tag: super::PAUSE_IMAGE, config: serde_json::json!({"Entrypoint": ["/victim", "pause"]}) },
     ];
+    load(socket, &archive, &[layer], &images)?;
+    Ok(fs::remove_dir_all(&stage)?)
+}
+
+/// An image: what it is called, and its `config` as a Dockerfile would set it (`Entrypoint`, `StopSignal`, `User`).
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// Its name and tag.
+    pub tag: &'static str,
+    /// Its configuration.
+    pub config: serde_json::Value,
+}
+
+/// Makes a layer of a folder; everything in it belongs to root.
+pub(super) fn pack(folder: &Path, layer: &Path) -> anyhow::Result<()> {
+    let mut tar = Command::new("tar");
+    tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "-cf"]).arg(layer);
+    run(tar.arg("-C").arg(folder).arg(".")).map(drop)
+}
+
+/// Imports images that share these layers; what it needs for that lies in the folder `archive`.
+pub(super) fn load(socket: &Path, archive: &Path, layers: &[PathBuf], images: &[Image]) -> anyhow::Result<()> {
+    let (mut names, mut digests) = (Vec::new(), Vec::new());
+    for (number, layer) in layers.iter().enumerate() {
+        let digest = run(Command::new("sha256sum").arg(layer))?;
+        digests.push(format!("sha256:{}", digest.split_whitespace().next().unwrap_or_default()));
+        let name = format!("{number}.tar");
+        std::os::unix::fs::symlink(layer, archive.join(&name))?;
+        names.push(name);
+    }
     let mut manifest = Vec::new();
-    for (file, tag, config) in images {
+    for (number, Image { tag, config }) in images.iter().enumerate() {
         let config = serde_json::json!({
             "architecture": architecture(), "os": "linux", "config": config,
-            "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
+            "rootfs": {"type": "layers", "diff_ids": digests},
         });
-        fs::write(archive.join(format!("{file}.json")), config.to_string())?;
-        manifest
-            .push(serde_json::json!({"Config": format!("{file}.json"), "RepoTags": [tag], "Layers": ["layer.tar"]}));
+        let file = format!("{number}.json");
+        fs::write(archive.join(&file), config.to_string())?;
+        manifest.push(serde_json::json!({"Config": file, "RepoTags": [tag], "Layers": names}));
     }
     fs::write(archive.join("manifest.json"), serde_json::Value::from(manifest).to_string())?;
-    let tar = stage.join("images.tar");
-    run(Command::new("tar").arg("-cf").arg(&tar).arg("-C").arg(&archive).arg("."))?;
-    run(Command::new("ctr").arg("--address").arg(socket).args(["-n", "k8s.io", "images", "import"]).arg(&tar))?;
-    Ok(fs::remove_dir_all(&stage)?)
+    let mut ctr = Command::new("ctr");
+    ctr.arg("--address").arg(socket).args(["-n", "k8s.io", "images", "import", "-"]);
+    pipe(Command::new("tar").args(["--dereference", "-c", "-C"]).arg(archive).arg("."), &mut ctr)
 }
 
 fn stage_files(files: &Path, victim: &Path) -> anyhow::Result<()> {
@@ -78,6 +104,19 @@ fn architecture() -> &'static str {
         "aarch64" => "arm64",
         other => other,
     }
+}
+
+/// Runs two programs to their ends, the second with the first one's stdout.
+pub(super) fn pipe(from: &mut Command, to: &mut Command) -> anyhow::Result<()> {
+    let mut source = from.stdout(Stdio::piped()).spawn().map_err(|error| anyhow::anyhow!("{from:?}: {error}"))?;
+    let content = source.stdout.take().ok_or_else(|| anyhow::anyhow!("{from:?} is not piped"))?;
+    let taken = run(to.stdin(content));
+    // a pipe of which nobody reads any more ends the source as well
+    to.stdin(Stdio::null());
+    let status = source.wait()?;
+    taken?;
+    anyhow::ensure!(status.success(), "{from:?} ended with {status}");
+    Ok(())
 }
 
 /// Runs a program to its end and gives its stdout.

@@ -6,13 +6,16 @@ use super::leftovers;
 use super::pod::{PodSpec, cgroup};
 use crate::clock::{ExitWatch, boot_ns};
 use crate::stamps::StampFile;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Below this the kubelet does not go (`minimumGracePeriodInSeconds`).
 const LEAST_GRACE_S: i64 = 2;
+
+/// Where pods serve, unless they say another port when they are ready.
+const PORT: u16 = 8080;
 
 /// The kubelet.
 #[derive(Debug, Clone)]
@@ -36,9 +39,12 @@ pub struct RunningPod {
     pub containers: Vec<String>,
     /// The containers' inits as the node numbers them.
     pub pids: Vec<u32>,
+    /// Its addresses; on the node's network the loopback device's.
+    pub ips: Vec<IpAddr>,
     /// Where its server listens.
     pub server: SocketAddr,
-    stamps: PathBuf,
+    /// A folder that every container has as `/stamps`.
+    pub stamps: PathBuf,
 }
 
 /// What the kubelet saw of one container's end; all in nanoseconds since boot.
@@ -66,6 +72,17 @@ impl Kubelet {
 
     /// Brings a pod up and waits until each victim is ready.
     pub fn run(&self, spec: &PodSpec) -> anyhow::Result<RunningPod> {
+        let mut pod = self.start(spec)?;
+        for container in spec.containers.iter().rev() {
+            let ready = pod.stamps(&container.name).wait_for("ready")?;
+            // the first container's; one without a listener says 0 or nothing
+            pod.server.set_port(ready.detail.parse().ok().filter(|port| *port > 0).unwrap_or(PORT));
+        }
+        Ok(pod)
+    }
+
+    /// Brings a pod up that may not be ready yet.
+    pub fn start(&self, spec: &PodSpec) -> anyhow::Result<RunningPod> {
         let uid = new_uid();
         let folder = self.root.join("pods").join(&uid);
         let (stamps, logs) = (folder.join("stamps"), folder.join("logs"));
@@ -82,12 +99,13 @@ impl Kubelet {
             pids.push(self.runtime.pid(&id)?);
             containers.push(id);
         }
-        let server = SocketAddr::new(self.runtime.pod_ip(&sandbox)?, 8080);
-        let pod = RunningPod { spec: spec.clone(), uid, sandbox, containers, pids, server, stamps };
-        for container in &spec.containers {
-            pod.stamps(&container.name).wait_for("ready")?;
+        let mut ips = self.runtime.pod_ips(&sandbox)?;
+        if spec.host_network {
+            ips = vec![Ipv4Addr::LOCALHOST.into()];
         }
-        Ok(pod)
+        let first = *ips.first().ok_or_else(|| anyhow::anyhow!("the sandbox has no address"))?;
+        let server = SocketAddr::new(first, PORT);
+        Ok(RunningPod { spec: spec.clone(), uid, sandbox, containers, pids, ips, server, stamps })
     }
 
     /// Ends a pod as the kubelet does: every container at once, then the sandbox.
@@ -186,6 +204,19 @@ impl RunningPod {
     /// The stamps of the container of that name.
     pub fn stamps(&self, container: &str) -> StampFile {
         StampFile::at(&self.stamps.join(container))
+    }
+
+    /// Where its server is reached under its address of that family.
+    pub fn server_over(&self, ipv6: bool) -> anyhow::Result<SocketAddr> {
+        let ip = self.ips.iter().find(|ip| ip.is_ipv6() == ipv6);
+        let ip = ip.ok_or_else(|| anyhow::anyhow!("the pod has only {:?}", self.ips))?;
+        Ok(SocketAddr::new(*ip, self.server.port()))
+    }
+
+    /// What the container has printed so far, as the runtime logs it.
+    pub fn printed(&self, container: &str) -> String {
+        let log = self.stamps.with_file_name("logs").join(format!("{container}_0.log"));
+        std::fs::read_to_string(log).unwrap_or_default()
     }
 
     /// The container's cgroup below the root of a hierarchy.

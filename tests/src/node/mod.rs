@@ -3,12 +3,15 @@
 
 mod containerd;
 mod cri;
+mod debian;
 mod image;
 mod kubelet;
 mod leftovers;
 mod pod;
 
 pub use cri::Runtime;
+pub use debian::Packages;
+pub use image::Image;
 pub use kubelet::{Ending, Kubelet, RunningPod};
 pub use pod::{ContainerSpec, PodSpec};
 
@@ -52,6 +55,17 @@ impl Node {
     /// The CRI socket as gracetrace takes it.
     pub fn endpoint(&self) -> String {
         format!("unix://{}", containerd::socket(&self.root).display())
+    }
+
+    /// Imports images made of Debian packages and, on top of these, of the files in `folder`, which become root's.
+    pub fn import(&self, packages: &Packages, folder: &Path, images: &[Image]) -> anyhow::Result<()> {
+        let archive = self.root.join("image");
+        std::fs::create_dir_all(&archive)?;
+        let own = self.root.join("own.tar");
+        image::pack(folder, &own)?;
+        let layers = [packages.layer(&self.root.join("debian"))?, own];
+        image::load(&containerd::socket(&self.root), &archive, &layers, images)?;
+        Ok(std::fs::remove_dir_all(&archive)?)
     }
 
     /// A folder for files of this run, gone at its end.

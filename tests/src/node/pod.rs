@@ -19,6 +19,8 @@ pub struct PodSpec {
     pub grace_s: u32,
     /// `shareProcessNamespace`.
     pub share_pids: bool,
+    /// `hostNetwork`.
+    pub host_network: bool,
     /// Its containers.
     pub containers: Vec<ContainerSpec>,
 }
@@ -30,7 +32,7 @@ pub struct ContainerSpec {
     pub name: String,
     /// Its image.
     pub image: &'static str,
-    /// The victim's arguments.
+    /// Arguments after the image's entry point.
     pub args: Vec<String>,
     /// The preStop hook's command.
     pub pre_stop: Option<Vec<String>>,
@@ -47,6 +49,7 @@ impl PodSpec {
             namespace: "gracetrace-tests".to_owned(),
             grace_s,
             share_pids: false,
+            host_network: false,
             containers: vec![app],
         }
     }
@@ -66,7 +69,8 @@ impl PodSpec {
                 namespace: self.namespace.clone(),
                 attempt: 0,
             }),
-            hostname: self.name.clone(),
+            // the node's network comes with the node's name
+            hostname: if self.host_network { String::new() } else { self.name.clone() },
             log_directory: logs.display().to_string(),
             labels: self.labels(uid, &[("app", &self.name)]),
             annotations: strings(&[("kubernetes.io/config.source", "api")]),
@@ -126,7 +130,8 @@ impl PodSpec {
     fn namespaces(&self) -> NamespaceOption {
         // the default of the field is POD, where PID 1 would be the sandbox
         let pid = if self.share_pids { NamespaceMode::Pod } else { NamespaceMode::Container };
-        NamespaceOption { pid: pid.into(), ..Default::default() }
+        let network = if self.host_network { NamespaceMode::Node } else { NamespaceMode::Pod };
+        NamespaceOption { pid: pid.into(), network: network.into(), ..Default::default() }
     }
 
     fn labels(&self, uid: &str, more: &[(&str, &str)]) -> HashMap<String, String> {
@@ -146,6 +151,11 @@ impl ContainerSpec {
         let mut args = vec!["--stamps".to_owned(), format!("/stamps/{name}")];
         args.extend(victim_args.iter().map(|&arg| arg.to_owned()));
         Self { name: name.to_owned(), image: super::VICTIM_IMAGE, args, pre_stop: None, memory_mib: None }
+    }
+
+    /// A container that runs what its image says; nobody writes stamps there.
+    pub fn of_image(name: &str, image: &'static str) -> Self {
+        Self { name: name.to_owned(), image, args: Vec::new(), pre_stop: None, memory_mib: None }
     }
 }
 

@@ -9,6 +9,7 @@ use gracetrace_tests::node::{Ending, Node, PodSpec, RunningPod};
 use gracetrace_tests::recording;
 use gracetrace_tests::tracer::{Finished, Tracer};
 use serde_json::Value;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,7 +26,6 @@ pub(crate) struct Traced<'a> {
     log: PathBuf,
     stages: Stages,
     clients: Vec<Connection>,
-    knocks: Option<(u32, Duration)>,
     _nobody_waits: Release,
 }
 
@@ -64,48 +64,61 @@ impl<'a> Traced<'a> {
         tracer.wait_for_line(&format!("tracing {}/{}", spec.namespace, spec.name))?;
         let stages = Stages::default();
         let release = Release(stages.clone());
-        Ok(Self { node, pod, tracer, log, stages, clients: Vec::new(), knocks: None, _nobody_waits: release })
+        Ok(Self { node, pod, tracer, log, stages, clients: Vec::new(), _nobody_waits: release })
     }
 
     /// Opens connections from outside and waits until the pod has read what they said.
     pub(crate) fn open(&mut self, uses: impl IntoIterator<Item = Use>) -> anyhow::Result<()> {
-        self.clients.extend(client::open_all(self.pod.server, uses, &self.stages)?);
+        self.open_at(self.pod.server, uses)
+    }
+
+    /// The same under any of its addresses.
+    pub(crate) fn open_at(&mut self, server: SocketAddr, uses: impl IntoIterator<Item = Use>) -> anyhow::Result<()> {
+        self.clients.extend(client::open_all(server, uses, &self.stages)?);
         std::thread::sleep(Duration::from_millis(100));
         Ok(())
     }
 
-    /// Late clients: so many, so often, once the stop has had its effect.
-    pub(crate) fn knocks(&mut self, count: u32, every: Duration) {
-        self.knocks = Some((count, every));
-    }
-
     /// Ends the pod as the kubelet does, and reads the report.
     pub(crate) fn stop(self) -> anyhow::Result<Ended> {
-        self.stop_by(|node, pod| node.kubelet.stop(pod))
+        self.stop_while(|_| Ok(Vec::new()))
+    }
+
+    /// The same with late clients: so many, so often, once the stop has had its effect.
+    pub(crate) fn stop_with_knocks(self, count: u32, every: Duration) -> anyhow::Result<Ended> {
+        self.stop_while(|pod| Knocks::begin(pod.server, count, every).seen())
+    }
+
+    /// The same, doing something else once the stop has had its effect; it may bring late clients.
+    pub(crate) fn stop_while(
+        self,
+        meanwhile: impl FnOnce(&RunningPod) -> anyhow::Result<Vec<Seen>>,
+    ) -> anyhow::Result<Ended> {
+        self.stop_by(|node, pod| node.kubelet.stop(pod), meanwhile)
     }
 
     /// Ends the pod with no time at all.
     pub(crate) fn stop_by_force(self) -> anyhow::Result<Ended> {
-        self.stop_by(|node, pod| node.kubelet.stop_by_force(pod))
+        self.stop_by(|node, pod| node.kubelet.stop_by_force(pod), |_| Ok(Vec::new()))
     }
 
     fn stop_by(
         self,
         stop: impl FnOnce(&Node, &RunningPod) -> anyhow::Result<Vec<Ending>> + Send,
+        meanwhile: impl FnOnce(&RunningPod) -> anyhow::Result<Vec<Seen>>,
     ) -> anyhow::Result<Ended> {
         let (node, pod, stages) = (self.node, &self.pod, &self.stages);
         let app = pod.stamps(&pod.spec.containers[0].name);
-        let knocks = self.knocks;
         let (endings, knocked) = std::thread::scope(|scope| {
             let kubelet = scope.spawn(|| stop(node, pod));
             let effect = || (app.first("handler").is_ok() || kubelet.is_finished()).then_some(());
             let _neither = wait_until("the stop's effect", Duration::from_secs(20), effect);
             std::thread::sleep(QUIET);
             stages.reach(Stage::Stopped);
-            let knocks = knocks.map(|(count, every)| Knocks::begin(pod.server, count, every));
+            let knocked = meanwhile(pod);
             let endings = kubelet.join().map_err(|_| anyhow::anyhow!("the kubelet panicked"))?;
             stages.reach(Stage::Ended);
-            anyhow::Ok((endings?, knocks.map_or(Ok(Vec::new()), Knocks::seen)?))
+            anyhow::Ok((endings?, knocked?))
         })?;
         self.ended(endings, knocked)
     }
@@ -138,7 +151,7 @@ pub(crate) fn who(facts: &mut Facts, pod: &RunningPod) {
     facts.is("/pod/uid", pod.uid.as_str());
     facts.is("/pod/labels", serde_json::json!({"app": pod.spec.name}));
     facts.is("/pod/qosClass", "Burstable");
-    facts.is("/pod/hostNetwork", false);
+    facts.is("/pod/hostNetwork", pod.spec.host_network);
     facts.is("/pod/metadataSource", "cri");
     facts.is("/pod/terminationGracePeriodSeconds", f64::from(pod.spec.grace_s));
     facts.is("/pod/gracePeriodSource", "Annotations");

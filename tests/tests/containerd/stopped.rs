@@ -124,9 +124,9 @@ pub(crate) fn init_wrapper(node: &Node) -> anyhow::Result<Vec<String>> {
     ended.stop_signal("app", "SIGTERM", "Delivered", "Blocked");
     ended.exited("app", Ok(0));
     ended.facts.is("/containers/0/stop/deliveredMs", serde_json::Value::Null);
-    ended
-        .facts
-        .is("/containers/0/processes", serde_json::json!({"seen": 2, "signalled": 2, "killedByPidNamespace": 0}));
+    for (what, count) in [("seen", 2), ("signalled", 2), ("unsignalled", 0), ("killedByPidNamespace", 0)] {
+        ended.facts.is(&format!("/containers/0/processes/{what}"), count);
+    }
     ended.connections(&Counts { open_at_stop: 1, closed_gracefully: 1, ..Counts::default() });
     ended.facts.findings(&[]);
     ended.facts.timeline("SignalForwarded", 1);

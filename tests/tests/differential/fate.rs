@@ -147,6 +147,8 @@ impl Fate {
         match self.end {
             "ResetByPeer" | "RefusedInBacklog" => None,
             _ if self.server.unread > 0 => Some(&["RequestUnread"]),
+            // whether a client that has closed its half still waits, nobody on the server's side can tell
+            _ if self.server.owes && self.server.fin => Some(&["Unknown"]),
             _ if self.server.owes => Some(&["RequestUnanswered"]),
             _ if self.server.mode == Mode::Writing => Some(&["ResponseUnsent"]),
             // estimates: an answer that is younger than a second may not have been all of it
@@ -156,11 +158,16 @@ impl Fate {
 
     fn in_flight(&self) -> bool {
         let cut = matches!(self.end, "DroppedByKill" | "ClosedAtExit");
-        cut && (self.server.unread > 0 || self.server.owes || self.server.mode == Mode::Writing)
+        cut && (self.server.unread > 0 || self.owes_visibly() || self.server.mode == Mode::Writing)
     }
 
     fn closed_unanswered(&self) -> bool {
-        self.by_process && (self.server.unread > 0 || self.server.owes)
+        self.by_process && (self.server.unread > 0 || self.owes_visibly())
+    }
+
+    /// It owes an answer to somebody who has not closed.
+    fn owes_visibly(&self) -> bool {
+        self.server.owes && !self.server.fin
     }
 }
 

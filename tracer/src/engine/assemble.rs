@@ -4,6 +4,7 @@
 use super::container::{Container, Sent};
 use super::hook::{self, Hook};
 use super::picture::{Picture, Sources, round};
+use super::runtime_names::is_runtime;
 use super::signals::by_process;
 use super::{diagnosis, timeline, verdict};
 use crate::input::{Actor, ContainerRole, Disposition, FactSource, SignalResult, TraceScope, WaitStatus};
@@ -31,7 +32,9 @@ impl Picture<'_> {
         let stop_to_exit = self.stopped_at().zip(last_exit).map(|(stop, exit)| exit.ms_since(stop));
         let timeline = timeline::entries(self);
         let duration_ms = timeline.iter().map(|entry| entry.at_ms).fold(0.0, f64::max);
-        let asked = self.containers.iter().any(|container| container.stop.is_some() || container.kill.is_some());
+        // a kill by the kernel or by a stranger uses nothing up
+        let timed = |kill: &Sent| by_process(kill.code) && (is_runtime(&kill.sender) || self.is_tracers(kill));
+        let asked = self.containers.iter().any(|c| c.stop.is_some() || c.kill.as_ref().is_some_and(timed));
         let used = last_exit.zip(grace).filter(|(_, grace)| asked && grace.ms > 0.0);
         Report {
             api_version: API_VERSION.to_owned(),
@@ -50,6 +53,11 @@ impl Picture<'_> {
             findings: Vec::new(),
             completeness: self.completeness(outcome),
         }
+    }
+
+    /// Whether `gracetrace run` sent it.
+    fn is_tracers(&self, sent: &Sent) -> bool {
+        sent.sender.tgid == self.session.tracer_tgid
     }
 
     /// Init containers and helpers do not decide how a pod ended; one of unknown role does.
@@ -97,7 +105,7 @@ impl Picture<'_> {
         let facts = container.id.as_deref().and_then(|id| self.facts.container(id));
         let runtime = facts.and_then(|facts| facts.runtime.clone()).or_else(|| container.runtime.map(str::to_owned));
         let grace = verdict::grace(self.pod, container, self.facts, self.session);
-        let began = verdict::began(container, self.facts).unwrap_or(self.start);
+        let began = verdict::began(self.pod, container, self.facts).unwrap_or(self.start);
         let kill = container.kill.as_ref();
         let cause = kill.map(|kill| verdict::kill_cause(container, kill, grace, began, self.session));
         let exit = container.exit;
@@ -109,6 +117,7 @@ impl Picture<'_> {
             role: self.pod.role(container, self.facts),
             init_pid: container.init.as_ref().map(|init| init.tgid),
             init_comm: container.init.as_ref().map(|init| init.comm.clone()),
+            init_exe: container.init.as_ref().and_then(|init| init.exe.clone()),
             restarts: facts.and_then(|facts| facts.restarts),
             pre_stop: self.pre_stop(container),
             stop: container.stop.as_ref().map(|stop| self.stop(container, stop)),
@@ -158,11 +167,13 @@ impl Picture<'_> {
             },
             sender: sender(&stop.sender),
             delivered_ms: container.delivered.map(|at| self.ms(at)),
+            discarded_ms: container.discarded_again().map(|at| self.ms(at)),
         }
     }
 
     fn pre_stop(&self, container: &Container) -> Option<PreStopRun> {
-        let Hook { kind, known_by, start, end, status, process: _ } = hook::of(container, self.facts)?;
+        let Hook { kind, known_by, start, end, status, process: _ } =
+            hook::of(container, self.facts, self.pod.kubelet_call.as_ref())?;
         Some(PreStopRun {
             kind,
             known_by,

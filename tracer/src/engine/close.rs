@@ -1,8 +1,9 @@
 //! What it means that a connection closes: how, by whom, and what its end is called. Pure readings of
 //! one state change (kernel: `__tcp_close`, `tcp_reset`, `tcp_write_err`, `inet_csk_listen_stop`).
 
-use crate::input::{Actor, Socket, SocketCounters, TcpState, WaitStatus};
-use crate::report::{ClosedBy, ConnectionEnd, Manner};
+use super::work::last_speaker;
+use crate::input::{Actor, Opener, Socket, SocketCounters, TcpState, WaitStatus};
+use crate::report::{ClosedBy, ConnectionEnd, Direction, Manner};
 
 /// What `tcp_reset` leaves in `sk_err`: `ECONNRESET`, or `EPIPE` if the peer had closed its half before.
 const ECONNRESET: u32 = 104;
@@ -35,7 +36,7 @@ pub(super) enum Closer {
     Peer,
     /// The kernel: the peer answered no more.
     Timeout,
-    /// A kernel thread, for a process (MPTCP, io_uring): for one that lives, or for one that has ended.
+    /// A kernel thread, for a process (MPTCP, `io_uring`): for one that lives, or for one that has ended.
     Worker,
     /// The kernel or somebody else; for whom is not known.
     Unknown,
@@ -50,8 +51,6 @@ pub(super) struct Closing {
     pub in_backlog: bool,
     /// The peer had closed its half before.
     pub peer_closed: bool,
-    /// The peer had closed its half, and was owed nothing any more.
-    pub peer_was_done: bool,
 }
 
 impl Change<'_> {
@@ -70,15 +69,8 @@ impl Change<'_> {
     pub(super) fn closing(&self) -> Closing {
         let Self { socket, old, new, .. } = *self;
         let peer_closed = old == TcpState::CloseWait;
-        let peer_was_done = peer_closed && socket.counters.is_some_and(|counters| had_its_answer(&counters));
-        let here = |in_backlog, manner| Closing {
-            closer: self.current_as_closer(),
-            manner,
-            in_backlog,
-            peer_closed,
-            peer_was_done,
-        };
-        let by = |closer, manner| Closing { closer, manner, in_backlog: false, peer_closed, peer_was_done };
+        let here = |in_backlog, manner| Closing { closer: self.current_as_closer(), manner, in_backlog, peer_closed };
+        let by = |closer, manner| Closing { closer, manner, in_backlog: false, peer_closed };
         if new != TcpState::Close {
             return here(false, Manner::Fin);
         }
@@ -135,11 +127,12 @@ pub(super) struct Fate {
 
 impl Closing {
     /// What the end is called, once it is known how the process ended that it was closed for.
-    /// `gone`: how the container's init had ended by then, if it had.
+    /// `gone`: how the container's init had ended by then, if it had. `was_done`: nothing was owed any more.
     pub(super) fn end(
         &self,
         exit: impl FnOnce(u32) -> Option<WaitStatus>,
         gone: Option<WaitStatus>,
+        was_done: bool,
     ) -> (ConnectionEnd, ClosedBy, Option<i32>) {
         let for_process = |status: Option<WaitStatus>| match status.map(WaitStatus::signal) {
             Some(Some(signal)) => (ConnectionEnd::DroppedByKill, ClosedBy::Kill, Some(signal)),
@@ -158,14 +151,22 @@ impl Closing {
             return (ConnectionEnd::RefusedInBacklog, by, None);
         }
         let is_cut = matches!(end, ConnectionEnd::DroppedByKill | ConnectionEnd::ClosedAtExit);
-        if is_cut && self.peer_was_done { (ConnectionEnd::ClosedGracefully, by, None) } else { (end, by, signal) }
+        if is_cut && self.peer_closed && was_done {
+            (ConnectionEnd::ClosedGracefully, by, None)
+        } else {
+            (end, by, signal)
+        }
     }
 }
 
-/// Whether a peer that has closed its half was owed nothing any more: all it sent was read, and something was sent
-/// since. (A FIN counts as a received byte, but moves no time stamp.)
-fn had_its_answer(counters: &SocketCounters) -> bool {
+/// Whether, when the peer has closed its half, nothing is owed any more: all that came was read, all that was written
+/// has arrived, and who asked has its answer. (A FIN counts as a received byte, but moves no time stamp.)
+pub(super) fn was_done(counters: &SocketCounters, direction: Direction) -> bool {
     let received = counters.bytes_received.saturating_sub(1);
-    let read = counters.unread <= 1;
-    read && counters.unacked == 0 && (received == 0 || (counters.bytes_sent > 0 && counters.received_minus_sent <= 0))
+    let (sent, last) = (counters.bytes_sent, last_speaker(counters, true));
+    let answered = match direction {
+        Direction::Inbound | Direction::Unknown => received == 0 || (sent > 0 && last != Some(Opener::Peer)),
+        Direction::Outbound => sent == 0 || (received > 0 && last != Some(Opener::ThisSide)),
+    };
+    counters.unread <= 1 && counters.unacked == 0 && answered
 }

@@ -300,6 +300,29 @@ fn what_a_living_process_closes_unanswered_is_counted() {
 }
 
 #[test]
+fn of_too_many_the_lost_ones_are_listed() {
+    let mut story = Story::new();
+    story.stop(Disposition::Handler);
+    looked(&mut story, vec![found(1, Listen)], None);
+    let idle = |socket: &mut crate::input::Socket, _: &mut Actor| {
+        let counters = socket.counters.as_mut().expect("counters");
+        (counters.bytes_sent, counters.received_minus_sent) = (9, -5);
+    };
+    for address in 10..40 {
+        story.socket(address, Established, FinWait1, idle);
+    }
+    story.kill().exit(100, 9);
+    for address in 40..43 {
+        story.socket(address, Established, FinWait1, |_, current| dying(current));
+    }
+    let report = told(&mut story);
+    let dropped = |one: &crate::report::Connection| one.end == ConnectionEnd::DroppedByKill;
+    assert_eq!(report.connections.details.iter().filter(|one| dropped(one)).count(), 3);
+    assert_eq!((report.connections.details.len(), report.connections.details_omitted), (10, 23));
+    assert!(report.connections.details.is_sorted_by_key(|one| one.at_ms.unwrap_or(f64::MAX)));
+}
+
+#[test]
 fn what_comes_after_the_stop_is_counted_by_who_opened_it() {
     let mut story = Story::new();
     story.stop(Disposition::Handler);
@@ -337,4 +360,32 @@ fn a_reset_from_what_is_left_of_a_connection_is_its_reset() {
     story.what(What::SocketReset { address: Some(77), pod: CGROUP, reason: Some(9), state, ends });
     let report = told(story.exit(100, 0));
     assert_eq!((report.connections.details[0].manner, report.connections.details[0].reset), (Manner::Fin, true));
+}
+
+#[test]
+fn the_report_waits_for_an_answer_that_is_still_on_its_way() {
+    let half_sent = |socket: &mut crate::input::Socket, current: &mut Actor| {
+        dying(current);
+        socket.counters.as_mut().expect("counters").unacked = 5_000;
+    };
+    for gets_through in [true, false] {
+        let mut story = Story::new();
+        story.stop(Disposition::Handler).kill().exit(100, 9);
+        story.socket(1, Established, FinWait1, half_sent);
+        story.what(What::CgroupEmptied { pod: CGROUP });
+        let due = |ms: u64, story: &mut Story| {
+            story.after_ms(ms);
+            story.engine.handle(Input::Tick { at: BootNs(story.now) });
+            story.engine.poll()
+        };
+        assert!(due(300, &mut story).is_none(), "it is not known yet");
+        if gets_through {
+            story.socket(1, FinWait1, FinWait2, |_, _| ());
+            let report = due(1, &mut story).expect("nothing is waited for any more");
+            assert_eq!(report.connections.details[0].drained, Some(true));
+        } else {
+            let report = due(701, &mut story).expect("a second is enough");
+            assert_eq!(report.connections.details[0].drained, None);
+        }
+    }
 }

@@ -9,7 +9,7 @@
 use super::close::{Change, Closing};
 use super::runtime_names::is_kubelet;
 use crate::input::{BootNs, CgroupId, FoundSocket, Opener, Socket, SocketCounters, Sockets, TcpState};
-use crate::report::Direction;
+use crate::report::{Direction, Manner};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -42,6 +42,8 @@ pub(super) struct Connections {
     pub refused: Vec<Refused>,
     /// Ended connections beyond the bound.
     pub uncounted: u64,
+    /// Those that were closed with bytes not acknowledged, of which it is not known yet whether the peer gets them.
+    pending: usize,
 }
 
 /// The pod's sockets right after its stop signal.
@@ -226,6 +228,11 @@ impl Connections {
         }
     }
 
+    /// Whether what was written to some peer may still get through, or not.
+    pub(super) fn is_draining(&self) -> bool {
+        self.pending > 0
+    }
+
     /// Every connection that ended, in the order they did.
     pub(super) fn ended(&self) -> &[Ended] {
         &self.ended
@@ -277,6 +284,7 @@ impl Connections {
         self.refused.clear();
         self.snapshot = None;
         self.uncounted = 0;
+        self.pending = 0;
     }
 
     fn opened(&mut self, at: BootNs, container: Option<CgroupId>, change: &Change<'_>, direction: Direction) {
@@ -308,7 +316,7 @@ impl Connections {
             local: socket.local,
             peer: socket.peer,
             closing: Some(closing),
-            reset: change.new == TcpState::Close,
+            reset: matches!(closing.manner, Manner::RstSent | Manner::RstReceived),
             drained: match (socket.counters.map(|counters| counters.unacked), change.new) {
                 (Some(0), _) => Some(true),
                 (Some(_), TcpState::Close) => Some(false),
@@ -323,6 +331,7 @@ impl Connections {
             self.uncounted += 1;
             return;
         }
+        self.pending += usize::from(ended.drained.is_none() && ended.counters.is_some());
         self.by_address.insert(socket.address, self.ended.len());
         self.by_ends.insert((socket.local, socket.peer), self.ended.len());
         self.ended.push(ended);
@@ -353,7 +362,9 @@ impl Connections {
     fn followed(&mut self, change: &Change<'_>) {
         let index = self.by_address.get(&change.socket.address);
         if let Some((ended, fate)) = index.and_then(|index| self.ended.get_mut(*index)).zip(change.fate()) {
+            let was_pending = ended.drained.is_none() && ended.counters.is_some();
             ended.drained = ended.drained.or(fate.drained);
+            self.pending = self.pending.saturating_sub(usize::from(was_pending && ended.drained.is_some()));
             ended.reset |= fate.reset;
         }
     }

@@ -33,6 +33,8 @@ pub(super) struct Container {
     pub stop: Option<Sent>,
     /// When that signal reached a handler.
     pub delivered: Option<BootNs>,
+    /// When init, as PID 1, had the same signal again without a handler, which ends any other process.
+    pub raised_again: Option<BootNs>,
     /// The first SIGKILL to init.
     pub kill: Option<Sent>,
     /// How many processes were sent SIGKILL by that sender through `cgroup.kill` (one record a process, not for the group).
@@ -118,6 +120,7 @@ impl Container {
             ended_runtime_execs: VecDeque::new(),
             stop: None,
             delivered: None,
+            raised_again: None,
             kill: None,
             killed_by_cgroup: false,
             exit: None,
@@ -180,7 +183,10 @@ impl Container {
         self.insert(Tracked { process: process.clone(), stage, runtime_exec, exit: None, killed: None });
         match &mut self.init {
             // the init has begun another program: its name changes, it stays the init
-            Some(init) if same(init, process) => init.comm.clone_from(&process.comm),
+            Some(init) if same(init, process) => {
+                init.comm.clone_from(&process.comm);
+                init.exe.clone_from(&process.exe);
+            }
             None if !stage => self.init = Some(process.clone()),
             Some(_) | None => {}
         }
@@ -224,6 +230,7 @@ impl Container {
     pub(super) fn begin_anew(&mut self, at: BootNs) {
         self.ending = None;
         self.delivered = None;
+        self.raised_again = None;
         self.signalled.clear();
         self.forwarded.clear();
         self.exits.clear();
@@ -244,6 +251,14 @@ impl Container {
             .collect();
         missed.sort_by_key(|process| (process.start, process.tgid));
         missed
+    }
+
+    /// When its stop signal came a second time and the kernel discarded it: only PID 1 outlives a default action.
+    pub(super) fn discarded_again(&self) -> Option<BootNs> {
+        let stop = self.stop.as_ref()?;
+        let outlived = self.exit.is_none_or(|(_, status)| status.signal() != Some(stop.signal));
+        let is_pid_1 = self.init.as_ref().is_some_and(|init| init.ns_tgid == 1);
+        self.raised_again.filter(|_| outlived && is_pid_1)
     }
 
     /// Of the processes that went with the PID namespace, those a runtime had run beside the init.
@@ -289,7 +304,7 @@ impl Container {
 }
 
 /// The same process, and not another one with a reused pid.
-fn same(a: &Process, b: &Process) -> bool {
+pub(super) fn same(a: &Process, b: &Process) -> bool {
     a.tgid == b.tgid && a.start.0.abs_diff(b.start.0) < SAME_START_NS
 }
 
@@ -304,7 +319,14 @@ mod tests {
     use super::*;
 
     fn process(tgid: u32, parent_tgid: u32, ns_tgid: u32, comm: &str) -> Process {
-        Process { tgid, start: BootNs(u64::from(tgid) * 1_000_000_000), ns_tgid, parent_tgid, comm: comm.to_owned() }
+        Process {
+            tgid,
+            start: BootNs(u64::from(tgid) * 1_000_000_000),
+            ns_tgid,
+            parent_tgid,
+            comm: comm.to_owned(),
+            exe: None,
+        }
     }
 
     fn container() -> Container {

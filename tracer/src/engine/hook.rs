@@ -4,7 +4,7 @@ use super::container::{Container, RuntimeExec, Tracked};
 use super::facts::Facts;
 use super::pod::is_pre_stop;
 use super::runtime_names::is_runtime;
-use crate::input::{BootNs, FactSource, PreStop, WaitStatus};
+use crate::input::{BootNs, FactSource, KubeletCall, PreStop, WaitStatus};
 use crate::report::{HookEvidence, PreStopKind};
 
 /// The kubelet sends the stop signal this soon after a hook has ended.
@@ -23,8 +23,8 @@ pub(super) struct Hook {
     pub process: Option<(u32, String)>,
 }
 
-/// The hook that belongs to the container's end.
-pub(super) fn of(container: &Container, facts: &Facts) -> Option<Hook> {
+/// The hook that belongs to the container's end. `call`: what the kubelet had last to do with the pod.
+pub(super) fn of(container: &Container, facts: &Facts, call: Option<&KubeletCall>) -> Option<Hook> {
     let known = container.id.as_deref().and_then(|id| facts.container(id));
     let declared = known.and_then(|facts| facts.pre_stop.as_ref());
     match (declared, known.map(|facts| facts.source)) {
@@ -32,9 +32,16 @@ pub(super) fn of(container: &Container, facts: &Facts) -> Option<Hook> {
             let is_it = |exec: &RuntimeExec| exec.argv.as_ref().is_some_and(|argv| is_pre_stop(facts, container, argv));
             Some(exec_hook(last_before_stop(container, is_it)?, HookEvidence::Arguments))
         }
-        (Some(PreStop::HttpGet { .. }), _) => {
-            stopped_by_runtime(container)?;
-            Some(declared_hook(PreStopKind::HttpGet, None, None))
+        (Some(PreStop::HttpGet { port }), _) => {
+            let stop = stopped_by_runtime(container)?;
+            let call = call.filter(|call| port.is_none_or(|port| port == call.port));
+            Some(match call.and_then(|call| called_before(stop, call)) {
+                Some((start, end)) => Hook {
+                    known_by: HookEvidence::Timing,
+                    ..declared_hook(PreStopKind::HttpGet, Some(start), Some(end))
+                },
+                None => declared_hook(PreStopKind::HttpGet, None, None),
+            })
         }
         (Some(PreStop::Sleep { ms }), _) => {
             let end = stopped_by_runtime(container)?;
@@ -63,6 +70,13 @@ fn last_before_stop(container: &Container, is_it: impl Fn(&RuntimeExec) -> bool)
 /// When the kubelet, through the runtime, sent the stop signal: only then did a hook run before.
 fn stopped_by_runtime(container: &Container) -> Option<BootNs> {
     container.stop.as_ref().filter(|stop| is_runtime(&stop.sender)).map(|stop| stop.at)
+}
+
+/// The kubelet's last connection, if the stop signal followed its end, or it was open then: a probe's would have been
+/// closed long before, but for chance.
+fn called_before(stop: BootNs, call: &KubeletCall) -> Option<(BootNs, BootNs)> {
+    let end = call.closed.filter(|closed| *closed <= stop).unwrap_or(stop);
+    (call.opened < stop && stop.ms_since(end) < THEN_STOP_MS).then_some((call.opened, end))
 }
 
 fn exec_hook((exec, tracked): (&RuntimeExec, &Tracked), known_by: HookEvidence) -> Hook {

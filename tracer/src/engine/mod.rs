@@ -113,6 +113,12 @@ impl Engine {
                 self.advance(sockets.at);
                 self.sockets(&sockets);
             }
+            Input::KubeletCall(call) => {
+                self.advance(call.at);
+                if let Some(pod) = self.pods.get_mut(&call.pod) {
+                    pod.kubelet_call = Some(call);
+                }
+            }
             Input::StopRequested { at, reason } => {
                 self.advance(at);
                 for pod in self.pods.values_mut() {
@@ -248,10 +254,8 @@ impl Engine {
 
     fn socket(&mut self, event: &Event, pod: CgroupId, owner: Option<CgroupId>) {
         let container = owner.and_then(|id| self.places.get(&id)).and_then(|place| place.container);
-        let current = match &event.what {
-            What::SocketRefused { current, .. } => self.places.get(&current.cgroup),
-            _ => None,
-        };
+        let caller = if let What::SocketRefused { current, .. } = &event.what { Some(current.cgroup) } else { None };
+        let current = caller.and_then(|cgroup| self.places.get(&cgroup));
         let caller_in_pod = current.is_some_and(|place| place.pod == pod);
         if let Some(pod) = self.pods.get_mut(&pod) {
             pod.socket_event(event.at, container, &event.what, caller_in_pod);

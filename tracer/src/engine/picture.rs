@@ -60,7 +60,7 @@ impl<'a> Picture<'a> {
             Some(id) => pod.containers.get(&id).into_iter().collect(),
             None => last_of_each_name(pod, facts),
         };
-        let began = |container: &&Container| verdict::began(container, facts);
+        let began = |container: &&Container| verdict::began(pod, container, facts);
         let asked = containers.iter().filter(|c| c.stop.is_some() || c.kill.is_some()).filter_map(began).min();
         let start = asked.or_else(|| containers.iter().filter_map(began).min())?;
         let from = lost.partition_point(|(at, ..)| *at < start);

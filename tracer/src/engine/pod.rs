@@ -8,12 +8,16 @@ use super::container::{Container, Sent};
 use super::facts::Facts;
 use super::runtime_names::is_kubelet;
 use super::signals;
-use crate::input::{Argv, BootNs, CgroupId, ContainerRole, PreStop, Session, Sockets, TcpState, WaitStatus, What};
+use crate::input::{
+    Argv, BootNs, CgroupId, ContainerRole, KubeletCall, PreStop, Session, Sockets, TcpState, WaitStatus, What,
+};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 /// Late closes may come this long after the end.
 pub(super) const SETTLE_MS: u64 = 50;
+/// So long the report waits for what was written to get through, or not.
+const DRAIN_MS: u64 = 1_000;
 /// How long a container may outlive the sandbox before the report no longer waits for it.
 const STRAGGLER_MS: u64 = 2_000;
 /// Closes of listeners remembered until the look at the pod's sockets has come.
@@ -36,6 +40,8 @@ pub(super) struct Pod {
     listener_closes: VecDeque<(BootNs, CgroupId, SocketAddr)>,
     /// `gracetrace run` asked for the stop.
     pub stop_requested: Option<(BootNs, String)>,
+    /// What the kubelet had last to do with it before its stop signal.
+    pub kubelet_call: Option<KubeletCall>,
     /// Its own cgroup is gone.
     removed: Option<BootNs>,
     /// Containers that had a report of their own.
@@ -61,6 +67,7 @@ impl Pod {
             exits: BTreeMap::new(),
             listener_closes: VecDeque::new(),
             stop_requested: None,
+            kubelet_call: None,
             removed: None,
             reported: Vec::new(),
         }
@@ -86,8 +93,9 @@ impl Pod {
             }
             What::SignalDelivered { process, signal, handled } => {
                 let is_stop = container.stop.as_ref().is_some_and(|stop| stop.signal == *signal);
-                if *handled && is_stop && container.is_init(process) && container.delivered.is_none() {
-                    container.delivered = Some(context.at);
+                if is_stop && container.is_init(process) {
+                    let first = if *handled { &mut container.delivered } else { &mut container.raised_again };
+                    first.get_or_insert(context.at);
                 }
             }
             What::ProcessForked { child } => container.forked(child),
@@ -215,8 +223,9 @@ impl Pod {
 
     /// When its report is due, once it has ended.
     pub(super) fn report_at(&self, facts: &Facts) -> Option<BootNs> {
+        let settle_ms = if self.connections.is_draining() { DRAIN_MS } else { SETTLE_MS };
         if let Some(removed) = self.removed {
-            return Some(removed.plus_ms(SETTLE_MS));
+            return Some(removed.plus_ms(settle_ms));
         }
         let ended = |container: &Container| container.emptied.or(container.exit.map(|(at, _)| at));
         let is_sandbox = |container: &&Container| self.role(container, facts) == Some(ContainerRole::Sandbox);
@@ -226,12 +235,12 @@ impl Pod {
         let Some(sandbox) = sandbox else {
             // no sandbox process: over when nothing runs in any container
             let emptied: Option<Vec<BootNs>> = others.map(|container| container.emptied).collect();
-            return emptied?.into_iter().max().map(|last| last.plus_ms(SETTLE_MS));
+            return emptied?.into_iter().max().map(|last| last.plus_ms(settle_ms));
         };
         let end = sandbox.exit.map(|(at, _)| at).or(sandbox.emptied)?;
         let last: Option<Vec<BootNs>> = others.map(ended).collect();
         match last {
-            Some(ends) => ends.into_iter().max().map(|last| last.max(end).plus_ms(SETTLE_MS)),
+            Some(ends) => ends.into_iter().max().map(|last| last.max(end).plus_ms(settle_ms)),
             None => Some(end.plus_ms(STRAGGLER_MS)),
         }
     }

@@ -3,9 +3,11 @@
 use super::Engine;
 use crate::input::{
     Actor, Argv, BootNs, CgroupFound, CgroupId, ContainerFacts, ContainerRole, Disposition, Event, FactSource, Input,
-    PodFacts, PreStop, Process, Session, SignalResult, TraceScope, WaitStatus, What,
+    KubeletCall, PodFacts, PreStop, Process, Session, SignalResult, TraceScope, WaitStatus, What,
 };
-use crate::report::{GracePeriodSource, KillCause, Outcome, PreStopKind, Report, Scope, TimelineEvent, TriggerKind};
+use crate::report::{
+    GracePeriodSource, HookEvidence, KillCause, Outcome, PreStopKind, Report, Scope, TimelineEvent, TriggerKind,
+};
 
 const UID: &str = "0c2d3f0a-1111-4222-8333-444455556666";
 const POD: CgroupId = CgroupId(10);
@@ -61,7 +63,10 @@ impl Story {
 
     /// A container with the CRI's word on it: name `app`, 30 s of grace, a preStop hook `sleep 2`.
     fn learn(&mut self, digit: char) {
-        let argv = Argv::from_arguments(["sleep", "2"]);
+        self.learn_hook(digit, Some(PreStop::Exec { argv: Argv::from_arguments(["sleep", "2"]) }));
+    }
+
+    fn learn_hook(&mut self, digit: char, pre_stop: Option<PreStop>) {
         self.engine.handle(Input::Container(ContainerFacts {
             at: BootNs(self.now),
             id: id(digit),
@@ -73,7 +78,7 @@ impl Story {
             role: None,
             grace_ms: Some(30_000),
             stop_signal: Some(15),
-            pre_stop: Some(PreStop::Exec { argv }),
+            pre_stop,
             restarts: Some(0),
         }));
     }
@@ -133,7 +138,7 @@ fn path(container: Option<char>) -> String {
 }
 
 fn process(tgid: u32, comm: &str) -> Process {
-    Process { tgid, start: BootNs(u64::from(tgid)), ns_tgid: 1, parent_tgid: 90, comm: comm.to_owned() }
+    Process { tgid, start: BootNs(u64::from(tgid)), ns_tgid: 1, parent_tgid: 90, comm: comm.to_owned(), exe: None }
 }
 
 fn runc() -> Actor {
@@ -200,6 +205,60 @@ fn a_pre_stop_hook_is_told_from_other_execs() {
     assert_eq!(report.timeline[0].event, TimelineEvent::PreStopStarted);
     // the init, the shell somebody opened, and the hook
     assert_eq!(report.containers[0].processes.seen, 3);
+}
+
+/// Stops a container with this hook after 5 s; the kubelet called a second before, for 800 ms.
+fn stopped_with(hook: PreStop, called_port: Option<u16>) -> Report {
+    let mut story = Story::named(TraceScope::Node);
+    // the newer word replaces the older one
+    story.learn_hook('b', Some(hook));
+    let opened = BootNs(story.after_ms(4_000).now);
+    let closed = Some(BootNs(story.after_ms(800).now));
+    story.after_ms(200).signal(APP, 200, 15, runc());
+    if let Some(port) = called_port {
+        let at = BootNs(story.now + 1);
+        story.engine.handle(Input::KubeletCall(KubeletCall { at, pod: POD, port, opened, closed }));
+    }
+    story.after_ms(1_000).exit(APP, 200, 0);
+    story.end_sandbox().tick(60).expect("a report")
+}
+
+#[test]
+fn a_sleep_hook_is_known_by_its_declaration_and_counts_against_the_grace_period() {
+    let report = stopped_with(PreStop::Sleep { ms: 2_000 }, None);
+    let hook = report.containers[0].pre_stop.as_ref().expect("a hook");
+    assert_eq!((hook.kind, hook.known_by), (PreStopKind::Sleep, HookEvidence::Declaration));
+    assert_eq!((hook.start_ms, hook.end_ms, hook.exit_code), (Some(0.0), Some(2_000.0), None));
+    assert_eq!(report.grace_period_used_ratio, Some(0.1));
+    assert_eq!(report.timeline[0].event, TimelineEvent::PreStopStarted);
+}
+
+#[test]
+fn an_http_hook_is_the_kubelets_call_just_before_the_stop_signal() {
+    for (declared, called, expected) in [
+        (Some(8080), Some(8080), (HookEvidence::Timing, Some(0.0), Some(800.0))),
+        (None, Some(9000), (HookEvidence::Timing, Some(0.0), Some(800.0))),
+        // a probe of another port
+        (Some(8080), Some(9000), (HookEvidence::Declaration, None, None)),
+        (Some(8080), None, (HookEvidence::Declaration, None, None)),
+    ] {
+        let report = stopped_with(PreStop::HttpGet { port: declared }, called);
+        let hook = report.containers[0].pre_stop.as_ref().expect("a hook");
+        assert_eq!((hook.known_by, hook.start_ms, hook.end_ms), expected, "{declared:?} {called:?}");
+    }
+}
+
+#[test]
+fn without_the_runtimes_word_a_hook_is_what_ran_until_the_stop_signal() {
+    for (wait_ms, expected) in [(20, Some(HookEvidence::Timing)), (900, None)] {
+        let mut story = Story::new(TraceScope::Node);
+        story.exec(APP, 301, 8, "drain", Some(Argv::from_arguments(["drain"])));
+        story.after_ms(2_000).exit(APP, 301, 0);
+        story.after_ms(wait_ms).signal(APP, 200, 15, runc()).after_ms(100).exit(APP, 200, 0);
+        let report = story.end_sandbox().tick(60).expect("a report");
+        let found = report.containers[0].pre_stop.as_ref().map(|hook| hook.known_by);
+        assert_eq!(found, expected, "{wait_ms} ms before the stop signal");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a signal means to the end of a container: its stop signal, its kill, or one passed on inside.
 
-use super::container::{Container, Forwarded, Sent};
+use super::container::{Container, Forwarded, Sent, same};
 use super::pod::Context;
 use super::runtime_names;
 use crate::input::{Actor, Disposition, Process, SignalResult, TraceScope};
@@ -65,7 +65,9 @@ fn killed(container: &mut Container, target: &Process, sent: Sent, group: bool) 
     if sent.by_dying_init && !to_init {
         // a namespace nested in the container ends with its own PID 1, which is not the container's
         let nested = sent.sender.cgroup == container.cgroup && !from_init;
-        if !nested && container.ending.is_some() {
+        // the kernel signals zombies as well: what has left by itself is not killed
+        let alive = container.processes.get(&target.tgid).is_some_and(|tracked| same(&tracked.process, target));
+        if !nested && alive && container.ending.is_some() {
             container.killed_by_pid_namespace.insert(target.tgid);
         }
         return;

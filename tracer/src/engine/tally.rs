@@ -1,12 +1,13 @@
 //! The connections of a report: which belong to this end, whose each was, and how many of each fate.
 
-use super::close::Closer;
+use super::close::{Closer, was_done};
 use super::connections::{Caller, Ended, Ends, Opened};
 use super::picture::{Concluded, Picture, round};
 use super::work;
 use crate::input::{BootNs, CgroupId, SocketCounters};
 use crate::report::{
     ClosedBy, Connection, ConnectionCounts, ConnectionEnd, Connections, Direction, LeftFirst, Manner, Scope, Snapshot,
+    Work,
 };
 use crate::signal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +36,8 @@ impl Picture<'_> {
             Some(closing) => {
                 let init = owner.and_then(|id| self.pod.containers.get(&id)).and_then(|container| container.exit);
                 let gone = init.filter(|(at, _)| ended.at.is_some_and(|closed| *at <= closed));
-                closing.end(|tgid| self.pod.exit_of(tgid), gone.map(|(_, status)| status))
+                let was_done = ended.counters.is_some_and(|counters| was_done(&counters, direction));
+                closing.end(|tgid| self.pod.exit_of(tgid), gone.map(|(_, status)| status), was_done)
             }
             // of one that closed unseen nothing is known
             None if self.lost.is_empty() => (ConnectionEnd::StillOpen, ClosedBy::Unknown, None),
@@ -64,7 +66,9 @@ impl Picture<'_> {
 
     pub(super) fn connections(&self) -> Connections {
         let limit = self.session.max_connections;
-        let details: Vec<Connection> = self.connections.iter().take(limit).map(|one| self.connection(one)).collect();
+        let listed =
+            if self.connections.len() > limit { self.most_telling(limit) } else { self.connections.iter().collect() };
+        let details: Vec<Connection> = listed.into_iter().map(|one| self.connection(one)).collect();
         let omitted = self.connections.len() - details.len();
         let details_omitted = u64::try_from(omitted).unwrap_or(u64::MAX) + self.pod.connections.uncounted;
         Connections {
@@ -74,6 +78,27 @@ impl Picture<'_> {
             details,
             details_omitted,
         }
+    }
+
+    /// Those that a reader will look for, in the order they ended.
+    fn most_telling(&self, limit: usize) -> Vec<&Concluded> {
+        let rank = |one: &Concluded| match one.end {
+            _ if one.internal => 4,
+            _ if work::in_flight(one.work) => 0,
+            ConnectionEnd::DroppedByKill => 1,
+            ConnectionEnd::ClosedGracefully => 3,
+            ConnectionEnd::ClosedAtExit
+            | ConnectionEnd::ResetByPeer
+            | ConnectionEnd::TimedOut
+            | ConnectionEnd::RefusedInBacklog
+            | ConnectionEnd::StillOpen
+            | ConnectionEnd::Unknown => 2,
+        };
+        let mut order: Vec<usize> = (0..self.connections.len()).collect();
+        order.sort_by_key(|index| (rank(&self.connections[*index]), *index));
+        order.truncate(limit);
+        order.sort_unstable();
+        order.into_iter().map(|index| &self.connections[index]).collect()
     }
 
     /// Which containers cut connections to others of the pod by leaving before them.
@@ -172,11 +197,7 @@ impl Picture<'_> {
                 pairs.insert((local.min(peer), local.max(peer)));
                 continue;
             }
-            if one.opened_after_stop {
-                add(&mut counts.opened_after_stop)
-            } else {
-                add(&mut counts.open_at_stop)
-            }
+            add(if one.opened_after_stop { &mut counts.opened_after_stop } else { &mut counts.open_at_stop });
             if one.accepted_after_stop {
                 add(&mut counts.accepted_after_stop);
                 counts.accepted_from_kubelet += u64::from(one.ended.by_kubelet);
@@ -228,6 +249,10 @@ fn add(count: &mut Option<u64>) {
 /// Counts what became of one connection.
 fn add_end(counts: &mut ConnectionCounts, one: &Concluded) {
     let is_lost = work::in_flight(one.work);
+    let is_cut = matches!(one.end, ConnectionEnd::DroppedByKill | ConnectionEnd::ClosedAtExit);
+    counts.in_flight += u64::from(is_cut && is_lost);
+    counts.in_flight_unknown += u64::from(is_cut && one.work == Work::Unknown);
+    counts.outbound_in_flight += u64::from(is_cut && is_lost && one.direction == Direction::Outbound);
     counts.reset += u64::from(one.ended.reset);
     counts.outbound += u64::from(one.direction == Direction::Outbound);
     match one.end {
@@ -237,12 +262,10 @@ fn add_end(counts: &mut ConnectionCounts, one: &Concluded) {
         }
         ConnectionEnd::ClosedAtExit => {
             counts.closed_at_exit += 1;
-            counts.in_flight += u64::from(is_lost);
             counts.exit_in_flight += u64::from(is_lost);
         }
         ConnectionEnd::DroppedByKill => {
             counts.dropped_by_kill += 1;
-            counts.in_flight += u64::from(is_lost);
             counts.dropped_in_flight += u64::from(is_lost);
             let signal = one.killed_by.map(signal::name);
             let first = counts.dropped_by_kill == 1;

@@ -101,7 +101,8 @@ impl Story {
 
     pub(super) fn report(&mut self) -> Report {
         self.what(What::CgroupEmptied { pod: CGROUP });
-        self.now += 60_000_000;
+        // longer than any report waits for connections
+        self.now += 1_100_000_000;
         self.engine.handle(Input::Tick { at: BootNs(self.now) });
         let report = self.engine.poll().expect("a report");
         assert_eq!(self.engine.poll(), None);
@@ -110,7 +111,7 @@ impl Story {
 }
 
 fn process(tgid: u32, parent_tgid: u32, comm: &str) -> Process {
-    Process { tgid, start: BootNs(u64::from(tgid)), ns_tgid: tgid, parent_tgid, comm: comm.to_owned() }
+    Process { tgid, start: BootNs(u64::from(tgid)), ns_tgid: tgid, parent_tgid, comm: comm.to_owned(), exe: None }
 }
 
 pub(super) fn actor(tgid: u32, comm: &str, cgroup: CgroupId) -> Actor {
@@ -138,6 +139,7 @@ pub(super) fn socket(address: u64) -> Socket {
         since_received_ms: Some(500),
         since_sent_ms: None,
         received_minus_sent: 0,
+        since_our_last: None,
     };
     Socket {
         address,
@@ -284,7 +286,7 @@ fn connections_are_told_by_who_closed_them() {
     assert_eq!(
         ends,
         [
-            (ConnectionEnd::ClosedGracefully, Work::RequestUnanswered, false),
+            (ConnectionEnd::ClosedGracefully, Work::Unknown, false),
             (ConnectionEnd::ResetByPeer, Work::RequestUnanswered, true),
             (ConnectionEnd::DroppedByKill, Work::RequestUnanswered, false),
             (ConnectionEnd::DroppedByKill, Work::RequestUnread, true),
@@ -295,7 +297,7 @@ fn connections_are_told_by_who_closed_them() {
     let counts = &report.connections.counts;
     assert_eq!((counts.open_at_stop, counts.accepted_after_stop), (Some(4), Some(1)));
     assert_eq!((counts.closed_gracefully, counts.dropped_by_kill, counts.in_flight, counts.reset), (1, 2, 2, 3));
-    assert_eq!(rules(&report), ["grace-period-exceeded", "connections-dropped"]);
+    assert_eq!(rules(&report), ["grace-period-exceeded", "connections-dropped", "connections-refused"]);
     assert_eq!(report.containers[0].connections, report.connections.counts);
 }
 
@@ -490,7 +492,7 @@ fn each_fate_of_connections_has_its_own_numbers() {
     let counts = &report.connections.counts;
     assert_eq!((counts.closed_at_exit, counts.dropped_by_kill, counts.closed_gracefully), (3, 1, 1));
     assert_eq!(rules(&report), ["connections-dropped", "requests-in-flight-at-exit"]);
-    assert_eq!(report.findings[0].summary, "1 connection dropped by SIGKILL, none of them with work in flight");
+    assert_eq!(report.findings[0].summary, "1 connection dropped by SIGKILL, without work in flight");
     assert_eq!(report.findings[1].summary, "the process exited with work in flight on 3 connections");
 }
 

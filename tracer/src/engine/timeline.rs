@@ -88,7 +88,7 @@ fn told(entry: Entry, picture: &Picture<'_>) -> TimelineEntry {
 }
 
 fn pre_stop(entries: &mut Vec<Entry>, picture: &Picture<'_>, container: &Container, name: Option<&String>) {
-    let Some(hook) = hook::of(container, picture.facts) else { return };
+    let Some(hook) = hook::of(container, picture.facts, picture.pod.kubelet_call.as_ref()) else { return };
     let told = |at, event| match (&hook.process, hook.kind) {
         (Some((pid, comm)), _) => Entry::new(at, event, name.cloned()).process(*pid, comm),
         (None, PreStopKind::Sleep) => Entry::new(at, event, name.cloned()).detail("as the sleep hook declares it"),
@@ -113,6 +113,10 @@ fn signals(entries: &mut Vec<Entry>, container: &Container, name: Option<&String
         entries.push(sent.detail(format!("by {} ({})", stop.sender.comm, stop.sender.tgid)));
         if stop.result == SignalResult::Ignored {
             entries.push(entry(stop.at, TimelineEvent::StopSignalIgnored).signal(stop.signal));
+        }
+        if let Some(at) = container.discarded_again() {
+            let again = entry(at, TimelineEvent::StopSignalIgnored).signal(stop.signal);
+            entries.push(again.detail("raised again by its own handler, with the default action"));
         }
         if let Some(at) = container.delivered {
             entries.push(entry(at, TimelineEvent::StopSignalHandled).signal(stop.signal));
@@ -163,31 +167,35 @@ fn connections(entries: &mut Vec<Entry>, picture: &Picture<'_>) {
     let mut moments = Vec::new();
     for one in picture.connections.iter().filter(|one| !one.internal) {
         let Some(ended_at) = one.at else { continue };
-        let event = match one.end {
-            ConnectionEnd::ClosedGracefully | ConnectionEnd::ClosedAtExit => TimelineEvent::ConnectionsClosed,
-            ConnectionEnd::DroppedByKill
-            | ConnectionEnd::ResetByPeer
-            | ConnectionEnd::TimedOut
-            | ConnectionEnd::RefusedInBacklog
-            | ConnectionEnd::StillOpen
-            | ConnectionEnd::Unknown => TimelineEvent::ConnectionsDropped,
+        let (event, detail) = match one.end {
+            ConnectionEnd::ClosedGracefully | ConnectionEnd::ClosedAtExit => (TimelineEvent::ConnectionsClosed, None),
+            ConnectionEnd::DroppedByKill => (TimelineEvent::ConnectionsDropped, None),
+            ConnectionEnd::RefusedInBacklog => (TimelineEvent::ConnectionsDropped, Some("never accepted")),
+            ConnectionEnd::ResetByPeer => (TimelineEvent::ConnectionsClosed, Some("reset by the peer")),
+            ConnectionEnd::TimedOut => (TimelineEvent::ConnectionsClosed, Some("the peer answered no more")),
+            ConnectionEnd::StillOpen | ConnectionEnd::Unknown => {
+                (TimelineEvent::ConnectionsClosed, Some("how is not known"))
+            }
         };
-        moments.push((ended_at, event, one.container.clone()));
+        moments.push((ended_at, event, detail, one.container.clone()));
         if let (true, Opened::At(opened)) = (one.accepted_after_stop, one.ended.opened) {
-            moments.push((opened, TimelineEvent::ConnectionsAccepted, one.container.clone()));
+            moments.push((opened, TimelineEvent::ConnectionsAccepted, None, one.container.clone()));
         }
     }
     moments.sort_by_key(|(at, ..)| *at);
     let mut spans: Vec<Entry> = Vec::new();
-    for (at, event, container) in moments {
+    for (at, event, detail, container) in moments {
         let open = spans
             .iter_mut()
             .rev()
             .take_while(|span| at.ms_since(span.at) < SPAN_MS)
-            .find(|span| span.event == event && span.container == container);
+            .find(|span| span.event == event && span.detail.as_deref() == detail && span.container == container);
         match open {
             Some(span) => span.count = span.count.map(|count| count + 1),
-            None => spans.push(Entry::new(at, event, container).count(1)),
+            None => {
+                let entry = Entry { detail: detail.map(str::to_owned), ..Entry::new(at, event, container) };
+                spans.push(entry.count(1));
+            }
         }
     }
     entries.append(&mut spans);

@@ -26,8 +26,8 @@ pub(super) struct Grace {
 }
 
 /// When the container's end began: its preStop hook, its stop signal, the kill, or the exit itself.
-pub(super) fn began(container: &Container, facts: &Facts) -> Option<BootNs> {
-    let pre_stop = hook::of(container, facts).and_then(|hook| hook.start);
+pub(super) fn began(pod: &Pod, container: &Container, facts: &Facts) -> Option<BootNs> {
+    let pre_stop = hook::of(container, facts, pod.kubelet_call.as_ref()).and_then(|hook| hook.start);
     let sent = [&container.stop, &container.kill].into_iter().flatten().map(|sent| sent.at);
     let exit = container.exit.map(|(at, _)| at);
     pre_stop.into_iter().chain(sent).chain(exit).chain(container.emptied).min()

@@ -5,6 +5,7 @@
 //! answer, and for TLS alerts sent just before the close. `docs/report.md` says so to users.
 
 use crate::engine::connections::Ended;
+use crate::input::{Opener, SocketCounters};
 use crate::report::{ConnectionEnd, Direction, Work};
 
 /// Data both ways within one kernel tick, and quiet since for at least this long, is taken for a
@@ -35,17 +36,18 @@ pub(super) fn lost(ended: &Ended, end: ConnectionEnd, direction: Direction) -> W
         | ConnectionEnd::StillOpen
         | ConnectionEnd::Unknown => false,
     };
-    let by_us = by_end || end == ConnectionEnd::ClosedGracefully;
-    // not acknowledged when it was closed, and cut off (`false`) or not known to have got through by the end
-    let unsent = counters.unacked > 0 && (by_end && ended.drained.is_none() || by_us && ended.drained == Some(false));
+    // not acknowledged when it was closed, and cut off, or not known to have got through by the end
+    let unsent = counters.unacked > 0 && (ended.drained == Some(false) || by_end && ended.drained.is_none());
     let sent = counters.bytes_sent;
-    let received_last = counters.received_minus_sent > 0;
-    let sent_last = counters.received_minus_sent < 0;
-    let same_tick = received > 0 && sent > 0 && counters.received_minus_sent == 0;
+    let last = last_speaker(&counters, fin > 0);
+    let (received_last, sent_last) = (last == Some(Opener::Peer), last == Some(Opener::ThisSide));
+    let same_tick = received > 0 && sent > 0 && last.is_none();
     let settled = counters.since_received_ms.is_some_and(|ms| ms >= SETTLED_MS);
     let recent = counters.since_sent_ms.is_some_and(|ms| ms < RECENT_MS);
     match direction {
         Direction::Inbound if unsent => Work::ResponseUnsent,
+        // a peer that has closed and still waits looks like one that has said goodbye (a TLS alert, `quit`) and gone
+        Direction::Inbound if fin > 0 && received > 0 && (sent == 0 || received_last) => Work::Unknown,
         Direction::Inbound if received > 0 && (sent == 0 || received_last) => Work::RequestUnanswered,
         Direction::Outbound if sent > 0 && (received == 0 || sent_last) => Work::RequestUnanswered,
         Direction::Unknown if received > 0 || sent > 0 => Work::Unknown,
@@ -53,6 +55,19 @@ pub(super) fn lost(ended: &Ended, end: ConnectionEnd, direction: Direction) -> W
         Direction::Inbound if by_end && sent_last && recent => Work::Unknown,
         Direction::Inbound | Direction::Outbound | Direction::Unknown if same_tick && !settled => Work::Unknown,
         Direction::Inbound | Direction::Outbound | Direction::Unknown => Work::Idle,
+    }
+}
+
+/// Whose data came last; `None` if that cannot be told. By the kernel's clock ticks; within one, by what the peer sent
+/// with or after its acknowledgement of our last data, if it has acknowledged all of it.
+pub(super) fn last_speaker(counters: &SocketCounters, peer_closed: bool) -> Option<Opener> {
+    let pending = counters.since_our_last.filter(|_| counters.unacked == 0 && counters.bytes_sent > 0);
+    match (counters.received_minus_sent, pending.map(|bytes| bytes.saturating_sub(u32::from(peer_closed)))) {
+        (1.., _) => Some(Opener::Peer),
+        (..0, _) => Some(Opener::ThisSide),
+        (0, Some(0)) => Some(Opener::ThisSide),
+        (0, Some(_)) => Some(Opener::Peer),
+        (0, None) => None,
     }
 }
 
@@ -68,7 +83,7 @@ pub(super) fn in_flight(work: Work) -> bool {
 mod tests {
     use super::*;
     use crate::engine::connections::Opened;
-    use crate::input::{BootNs, SocketCounters};
+    use crate::input::BootNs;
 
     /// received, sent, unread, unacked, received minus sent, since sent.
     type Seen = (u64, u64, u32, u32, i32, u32);
@@ -84,6 +99,7 @@ mod tests {
             since_received_ms: Some(since),
             since_sent_ms: Some(since),
             received_minus_sent,
+            since_our_last: None,
         };
         Ended {
             at: Some(BootNs(1)),
@@ -120,6 +136,22 @@ mod tests {
     }
 
     #[test]
+    fn within_one_tick_the_acknowledgement_tells_who_spoke_last() {
+        let served = |since_our_last, unacked, fin| {
+            let mut one = ended((22, 7, fin, unacked, 0, 5_000));
+            let counters = one.counters.as_mut().expect("counters");
+            counters.since_our_last = since_our_last;
+            one
+        };
+        let work = |one: &Ended| lost(one, ConnectionEnd::DroppedByKill, Direction::Inbound);
+        assert_eq!(work(&served(Some(14), 0, 0)), Work::RequestUnanswered);
+        assert_eq!(work(&served(Some(0), 0, 0)), Work::Idle);
+        // the answer is on its way, so nobody has acknowledged it yet
+        assert_eq!(work(&served(Some(14), 7, 0)), Work::ResponseUnsent);
+        assert_eq!(work(&served(None, 0, 0)), Work::Idle);
+    }
+
+    #[test]
     fn what_a_living_process_wrote_is_not_lost_by_its_close() {
         let seen = (9, 4_000, 0, 900, -3, 40);
         assert_eq!(lost(&ended(seen), ConnectionEnd::ClosedGracefully, Direction::Inbound), Work::Idle);
@@ -134,6 +166,21 @@ mod tests {
         assert_eq!(with(Some(false), ConnectionEnd::DroppedByKill), Work::ResponseUnsent);
         assert_eq!(with(Some(false), ConnectionEnd::ClosedGracefully), Work::ResponseUnsent);
         assert_eq!(with(Some(true), ConnectionEnd::ClosedGracefully), Work::Idle);
+    }
+
+    #[test]
+    fn a_peer_that_has_closed_may_have_gone() {
+        let closing = crate::engine::close::Closing {
+            closer: crate::engine::close::Closer::Living,
+            manner: crate::report::Manner::Fin,
+            in_backlog: false,
+            peer_closed: true,
+        };
+        // its FIN counts as a byte
+        let one = Ended { closing: Some(closing), ..ended((10, 4, 1, 0, 3, 50)) };
+        assert_eq!(lost(&one, ConnectionEnd::ClosedGracefully, Direction::Inbound), Work::Unknown);
+        let unread = Ended { closing: Some(closing), ..ended((10, 4, 3, 0, 3, 50)) };
+        assert_eq!(lost(&unread, ConnectionEnd::ClosedGracefully, Direction::Inbound), Work::RequestUnread);
     }
 
     #[test]

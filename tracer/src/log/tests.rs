@@ -175,7 +175,7 @@ fn text() -> impl Strategy<Value = String> {
 
 prop_compose! {
     fn process()(tgid: u32, start: u64, ns_tgid: u32, parent_tgid: u32, comm in text()) -> Process {
-        Process { tgid, start: BootNs(start), ns_tgid, parent_tgid, comm }
+        Process { tgid, start: BootNs(start), ns_tgid, parent_tgid, exe: (tgid % 2 == 0).then(|| comm.clone()), comm }
     }
 }
 
@@ -189,7 +189,7 @@ prop_compose! {
 prop_compose! {
     fn counters()(bytes_received: u64, bytes_acked: u64, bytes_sent: u64, unread: u32, unacked: u32,
                   since_received_ms: Option<u32>, since_sent_ms: Option<u32>, received_minus_sent: i32) -> SocketCounters {
-        SocketCounters { bytes_received, bytes_acked, bytes_sent, unread, unacked, since_received_ms, since_sent_ms, received_minus_sent }
+        SocketCounters { bytes_received, bytes_acked, bytes_sent, unread, unacked, since_received_ms, since_sent_ms, received_minus_sent, since_our_last: since_sent_ms }
     }
 }
 

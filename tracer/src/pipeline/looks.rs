@@ -57,14 +57,15 @@ impl Looks {
         self.pods.remove(&cgroup);
     }
 
-    /// A process of this pod may have been told to stop.
-    pub(super) fn ask(&mut self, pod: CgroupId, tgid: u32, at: BootNs) {
-        let Some(known) = self.pods.get_mut(&pod) else { return };
+    /// A process of this pod may have been told to stop; false if that was known.
+    pub(super) fn ask(&mut self, pod: CgroupId, tgid: u32, at: BootNs) -> bool {
+        let Some(known) = self.pods.get_mut(&pod) else { return false };
         if known.asked.is_some_and(|asked| at.ms_since(asked) < TOGETHER_MS) {
-            return;
+            return false;
         }
         known.asked = Some(at);
         self.reader.want(Wanted { pod, path: known.path.clone(), tgid });
+        true
     }
 
     /// The next part of an answer. May be dropped while it waits.

@@ -215,18 +215,23 @@ impl Pipeline {
     fn look_if_stopped(&mut self, event: &Event) {
         if let (What::SignalGenerated { target, .. }, Some(looks)) = (&event.what, &mut self.looks)
             && let Some(pod) = self.core.may_begin_stop(event)
+            && looks.ask(pod, target.tgid, event.at)
+            && let Some(call) = self.probes.kubelet_call(pod)
         {
-            looks.ask(pod, target.tgid, event.at);
+            self.put_in_place(call.at, Input::KubeletCall(call));
         }
     }
 
     /// A look takes its place among the records by when it ended.
     fn looked(&mut self, input: Input) {
         if let Input::Sockets(sockets) = &input {
-            let at = sockets.at;
-            let place = self.own.partition_point(|(before, _)| *before <= at);
-            self.own.insert(place, (at, input));
+            self.put_in_place(sockets.at, input);
         }
+    }
+
+    fn put_in_place(&mut self, at: BootNs, input: Input) {
+        let place = self.own.partition_point(|(before, _)| *before <= at);
+        self.own.insert(place, (at, input));
     }
 
     /// Hands in what happened before `until`, in order, each tick in its place; then a tick, if one is due.

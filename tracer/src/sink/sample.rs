@@ -68,6 +68,7 @@ fn app() -> Container {
         role: Some(ContainerRole::App),
         init_pid: Some(41877),
         init_comm: some("web"),
+        init_exe: some("web"),
         restarts: Some(0),
         pre_stop: None,
         stop: Some(Stop {
@@ -77,6 +78,7 @@ fn app() -> Container {
             disposition: StopDisposition::Handler,
             sender: runc(52110),
             delivered_ms: Some(0.3),
+            discarded_ms: None,
         }),
         listeners_closed_ms: Some(1.2),
         kill: None,
@@ -289,6 +291,7 @@ pub(super) fn unknown() -> Report {
         role: None,
         init_pid: None,
         init_comm: None,
+        init_exe: None,
         restarts: None,
         pre_stop: None,
         stop: None,

@@ -45,7 +45,7 @@ fn page(played: &[Played], date: &str, emulator: &str) -> String {
     }
     text +=
         "\nAn event log that was recorded on one of these gives the same report, byte by byte, where it is replayed.\n";
-    text += "\n## What a kernel cannot tell\n\nReports say so under `completeness.reasons`; what cannot be counted is `null` and not 0.\n\n";
+    text += "\n## What a kernel cannot tell\n\nReports say so under `completeness.reasons`; what cannot be counted is `null` and not 0\n(`reset` counts what is seen: RSTs that a line here names are not among it).\n\n";
     for one in played {
         text += &said_of(one);
     }

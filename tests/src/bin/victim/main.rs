@@ -13,6 +13,8 @@
 //!   --accept N       accepts no more than N connections; the others wait in the backlog
 //!   --accept-for MS  goes on accepting that long after its stop signal
 //!   --hold           keeps what it accepted open and never reads from it
+//!   --user-timeout MS  gives what it accepts that TCP_USER_TIMEOUT
+//!   --hand-to PATH   sends what it accepts to who listens on that unix socket, and keeps nothing of it
 //!   --connect ADDR LINE  opens a connection, says LINE (nothing if empty) and holds it
 //!   --worker ARG… ;  starts a child with these arguments and forwards its stop signal to it; in them `{port}` is
 //!                    the listener's port, `{fd}` the listener, `{stamps}` a second file of stamps
@@ -29,13 +31,16 @@
 //!   crash-on-stop    SIGTERM: SIGSEGV
 //!   ignores          no handler at all
 //!   segv MS, abort MS, complete MS [CODE], sleep MS, eat-memory MIB
+//!   knock ADDR COUNT MS  a client: connects COUNT times, every MS; each gets one answer or is refused
 //!   init CMD…        blocks SIGTERM, waits in sigwait, forwards to CMD, reaps: like tini
 //!   pause            the pod's sandbox: waits and reaps
 //! ```
 
 mod brief;
 mod connection;
+mod hand;
 mod init;
+mod knock;
 mod listen;
 mod options;
 mod outbound;
@@ -75,6 +80,11 @@ fn main() {
         }
         "sleep" => brief::after(ms(number_arg()), &options.stamps, || std::process::exit(0)),
         "eat-memory" => brief::eat_memory(usize::try_from(number_arg()).unwrap_or(usize::MAX), &options),
+        "knock" => {
+            let addr = options::want(args.next(), "knock ADDR COUNT MS");
+            let [count, every] = [0, 1].map(|_| number(args.next(), "knock ADDR COUNT MS"));
+            knock::knock(&addr, count, ms(every), &options.stamps);
+        }
         "init" => init::run(&args.collect::<Vec<_>>(), &options.stamps),
         "pause" => init::pause(),
         other => usage(&format!("no behaviour is called {other:?}")),

@@ -15,6 +15,10 @@ pub(crate) struct Options {
     /// How long after the stop signal.
     pub(crate) accept_for: Option<Duration>,
     pub(crate) hold: bool,
+    /// `TCP_USER_TIMEOUT` of what it accepts.
+    pub(crate) user_timeout: Option<Duration>,
+    /// A unix socket whose listener gets what it accepts.
+    pub(crate) hand_to: Option<String>,
     /// Address and first line of each outbound connection.
     pub(crate) connect: Vec<(String, String)>,
     pub(crate) worker: Option<Vec<String>>,
@@ -33,6 +37,8 @@ impl Options {
             accept: u64::MAX,
             accept_for: None,
             hold: false,
+            user_timeout: None,
+            hand_to: None,
             connect: Vec::new(),
             worker: None,
             workers: 0,
@@ -50,6 +56,10 @@ impl Options {
                     options.accept_for = Some(Duration::from_millis(number(args.next(), "--accept-for MS")));
                 }
                 "--hold" => options.hold = true,
+                "--user-timeout" => {
+                    options.user_timeout = Some(Duration::from_millis(number(args.next(), "--user-timeout MS")));
+                }
+                "--hand-to" => options.hand_to = Some(want(args.next(), "--hand-to PATH")),
                 "--connect" => {
                     let addr = want(args.next(), "--connect ADDR LINE");
                     options.connect.push((addr, want(args.next(), "--connect ADDR LINE")));

@@ -4,7 +4,7 @@ use crate::connection::Open;
 use crate::listen::listen;
 use crate::options::Options;
 use crate::stamps::Stamps;
-use crate::{outbound, sys, workers};
+use crate::{hand, outbound, sys, workers};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use std::io::Write;
@@ -50,7 +50,7 @@ impl Server {
             drop(writeln!(std::io::stdout(), "ready"));
         }
         let open = Open::new(if options.log { options.stamps.clone() } else { Stamps::default() });
-        let mut door = Door { listener, left: options.accept, hold: options.hold, held: Vec::new(), open: &open };
+        let mut door = Door { listener, left: options.accept, options, held: Vec::new(), open: &open };
         door.accept(wake, None);
         options.stamps.at("handler", sys::handled_at(), "");
         workers::forward(&mut workers);
@@ -95,7 +95,7 @@ struct Door<'a> {
     listener: Option<TcpListener>,
     /// How many more are let in.
     left: u64,
-    hold: bool,
+    options: &'a Options,
     held: Vec<TcpStream>,
     open: &'a Open,
 }
@@ -121,7 +121,14 @@ impl Door<'_> {
             }
             let Some(Ok((stream, peer))) = listener.map(TcpListener::accept) else { continue };
             self.left -= 1;
-            if self.hold {
+            if let Some(limit) = self.options.user_timeout {
+                let set = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(limit));
+                set.unwrap_or_else(|error| crate::usage(&format!("no TCP_USER_TIMEOUT: {error}")));
+            }
+            if let Some(path) = &self.options.hand_to {
+                hand::over(path, &stream);
+                self.options.stamps.now("handed-over", &format!("{peer}"));
+            } else if self.options.hold {
                 self.held.push(stream);
             } else {
                 self.open.serve(stream, peer);

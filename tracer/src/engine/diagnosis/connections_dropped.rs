@@ -26,16 +26,26 @@ fn check(report: &Report) -> Vec<Fired> {
             continue;
         }
         let ended_by = connections.dropped_by.as_deref().unwrap_or("fatal signals");
-        let work = match connections.dropped_in_flight {
-            0 => "none of them with work in flight".to_owned(),
-            some => format!("{some} with work in flight"),
+        let work = match (connections.dropped_in_flight, connections.in_flight_unknown) {
+            (0, 0) if connections.dropped_by_kill == 1 => "without work in flight".to_owned(),
+            (0, 0) => "none of them with work in flight".to_owned(),
+            (0, unknown) => format!("none known to have work in flight ({unknown} not known)"),
+            (some, 0) => format!("{some} with work in flight"),
+            (some, unknown) => format!("{some} with work in flight ({unknown} not known)"),
         };
+        let own = super::own(connections);
         let dropped = count(connections.dropped_by_kill, "connection");
-        let summary = format!("{dropped} dropped by {ended_by}, {work}");
+        let summary = format!("{dropped} dropped by {ended_by}, {work}{own}");
         let advice = "On the stop signal stop accepting, finish what is in flight, close idle keep-alive connections, \
                       and exit before the grace period ends"
             .to_owned();
+        // those that nobody had accepted were not cut
+        let cut = |index: &usize| {
+            let entry = &report.timeline[*index];
+            entry.event != TimelineEvent::ConnectionsDropped || entry.detail.is_none()
+        };
         let evidence = evidence(report, container, &[TimelineEvent::KillSent, TimelineEvent::ConnectionsDropped]);
+        let evidence = evidence.into_iter().filter(cut).collect();
         fired.push(Fired { container: container.name.clone(), summary, evidence, advice });
     }
     fired

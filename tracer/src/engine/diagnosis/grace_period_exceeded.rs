@@ -1,7 +1,7 @@
 //! `grace-period-exceeded`: SIGKILL came because the grace period ran out.
 
-use super::{Fired, Rule, apps, evidence, init, span};
-use crate::report::{KillCause, Report, Severity, TimelineEvent};
+use super::{Fired, Rule, apps, evidence, init, known_servers, span};
+use crate::report::{Container, KillCause, Report, Severity, Stop, StopResult, TimelineEvent};
 
 pub(super) const RULE: Rule = Rule {
     id: "grace-period-exceeded",
@@ -28,15 +28,31 @@ fn check(report: &Report) -> Vec<Fired> {
         let init = init(report, container);
         let after = span(kill.at_ms - stop.at_ms);
         let summary = format!("{init} was still running {after} after {}, and was killed", stop.signal);
-        let advice = match report.pod.termination_grace_period_seconds {
-            Some(grace) => format!(
-                "Find what keeps it from leaving, or raise terminationGracePeriodSeconds above {grace} s: \
-                 how much longer it needed cannot be seen, for it was cut off"
-            ),
-            None => "Find what keeps it from leaving, or raise terminationGracePeriodSeconds".to_owned(),
-        };
+        let advice = advice(report, container, stop);
         let evidence = evidence(report, container, &[TimelineEvent::StopSignalSent, TimelineEvent::KillSent]);
         fired.push(Fired { container: container.name.clone(), summary, evidence, advice });
     }
     fired
+}
+
+fn advice(report: &Report, container: &Container, stop: &Stop) -> String {
+    if stop.result == StopResult::Ignored || stop.discarded_ms.is_some() {
+        return format!("More time would not help: the kernel discarded {}, so it never began to stop", stop.signal);
+    }
+    if let Some(better) = known_servers::better_signal(container) {
+        return better;
+    }
+    let open = container.connections.dropped_by_kill;
+    match report.pod.termination_grace_period_seconds {
+        _ if open > 0 && stop.delivered_ms.is_some() => format!(
+            "{} open until the kill: a program that waits for its clients to leave (Node's server.close(), idle keep-alive \
+             connections) never gets done. Close idle connections, and bound the wait for the others",
+            if open == 1 { "1 connection was".to_owned() } else { format!("{open} connections were") }
+        ),
+        Some(grace) => format!(
+            "Find what keeps it from leaving, or raise terminationGracePeriodSeconds above {grace} s: \
+             how much longer it needed cannot be seen, for it was cut off"
+        ),
+        None => "Find what keeps it from leaving, or raise terminationGracePeriodSeconds".to_owned(),
+    }
 }

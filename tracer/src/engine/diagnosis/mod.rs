@@ -10,6 +10,7 @@ mod crash_during_shutdown;
 mod grace_period_exceeded;
 mod incomplete;
 mod killed_by_other;
+mod known_servers;
 mod late_connections;
 mod listener_closed_early;
 mod no_grace_period;
@@ -24,7 +25,9 @@ mod slow_exit;
 mod stop_signal_ignored;
 mod stop_signal_not_sigterm;
 
-use crate::report::{Container, ContainerRole, Finding, MetadataSource, Report, Severity, TimelineEvent};
+use crate::report::{
+    ConnectionCounts, Container, ContainerRole, Finding, MetadataSource, Report, Severity, TimelineEvent,
+};
 use serde::Serialize;
 
 /// A rule: what people are told about it, and how it judges a report.
@@ -122,6 +125,14 @@ fn sleep_for(report: &Report, container: &Container, lag_ms: f64) -> String {
     let grace = report.pod.termination_grace_period_seconds;
     let too_long = grace.is_some_and(|grace| seconds >= grace);
     format!("{seconds:.0} s{}", if too_long { ", more than the grace period," } else { "" })
+}
+
+/// `; 1 of them its own, to a server`: a proxy's connection to what it stands before is no client's.
+fn own(counts: &ConnectionCounts) -> String {
+    match counts.outbound_in_flight {
+        0 => String::new(),
+        own => format!("; {own} of them its own, to a server"),
+    }
 }
 
 /// `1 connection`, `4 connections`.

@@ -21,14 +21,17 @@ pub(super) const RULE: Rule = Rule {
     check,
 };
 
-/// What shells are called; busybox's is `sh` or, started by its own name, `busybox`.
-const SHELLS: [&str; 9] = ["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "fish", "busybox"];
+/// The files of shells. A script that is PID 1 has its own name, and its interpreter's file.
+const SHELLS: [&str; 9] = ["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "fish", "rbash"];
 
 fn check(report: &Report) -> Vec<Fired> {
     let mut fired = Vec::new();
     for container in apps(report).filter(|container| is_shell(container)) {
         let Some(stop) = &container.stop else { continue };
-        let missed = &container.processes.unsignalled_comms;
+        // its own forks are the same program, not what it runs
+        let own = container.init_comm.as_ref();
+        let missed: Vec<&String> =
+            container.processes.unsignalled_comms.iter().filter(|comm| Some(*comm) != own).collect();
         let forwarded = evidence(report, container, &[TimelineEvent::SignalForwarded]);
         let Some(first) = missed.first().filter(|_| forwarded.is_empty()) else { continue };
         let others = match missed.len() - 1 {
@@ -54,6 +57,11 @@ fn check(report: &Report) -> Vec<Fired> {
     fired
 }
 
+/// By the program's file; one file may be many programs (busybox), or not be known: then by its name.
 fn is_shell(container: &Container) -> bool {
-    container.init_comm.as_deref().is_some_and(|comm| SHELLS.contains(&comm))
+    let is = |name: &Option<String>| name.as_deref().is_some_and(|name| SHELLS.contains(&name));
+    match container.init_exe.as_deref() {
+        Some("busybox") | None => is(&container.init_comm),
+        Some(_) => is(&container.init_exe),
+    }
 }

@@ -1,7 +1,7 @@
 //! `stop-signal-ignored`: the kernel discarded the stop signal, for PID 1 had no handler for it.
 
 use super::{Fired, Rule, apps, evidence, init};
-use crate::report::{Report, Severity, StopDisposition, StopResult, TimelineEvent};
+use crate::report::{Report, Severity, Stop, StopDisposition, StopResult, TimelineEvent};
 
 pub(super) const RULE: Rule = Rule {
     id: "stop-signal-ignored",
@@ -22,12 +22,17 @@ pub(super) const RULE: Rule = Rule {
 fn check(report: &Report) -> Vec<Fired> {
     let mut fired = Vec::new();
     for container in apps(report) {
-        let Some(stop) = container.stop.as_ref().filter(|stop| stop.result == StopResult::Ignored) else {
+        let discarded = |stop: &&Stop| stop.result == StopResult::Ignored || stop.discarded_ms.is_some();
+        let Some(stop) = container.stop.as_ref().filter(discarded) else {
             continue;
         };
         let init = init(report, container);
         let signal = &stop.signal;
         let summary = match stop.disposition {
+            _ if stop.discarded_ms.is_some() => format!(
+                "the handler of {init} raised {signal} again to end the program: the kernel discarded that, as PID 1 is \
+                 not ended by a default action"
+            ),
             StopDisposition::Ignore => format!("{init} ignores {signal} (SIG_IGN): the kernel discarded it"),
             StopDisposition::Default => format!("{init} has no {signal} handler: the kernel discarded the signal"),
             StopDisposition::Handler | StopDisposition::Blocked | StopDisposition::Unknown => {
@@ -35,8 +40,9 @@ fn check(report: &Report) -> Vec<Fired> {
             }
         };
         let advice = format!(
-            "Handle {signal} in the program that runs as PID 1, or run it under an init that forwards signals \
-             (tini, dumb-init); if PID 1 is a shell, start the program with `exec`"
+            "Handle {signal} in the program that runs as PID 1 (in Node `process.on('{signal}', …)`). Run under an init that \
+             forwards signals (tini, dumb-init) it at least ends at once, though it drains nothing; if PID 1 is a shell, \
+             start the program with `exec`"
         );
         let evidence = evidence(report, container, &[TimelineEvent::StopSignalSent, TimelineEvent::StopSignalIgnored]);
         fired.push(Fired { container: container.name.clone(), summary, evidence, advice });

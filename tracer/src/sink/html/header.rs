@@ -24,7 +24,7 @@ pub(super) fn draw(view: &View<'_>) -> Markup {
                 }
             }
             h1 id=(view.id("title")) { bdi { (ending::who(report)) } }
-            p.lead { (ending::sentence(report.outcome)) }
+            p.lead { (ending::sentence(report)) }
             (figures(report))
             (details(report))
         }

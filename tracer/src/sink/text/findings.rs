@@ -38,6 +38,8 @@ fn incomplete(page: &mut Page, report: &Report) {
     let gaps = words::gaps(&report.completeness);
     if !gaps.is_empty() {
         page.blank();
-        page.hanging(&[(Ink::Warning, "Incomplete  ")], Ink::Plain, &gaps.join("; "));
+        let heading =
+            if report.completeness.complete { (Ink::Faint, "Not told  ") } else { (Ink::Warning, "Incomplete  ") };
+        page.hanging(&[heading], Ink::Plain, &gaps.join("; "));
     }
 }

@@ -9,7 +9,7 @@ pub(super) fn draw(page: &mut Page, report: &Report) {
     let what = ending::what(&report.pod);
     let outcome = words::outcome(report.outcome);
     page.line(&[(ink(report.outcome), outcome), (Ink::Plain, "  "), (Ink::Heading, &ending::who(report))]);
-    page.hanging(&[], Ink::Plain, ending::sentence(report.outcome));
+    page.hanging(&[], Ink::Plain, ending::sentence(report));
     page.blank();
     page.field("trigger", &ending::trigger(report));
     page.field("started", &format!("{}, took {}", report.start_time, words::duration(report.duration_ms)));

@@ -56,7 +56,7 @@ pub(in crate::sink) fn facts(counts: &ConnectionCounts, containers: &[Container]
     ];
     for (some, what) in ends.into_iter().filter(|(some, _)| *some > 0) {
         let some = if what.starts_with("ended with") || what.starts_with("opened") {
-            format!("{} of all {what}", number(&parts, some))
+            format!("{} of them {what}", number(&parts, some))
         } else {
             format!("{} {what}", number(&parts, some))
         };
@@ -102,12 +102,18 @@ fn lost(counts: &ConnectionCounts, number: impl Fn(u64) -> String) -> Option<Str
     let total = dropped.saturating_add(at_exit);
     let flight = match counts.in_flight {
         _ if total == 0 => return None,
+        0 if counts.in_flight_unknown == total => "with a request in flight or not, that is not known".to_owned(),
         0 => "none with a request in flight".to_owned(),
         1 if total == 1 => "with a request in flight".to_owned(),
         all if all == total => "all of them with a request in flight".to_owned(),
         some => format!("{some} of them with a request in flight"),
     };
-    Some(format!("{}, {flight}", ways.join(" and ")))
+    let unknown = match counts.in_flight_unknown {
+        0 => String::new(),
+        all if all == total => String::new(),
+        some => format!(" ({some} not known)"),
+    };
+    Some(format!("{}, {flight}{unknown}", ways.join(" and ")))
 }
 
 /// `, the last 3.1 s later`, or when it was if what it came after is not known.

@@ -140,17 +140,14 @@ pub(in crate::sink) fn ending(container: &Container) -> String {
 
 /// How many processes it had, and what became of them.
 pub(in crate::sink) fn processes(container: &Container) -> String {
-    let Processes { seen, signalled, unsignalled, killed_by_pid_namespace, execs_killed: _, unsignalled_comms: _ } =
+    let Processes { seen, signalled, unsignalled: _, killed_by_pid_namespace, execs_killed: _, unsignalled_comms: _ } =
         &container.processes;
     if *seen == 0 {
         return "none seen".to_owned();
     }
     let mut parts = vec![format!("{seen} seen")];
     if container.stop.is_some() || *signalled > 0 {
-        parts.push(match unsignalled {
-            0 => format!("{signalled} got the stop signal"),
-            missed => format!("{signalled} got the stop signal, {missed} never did"),
-        });
+        parts.push(format!("{signalled} got the stop signal"));
     }
     if *killed_by_pid_namespace > 0 {
         parts.push(format!("{killed_by_pid_namespace} killed by the kernel because PID 1 had left"));

@@ -1,7 +1,7 @@
 //! How it ended, in words: who, what the outcome means, what set it off, how long it took.
 
 use super::{UNKNOWN, chosen, container, duration};
-use crate::report::{GracePeriodSource, MetadataSource, Outcome, Pod, Report, TriggerKind};
+use crate::report::{GracePeriodSource, MetadataSource, Outcome, Pod, Report, Severity, TriggerKind};
 
 /// What a name or its absence is said of.
 pub(in crate::sink) fn what(pod: &Pod) -> &'static str {
@@ -41,9 +41,13 @@ pub(in crate::sink) fn tone(outcome: Outcome) -> Tone {
     }
 }
 
-/// What an outcome means.
-pub(in crate::sink) fn sentence(outcome: Outcome) -> &'static str {
-    match outcome {
+/// What the outcome means; an end in good order is no good end for clients that were cut off.
+pub(in crate::sink) fn sentence(report: &Report) -> &'static str {
+    let is_marred = report.findings.iter().any(|finding| finding.severity == Severity::Error);
+    match report.outcome {
+        Outcome::Graceful if is_marred => {
+            "It ended by itself after the stop signal, within its grace period, but not without loss: see the findings."
+        }
         Outcome::Graceful => "It ended by itself after the stop signal, within its grace period.",
         Outcome::Terminated => "The stop signal itself ended it: nothing could be drained or cleaned up.",
         Outcome::Failed => "It ended by itself after the stop signal, but with a status that means failure.",

@@ -8,13 +8,20 @@ use std::path::Path;
 /// Kubernetes, whatever the kernel's own tick is.
 const NS_PER_TICK: u64 = 1_000_000_000 / 100;
 
+/// What the probes keep of a file's name.
+const EXE_LEN: usize = 15;
+
 /// A process, unless it has left.
 pub(super) fn read(proc: &Path, tgid: u32) -> Option<Process> {
     let folder = proc.join(tgid.to_string());
     let stat = parse_stat(&std::fs::read(folder.join("stat")).ok()?)?;
     // kernels without PID namespaces have no such line: then the pid is the same everywhere
     let ns_tgid = std::fs::read(folder.join("status")).ok().and_then(|status| parse_ns_tgid(&status)).unwrap_or(tgid);
-    Some(Process { tgid, start: stat.start, ns_tgid, parent_tgid: stat.parent_tgid, comm: stat.comm })
+    // readable for the owner and CAP_SYS_PTRACE; the name only, as the probes give it
+    let exe = std::fs::read_link(folder.join("exe")).ok();
+    let exe = exe.as_deref().and_then(Path::file_name).map(|name| text::clean(&name.to_string_lossy()));
+    let exe = exe.map(|name| name.chars().take(EXE_LEN).collect());
+    Some(Process { tgid, start: stat.start, ns_tgid, parent_tgid: stat.parent_tgid, comm: stat.comm, exe })
 }
 
 #[derive(Debug, PartialEq)]

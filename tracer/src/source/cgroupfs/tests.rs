@@ -68,6 +68,7 @@ fn pods_come_with_all_below_them() {
         ns_tgid: 1,
         parent_tgid: 1,
         comm: "my (app)".into(),
+        exe: None,
     };
     assert_eq!(*processes, [expected(30, 100), expected(20, 200)]);
     assert!(found.iter().all(|found| found.at == NOW && fake.tree.id(&found.path).expect("its id") == found.id));

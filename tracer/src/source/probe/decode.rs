@@ -126,10 +126,11 @@ fn process_executed(cursor: &mut Cursor<'_>) -> Option<What> {
     let parent = actor(cursor)?;
     let netns = netns(cursor.u32()?);
     let length = usize::try_from(cursor.u32()?).ok()?;
+    let exe = Some(comm(cursor)?).filter(|name| !name.is_empty());
     let argv = cursor.take::<{ abi::ARGV_LEN }>()?;
     let taken = &argv[..length.min(argv.len())];
     let argv = (length > 0).then(|| Argv::from_kernel(taken, length > argv.len()));
-    Some(What::ProcessExecuted { process, parent, netns, argv })
+    Some(What::ProcessExecuted { process: Process { exe, ..process }, parent, netns, argv })
 }
 
 fn process_exited(cursor: &mut Cursor<'_>) -> Option<What> {
@@ -195,7 +196,7 @@ fn process(cursor: &mut Cursor<'_>) -> Option<Process> {
     let start = BootNs(cursor.u64()?);
     let ns_tgid = cursor.u32()?;
     let parent_tgid = cursor.u32()?;
-    Some(Process { tgid, start, ns_tgid, parent_tgid, comm: comm(cursor)? })
+    Some(Process { tgid, start, ns_tgid, parent_tgid, comm: comm(cursor)?, exe: None })
 }
 
 fn actor(cursor: &mut Cursor<'_>) -> Option<Actor> {
@@ -224,6 +225,7 @@ fn socket(cursor: &mut Cursor<'_>) -> Option<Socket> {
     let netns = cursor.u32()?;
     let error = cursor.u32()?;
     let received_minus_sent = cursor.u32()?.cast_signed();
+    let (since_our_last, _) = (known(cursor.u32()?), cursor.u32()?);
     let counters = SocketCounters {
         bytes_received,
         bytes_acked,
@@ -233,6 +235,7 @@ fn socket(cursor: &mut Cursor<'_>) -> Option<Socket> {
         since_received_ms,
         since_sent_ms,
         received_minus_sent,
+        since_our_last,
     };
     Some(Socket {
         address,

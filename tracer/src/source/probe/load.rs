@@ -186,6 +186,7 @@ fn take_maps(ebpf: &mut Ebpf) -> Result<Maps, ProbeError> {
         targets: take(ebpf, "TARGETS")?,
         stopping: take(ebpf, "STOPPING")?,
         netns: take(ebpf, "NETNS")?,
+        kubelet_calls: take(ebpf, "KUBELET_CALLS")?,
         generated: take(ebpf, "GENERATED")?,
         dropped: take(ebpf, "DROPPED")?,
     })

@@ -12,7 +12,8 @@ mod ticks;
 pub use btf::BtfError;
 pub use error::ProbeError;
 
-use crate::input::{BootNs, CgroupId, Sees};
+use crate::input::{BootNs, CgroupId, KubeletCall, Sees};
+use crate::source::clock;
 use aya::maps::{HashMap, MapData, PerCpuArray};
 use std::fmt;
 use std::thread::JoinHandle;
@@ -50,6 +51,8 @@ struct Maps {
     targets: HashMap<MapData, u64, u64>,
     stopping: HashMap<MapData, u64, u64>,
     netns: HashMap<MapData, u32, u64>,
+    /// Four words each: `tracer_ebpf::KubeletCall`.
+    kubelet_calls: HashMap<MapData, u64, [u64; 4]>,
     generated: PerCpuArray<MapData, u64>,
     dropped: PerCpuArray<MapData, u64>,
 }
@@ -120,6 +123,19 @@ impl Probes {
         // not there unless the pod was being stopped
         let _ = self.maps.stopping.remove(&pod.0);
         Ok(())
+    }
+
+    /// The connection that the kubelet made to this pod last, before the pod was stopped.
+    pub fn kubelet_call(&self, pod: CgroupId) -> Option<KubeletCall> {
+        let [_sock, opened, closed, port] = self.maps.kubelet_calls.get(&pod.0, 0).ok()?;
+        let closed = (closed != 0).then_some(BootNs(closed));
+        Some(KubeletCall {
+            at: clock::boot_now(),
+            pod,
+            port: u16::try_from(port).ok()?,
+            opened: BootNs(opened),
+            closed,
+        })
     }
 
     /// Lets the sockets of pods be whose last signal, if it came before `until`, was no stop signal: those of which

@@ -24,11 +24,15 @@ const OPTIONAL: &[(&str, &str)] = &[
     ("nsproxy_", NO_NETNS),
     ("net_ns_inum", NO_NETNS),
     ("task_mm", NO_ARGV),
+    ("mm_exe_file", NO_EXE),
+    ("file_", NO_EXE),
+    ("dentry_", NO_EXE),
     ("mm_", NO_ARGV),
     ("sock_cgroup", "which container a connection belongs to (only which pod)"),
     ("sock_", NO_CONNECTIONS),
     ("inet_sport", NO_CONNECTIONS),
     ("icsk_lrcvtime", NO_COUNTERS),
+    ("tcp_snd_wl1", "who spoke last, within a tick of the kernel's clock"),
     ("tcp_snd_nxt", NO_OPENER),
     ("tcp_bytes_retrans", NO_OPENER),
     ("tcp_is_mptcp", "which connections are subflows of MPTCP"),
@@ -41,6 +45,7 @@ const NO_INIT: &str = "which process is a container's init";
 const NO_DISPOSITION: &str = "whether a process handles its stop signal";
 const NO_NETNS: &str = "the pod of a connection by its network namespace";
 const NO_ARGV: &str = "which process is the preStop hook";
+const NO_EXE: &str = "which program a script is run by";
 const NO_CONNECTIONS: &str = "connections";
 const NO_COUNTERS: &str = "how much went through a connection";
 const NO_OPENER: &str = "who opened connections that were there before, where no listener tells";

@@ -12,7 +12,7 @@ const BAR_Y: u32 = 17;
 const BAR_HEIGHT: u32 = 20;
 const MIDDLE: u32 = BAR_Y + BAR_HEIGHT / 2;
 /// Narrower than this share of the axis, a phase past the grace period is the kubelet's own pace.
-const VISIBLE: f64 = 0.4;
+const VISIBLE: f64 = 1.0;
 /// Shares of the axis from which on a bar has room for its length, and for its name as well.
 const ROOM: f64 = 15.0;
 const MUCH_ROOM: f64 = 36.0;

@@ -58,7 +58,7 @@ fn only(bytes: &[u8]) -> Event {
 }
 
 fn process() -> Process {
-    Process { tgid: 100, start: BootNs(500), ns_tgid: 1, parent_tgid: 99, comm: "nginx".to_owned() }
+    Process { tgid: 100, start: BootNs(500), ns_tgid: 1, parent_tgid: 99, comm: "nginx".to_owned(), exe: None }
 }
 
 fn actor() -> Actor {
@@ -85,13 +85,14 @@ fn exit() -> Vec<u8> {
 
 fn exec(argv_len: u32, argv: &[u8]) -> Vec<u8> {
     let maker = Maker::new(kind::PROCESS_EXECUTED).process().actor().u32(4_026_531_840).u32(argv_len);
+    let maker = maker.padded::<{ abi::COMM_LEN }>(b"dash\0junk");
     maker.padded::<{ abi::ARGV_LEN }>(argv).finish(size_of::<abi::ProcessExecuted>())
 }
 
 fn socket(family: u16, local: [u8; 16], flags: u32) -> Vec<u8> {
     let maker = Maker::new(kind::SOCKET_STATE).u64(0xffff_8880_0000_1000).u64(5).u64(11).u64(22).u64(33);
     let maker = maker.u16(family).u16(8080).u16(40_000).u16(3).bytes(&local).padded::<16>(&[10, 0, 0, 9]);
-    let maker = maker.u32(4).u32(6).u32(250).u32(u32::MAX).u32(flags).u32(12).u32(104).u32(u32::MAX);
+    let maker = maker.u32(4).u32(6).u32(250).u32(u32::MAX).u32(flags).u32(12).u32(104).u32(u32::MAX).u32(9).u32(0);
     maker.actor().u32(1).u32(7).finish(size_of::<abi::SocketState>())
 }
 
@@ -150,7 +151,8 @@ fn the_life_of_a_process() {
 #[test]
 fn arguments_become_digests() {
     let argv_of = |bytes: &[u8]| {
-        let What::ProcessExecuted { argv, .. } = only(bytes).what else { panic!("another event") };
+        let What::ProcessExecuted { argv, process, .. } = only(bytes).what else { panic!("another event") };
+        assert_eq!(process.exe.as_deref(), Some("dash"));
         argv
     };
     assert_eq!(argv_of(&exec(0, b"sh\0of an older record")), None);
