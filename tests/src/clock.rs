@@ -1,6 +1,7 @@
 //! The harness's own clock readings, on the clock that the kernel side uses.
 
 use rustix::process::{Pid, PidfdFlags};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// Nanoseconds since boot, suspend included.
@@ -16,8 +17,22 @@ pub fn ms_between(from: u64, to: u64) -> f64 {
     ms
 }
 
-/// Asks `ready` every few milliseconds until it answers.
+/// How many times slower than usual this machine is: `GRACETRACE_SLOW`, as in an emulated one; 1 without. Scales how long is
+/// waited and how late something may be, never how often anything happens.
+pub fn slow() -> f64 {
+    static SLOW: OnceLock<f64> = OnceLock::new();
+    let asked = || std::env::var("GRACETRACE_SLOW").ok()?.parse().ok();
+    *SLOW.get_or_init(|| asked().filter(|slow| *slow >= 1.0).unwrap_or(1.0))
+}
+
+/// As long as that is on this machine.
+pub fn scaled(usual: Duration) -> Duration {
+    usual.mul_f64(slow())
+}
+
+/// Asks `ready` every few milliseconds until it answers; `timeout` is for a machine as fast as usual.
 pub fn wait_until<T>(what: &str, timeout: Duration, mut ready: impl FnMut() -> Option<T>) -> anyhow::Result<T> {
+    let timeout = scaled(timeout);
     let until = Instant::now() + timeout;
     loop {
         if let Some(answer) = ready() {

@@ -36,7 +36,9 @@ impl Facts {
             match client.end {
                 End::Eof => {
                     self.detail_is(peer, "manner", "Fin");
-                    self.detail_is(peer, "reset", client.reset_later);
+                    if !client.reset_later || self.untold_resets() == 0 {
+                        self.detail_is(peer, "reset", client.reset_later);
+                    }
                 }
                 End::Reset => {
                     self.detail_is(peer, "manner", "RstSent");

@@ -1,6 +1,7 @@
 //! Event logs of real runs: checked on the spot, and kept as fixtures when asked to.
 
 use crate::tracer::{Finished, Tracer};
+use gracetrace::input::Sees;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -33,11 +34,27 @@ pub fn same_again(log: &Path, finished: &Finished, format: &str) -> anyhow::Resu
     Ok(())
 }
 
+/// Keeps the log of a scenario that failed in the folder `$GRACETRACE_KEEP_FAILED`, if there is one.
+pub fn keep_failed(log: &Path, name: &str) {
+    if let Some(folder) = std::env::var_os("GRACETRACE_KEEP_FAILED").map(PathBuf::from) {
+        let kept =
+            std::fs::create_dir_all(&folder).and_then(|()| std::fs::copy(log, folder.join(format!("{name}.jsonl"))));
+        if let Err(error) = kept {
+            crate::suite::say(&format!("    cannot keep the event log of {name}: {error}"));
+        }
+    }
+}
+
 /// The session that a log begins with.
 pub fn session(log: &Path) -> anyhow::Result<Value> {
     let text = std::fs::read_to_string(log)?;
     let head: Value = serde_json::from_str(text.lines().next().unwrap_or_default())?;
     Ok(head["session"].clone())
+}
+
+/// What could be counted where the log was written, by its own word.
+pub fn sees(log: &Path) -> anyhow::Result<Sees> {
+    Ok(serde_json::from_value(session(log)?["sees"].clone())?)
 }
 
 /// The inputs of a log.

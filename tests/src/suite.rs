@@ -15,6 +15,18 @@ pub struct Scenario<W> {
     pub play: fn(&W) -> anyhow::Result<Vec<String>>,
 }
 
+/// Why this machine cannot play a scenario, where that is nobody's fault: it has neither passed nor failed.
+#[derive(Debug)]
+pub struct NotPossible(pub String);
+
+impl std::fmt::Display for NotPossible {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "not possible here: {}", self.0)
+    }
+}
+
+impl std::error::Error for NotPossible {}
+
 /// Runs the scenarios that the arguments choose. `world` is made once, when the first one needs it.
 pub fn run<W>(tier: &str, scenarios: &[Scenario<W>], world: fn() -> anyhow::Result<W>) -> ExitCode {
     let choice = Choice::from_args();
@@ -28,13 +40,15 @@ pub fn run<W>(tier: &str, scenarios: &[Scenario<W>], world: fn() -> anyhow::Resu
     let begun = Instant::now();
     say(&format!("\nrunning {} tests", chosen.len()));
     tear_down_on_signals();
-    let mut failures = Vec::new();
+    let (mut failures, mut impossible) = (Vec::new(), 0);
     if !chosen.is_empty() {
         match quiet(|| needs_root(tier).and_then(|()| world())) {
             Ok(world) => {
                 for scenario in &chosen {
-                    if let Err(error) = play(scenario, &world) {
-                        failures.push((scenario.name, error));
+                    match play(scenario, &world) {
+                        Ok(()) => {}
+                        Err(error) if error.is::<NotPossible>() => impossible += 1,
+                        Err(error) => failures.push((scenario.name, error)),
                     }
                 }
             }
@@ -44,7 +58,7 @@ pub fn run<W>(tier: &str, scenarios: &[Scenario<W>], world: fn() -> anyhow::Resu
             }
         }
     }
-    let passed = chosen.len() - failures.len();
+    let passed = chosen.len() - failures.len() - impossible;
     for problem in tear_down() {
         failures.push(("teardown", anyhow::anyhow!("{problem}")));
     }
@@ -57,7 +71,7 @@ pub fn run<W>(tier: &str, scenarios: &[Scenario<W>], world: fn() -> anyhow::Resu
     let failed = failures.len();
     let verdict = if failed == 0 { "ok" } else { "FAILED" };
     say(&format!(
-        "\ntest result: {verdict}. {passed} passed; {failed} failed; 0 ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
+        "\ntest result: {verdict}. {passed} passed; {failed} failed; {impossible} ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
         scenarios.len() - chosen.len(),
         begun.elapsed().as_secs_f64()
     ));
@@ -67,7 +81,10 @@ pub fn run<W>(tier: &str, scenarios: &[Scenario<W>], world: fn() -> anyhow::Resu
 fn play<W>(scenario: &Scenario<W>, world: &W) -> anyhow::Result<()> {
     let begun = Instant::now();
     let result = quiet(|| (scenario.play)(world));
-    let verdict = if result.is_ok() { "ok" } else { "FAILED" };
+    let verdict = match &result {
+        Ok(_) => "ok".to_owned(),
+        Err(error) => error.downcast_ref().map_or_else(|| "FAILED".to_owned(), NotPossible::to_string),
+    };
     say(&format!("test {} ... {verdict} <{:.2}s>", scenario.name, begun.elapsed().as_secs_f64()));
     for fact in result? {
         say(&format!("    {fact}"));

@@ -1,9 +1,9 @@
 //! Cgroups: children of a traced one are traced from their first moment on, and so is a new pod.
 
+use crate::call::Call;
 use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{Cgroup, read_string, setting};
 use crate::maps::{self, Scratch};
-use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::{cgroup_operation, kind};
 
 /// How far into a name `pod` is looked for: `kubelet-kubepods-besteffort-pod` has 31 bytes.
@@ -13,7 +13,7 @@ const UID: usize = 32;
 
 /// `cgroup_mkdir(struct cgroup *cgrp, const char *path)`
 #[inline(always)]
-pub(crate) fn made(ctx: &RawTracePointContext) -> Outcome {
+pub(crate) fn made(ctx: &Call) -> Outcome {
     let cgroup = Cgroup(ctx.arg(0));
     if !cgroup.is_v2() {
         return Outcome::Skipped(Reason::OtherHierarchy);
@@ -25,30 +25,30 @@ pub(crate) fn made(ctx: &RawTracePointContext) -> Outcome {
         None => return Outcome::Skipped(Reason::NotTraced),
     };
     if !maps::track(id, pod) {
-        aya_log_ebpf::warn!(ctx, "no room to trace cgroup {} of pod {}", id, pod);
+        aya_log_ebpf::warn!(&ctx.ctx, "no room to trace cgroup {} of pod {}", id, pod);
         return Outcome::Dropped(kind::CGROUP);
     }
-    emit_cgroup(cgroup, id, pod, cgroup_operation::MADE, ctx.arg(1))
+    emit_cgroup(ctx, cgroup, id, pod, cgroup_operation::MADE, ctx.arg(1))
 }
 
 /// `cgroup_rmdir(struct cgroup *cgrp, const char *path)`
 #[inline(always)]
-pub(crate) fn removed(ctx: &RawTracePointContext) -> Outcome {
-    report(Cgroup(ctx.arg(0)), cgroup_operation::REMOVED, ctx.arg(1))
+pub(crate) fn removed(ctx: &Call) -> Outcome {
+    report(ctx, cgroup_operation::REMOVED, ctx.arg(1))
 }
 
 /// `cgroup_notify_populated(struct cgroup *cgrp, const char *path, int val)`
 #[inline(always)]
-pub(crate) fn populated(ctx: &RawTracePointContext) -> Outcome {
+pub(crate) fn populated(ctx: &Call) -> Outcome {
     if ctx.arg::<i32>(2) != 0 {
         return Outcome::Skipped(Reason::Noise);
     }
-    report(Cgroup(ctx.arg(0)), cgroup_operation::EMPTIED, 0)
+    report(ctx, cgroup_operation::EMPTIED, 0)
 }
 
 /// `cgroup_release(struct cgroup *cgrp, const char *path)`
 #[inline(always)]
-pub(crate) fn released(ctx: &RawTracePointContext) -> Outcome {
+pub(crate) fn released(ctx: &Call) -> Outcome {
     let cgroup = Cgroup(ctx.arg(0));
     if !cgroup.is_v2() {
         return Outcome::Skipped(Reason::OtherHierarchy);
@@ -64,21 +64,22 @@ pub(crate) fn released(ctx: &RawTracePointContext) -> Outcome {
 }
 
 #[inline(always)]
-fn report(cgroup: Cgroup, operation: u32, path: u64) -> Outcome {
+fn report(ctx: &Call, operation: u32, path: u64) -> Outcome {
+    let cgroup = Cgroup(ctx.arg(0));
     if !cgroup.is_v2() {
         return Outcome::Skipped(Reason::OtherHierarchy);
     }
     let id = cgroup.id();
     match maps::pod_of(id) {
-        Some(pod) => emit_cgroup(cgroup, id, pod, operation, path),
+        Some(pod) => emit_cgroup(ctx, cgroup, id, pod, operation, path),
         None => Outcome::Skipped(Reason::NotTraced),
     }
 }
 
 /// The path is the kernel's one buffer for this, valid while the tracepoint runs.
 #[inline(always)]
-fn emit_cgroup(cgroup: Cgroup, id: u64, pod: u64, operation: u32, path: u64) -> Outcome {
-    emit::<tracer_ebpf::Cgroup>(id, Urgency::Now, |record| {
+fn emit_cgroup(ctx: &Call, cgroup: Cgroup, id: u64, pod: u64, operation: u32, path: u64) -> Outcome {
+    emit::<tracer_ebpf::Cgroup>(ctx, id, Urgency::Now, |record| {
         record.parent = cgroup.parent().id();
         record.pod = pod;
         record.operation = operation;

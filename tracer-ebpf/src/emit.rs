@@ -1,5 +1,6 @@
 //! Writing a record: reserve, fill in place, submit, and account for what became of it.
 
+use crate::call::Call;
 use crate::kernel::{boot_ns, cpu, setting};
 use crate::maps::{DROPPED, EVENTS, GENERATED};
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
@@ -118,7 +119,10 @@ records! {
 /// Writes a record about `cgroup`. `fill` must set every field but the header, in place: the stack
 /// has no room for a record.
 #[inline(always)]
-pub(crate) fn emit<R: Record>(cgroup: u64, urgency: Urgency, fill: impl FnOnce(&mut R)) -> Outcome {
+pub(crate) fn emit<R: Record>(ctx: &Call, cgroup: u64, urgency: Urgency, fill: impl FnOnce(&mut R)) -> Outcome {
+    if !ctx.is_due(R::KIND) {
+        return Outcome::Skipped(Reason::Noted);
+    }
     let Some(mut entry) = EVENTS.reserve::<R>(0) else {
         return Outcome::Dropped(R::KIND);
     };

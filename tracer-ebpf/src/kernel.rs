@@ -18,6 +18,8 @@ static SETTINGS: Settings = Settings {
     follow_new_pods: 0,
     wakeup_bytes: 0,
     drop_reason_no_socket: 0,
+    preemptible: 0,
+    reserved: 0,
 };
 
 /// One word of [`OFFSETS`]; the struct itself (250 bytes) must not come to the stack.

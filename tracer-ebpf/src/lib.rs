@@ -528,6 +528,11 @@ pub struct Settings {
     /// `kfree_skb` has `enum skb_drop_reason` (5.17 and later), and this is its `NO_SOCKET`; 0 where
     /// `tcp_send_reset` tells of refused attempts itself, or where nothing does.
     pub drop_reason_no_socket: u32,
+    /// A task can be preempted in the middle of a tracepoint's program (7.0 and later): each hook has a second
+    /// program there, for what the first one missed.
+    pub preemptible: u32,
+    /// Keeps the size a multiple of 8.
+    pub reserved: u32,
 }
 
 /// Slots of the map `LEARNT` (an array of `u64`): what the probes learn about the kernel from one
@@ -571,5 +576,5 @@ assert_layout! {
     Cgroup = 24 + 2 * 8 + 2 * 4 + PATH_LEN,
     Target = 8,
     KubeletCall = 4 * 8,
-    Settings = 6 * 4,
+    Settings = 8 * 4,
 }

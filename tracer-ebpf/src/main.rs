@@ -8,6 +8,8 @@
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 #[cfg(target_arch = "bpf")]
+mod call;
+#[cfg(target_arch = "bpf")]
 mod cgroup;
 #[cfg(target_arch = "bpf")]
 mod emit;
@@ -34,104 +36,84 @@ fn main() {}
 
 #[cfg(target_arch = "bpf")]
 mod hooks {
+    use crate::call::Call;
     use crate::emit::finish;
     use crate::{cgroup, oom, process, refused, signal, socket};
     use aya_ebpf::macros::raw_tracepoint;
     use aya_ebpf::programs::RawTracePointContext;
 
-    /// `__send_signal_locked` has decided what becomes of a signal: queued, ignored, already pending.
-    /// The only place that shows a stop signal which is *thrown away* (an init without a handler), and
-    /// who sent it. Since 2.6.33, `result` since 3.3. Context: the sender's for `kill()` and its kin, the
-    /// faulting task's for faults, anybody's for timers; the target's `siglock` is held, IRQs are off.
-    #[raw_tracepoint(tracepoint = "signal_generate")]
-    fn signal_generate(ctx: RawTracePointContext) -> u32 {
-        finish(signal::generated(&ctx))
+    /// A hook's two programs; the second is loaded only where the first can be missed (see [`Call`]).
+    macro_rules! hooks {
+        ($($(#[doc = $why:literal])* $name:literal $first:ident, $name_again:literal $second:ident => $run:path;)*) => { $(
+            $(#[doc = $why])*
+            #[raw_tracepoint(tracepoint = $name)]
+            fn $first(ctx: RawTracePointContext) -> u32 {
+                finish($run(&Call::first(ctx)))
+            }
+
+            #[raw_tracepoint(tracepoint = $name_again)]
+            fn $second(ctx: RawTracePointContext) -> u32 {
+                finish($run(&Call::second(ctx)))
+            }
+        )* };
     }
 
-    /// `get_signal` hands a signal to its receiver: the moment a handler begins. A fatal default action
-    /// shows as signal 9 here and is left to the exit. Since 2.6.33. Context: the receiving thread's.
-    #[raw_tracepoint(tracepoint = "signal_deliver")]
-    fn signal_deliver(ctx: RawTracePointContext) -> u32 {
-        finish(signal::delivered(&ctx))
-    }
+    hooks! {
+        /// `__send_signal_locked` has decided what becomes of a signal: queued, ignored, already pending.
+        /// The only place that shows a stop signal which is *thrown away* (an init without a handler), and
+        /// who sent it. Since 2.6.33, `result` since 3.3. Context: the sender's for `kill()` and its kin, the
+        /// faulting task's for faults, anybody's for timers; the target's `siglock` is held, IRQs are off.
+        "signal_generate" signal_generate, "signal_generate_again" signal_generate_again => signal::generated;
 
-    /// `kernel_clone` has made a task that does not run yet; its cgroup is final, `CLONE_INTO_CGROUP`
-    /// included. Since 2.6.x. Context: the parent's.
-    #[raw_tracepoint(tracepoint = "sched_process_fork")]
-    fn sched_process_fork(ctx: RawTracePointContext) -> u32 {
-        finish(process::forked(&ctx))
-    }
+        /// `get_signal` hands a signal to its receiver: the moment a handler begins. A fatal default action
+        /// shows as signal 9 here and is left to the exit. Since 2.6.33. Context: the receiving thread's.
+        "signal_deliver" signal_deliver, "signal_deliver_again" signal_deliver_again => signal::delivered;
 
-    /// `exec_binprm` has replaced the program: comm, mm and arguments are the new ones. What a container
-    /// runtime starts in a container shows here by its parent. Since 3.4. Context: the task's own.
-    #[raw_tracepoint(tracepoint = "sched_process_exec")]
-    fn sched_process_exec(ctx: RawTracePointContext) -> u32 {
-        finish(process::executed(&ctx))
-    }
+        /// `kernel_clone` has made a task that does not run yet; its cgroup is final, `CLONE_INTO_CGROUP`
+        /// included. Since 2.6.x. Context: the parent's.
+        "sched_process_fork" sched_process_fork, "sched_process_fork_again" sched_process_fork_again => process::forked;
 
-    /// `do_exit` of a thread, before files (and with them sockets) are closed. `bool group_dead` since
-    /// 6.16; before, `signal->live == 0` tells the last thread, and two threads may both read it.
-    /// Context: the dying thread's, cgroup still readable.
-    #[raw_tracepoint(tracepoint = "sched_process_exit")]
-    fn sched_process_exit(ctx: RawTracePointContext) -> u32 {
-        finish(process::exited(&ctx))
-    }
+        /// `exec_binprm` has replaced the program: comm, mm and arguments are the new ones. What a container
+        /// runtime starts in a container shows here by its parent. Since 3.4. Context: the task's own.
+        "sched_process_exec" sched_process_exec, "sched_process_exec_again" sched_process_exec_again => process::executed;
 
-    /// `mark_oom_victim`: tells a SIGKILL of the OOM killer from any other, 20 µs after it. Gives the
-    /// task since 6.9 and in stable kernels it was backported to; before, a pid. Context: the allocating task's.
-    #[raw_tracepoint(tracepoint = "mark_victim")]
-    fn mark_victim(ctx: RawTracePointContext) -> u32 {
-        finish(oom::victim(&ctx))
-    }
+        /// `do_exit` of a thread, before files (and with them sockets) are closed. `bool group_dead` since
+        /// 6.16; before, `signal->live == 0` tells the last thread, and two threads may both read it.
+        /// Context: the dying thread's, cgroup still readable.
+        "sched_process_exit" sched_process_exit, "sched_process_exit_again" sched_process_exit_again => process::exited;
 
-    /// `inet_sk_set_state`: a connection opens, is closed by either side, is reset; fires after
-    /// `sk_shutdown` was set and before a RST goes out. Since 4.16. Context: the closer's for `close()`,
-    /// softirq (anybody's) for what the peer does; on loopback the *peer* is `current`.
-    #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
-    fn inet_sock_set_state(ctx: RawTracePointContext) -> u32 {
-        finish(socket::state_set(&ctx))
-    }
+        /// `mark_oom_victim`: tells a SIGKILL of the OOM killer from any other, 20 µs after it. Gives the
+        /// task since 6.9 and in stable kernels it was backported to; before, a pid. Context: the allocating task's.
+        "mark_victim" mark_victim, "mark_victim_again" mark_victim_again => oom::victim;
 
-    /// `tcp_v4_send_reset`, `tcp_v6_send_reset` and `tcp_send_active_reset`: a RST leaves. `enum
-    /// sk_rst_reason` and events without a socket (a refused SYN) since 6.10. Context: the closer's or softirq.
-    #[raw_tracepoint(tracepoint = "tcp_send_reset")]
-    fn tcp_send_reset(ctx: RawTracePointContext) -> u32 {
-        finish(socket::reset_sent(&ctx))
-    }
+        /// `inet_sk_set_state`: a connection opens, is closed by either side, is reset; fires after
+        /// `sk_shutdown` was set and before a RST goes out. Since 4.16. Context: the closer's for `close()`,
+        /// softirq (anybody's) for what the peer does; on loopback the *peer* is `current`.
+        "inet_sock_set_state" inet_sock_set_state, "inet_sock_set_state_again" inet_sock_set_state_again => socket::state_set;
 
-    /// `kfree_skb`: a packet was thrown away, here: a SYN because there is no socket for it. Attached only
-    /// where `tcp_send_reset` does not tell of those (before 6.10) and this one tells why (`enum
-    /// skb_drop_reason`, since 5.17). Fires for dropped packets only; context: softirq, anybody's.
-    #[raw_tracepoint(tracepoint = "kfree_skb")]
-    fn kfree_skb(ctx: RawTracePointContext) -> u32 {
-        finish(refused::dropped(&ctx))
-    }
+        /// `tcp_v4_send_reset`, `tcp_v6_send_reset` and `tcp_send_active_reset`: a RST leaves. `enum
+        /// sk_rst_reason` and events without a socket (a refused SYN) since 6.10. Context: the closer's or softirq.
+        "tcp_send_reset" tcp_send_reset, "tcp_send_reset_again" tcp_send_reset_again => socket::reset_sent;
 
-    /// `cgroup_mkdir`: a container of a traced pod, a cgroup nested inside one, or a new pod. Tracked
-    /// here, before any process can be in it. Since 4.14. Context: the writer's, IRQs off.
-    #[raw_tracepoint(tracepoint = "cgroup_mkdir")]
-    fn cgroup_mkdir(ctx: RawTracePointContext) -> u32 {
-        finish(cgroup::made(&ctx))
-    }
+        /// `kfree_skb`: a packet was thrown away, here: a SYN because there is no socket for it. Attached only
+        /// where `tcp_send_reset` does not tell of those (before 6.10) and this one tells why (`enum
+        /// skb_drop_reason`, since 5.17). Fires for dropped packets only; context: softirq, anybody's.
+        "kfree_skb" kfree_skb, "kfree_skb_again" kfree_skb_again => refused::dropped;
 
-    /// `cgroup_rmdir`: the cgroup's end as user space sees it. Since 4.14. Context: the writer's.
-    #[raw_tracepoint(tracepoint = "cgroup_rmdir")]
-    fn cgroup_rmdir(ctx: RawTracePointContext) -> u32 {
-        finish(cgroup::removed(&ctx))
-    }
+        /// `cgroup_mkdir`: a container of a traced pod, a cgroup nested inside one, or a new pod. Tracked
+        /// here, before any process can be in it. Since 4.14. Context: the writer's, IRQs off.
+        "cgroup_mkdir" cgroup_mkdir, "cgroup_mkdir_again" cgroup_mkdir_again => cgroup::made;
 
-    /// `css_release_work_fn`: the last reference (a closing socket may be one) is gone, the id means
-    /// nothing any more. Since 4.14. Context: a kworker's, tens of milliseconds after `rmdir`.
-    #[raw_tracepoint(tracepoint = "cgroup_release")]
-    fn cgroup_release(ctx: RawTracePointContext) -> u32 {
-        finish(cgroup::released(&ctx))
-    }
+        /// `cgroup_rmdir`: the cgroup's end as user space sees it. Since 4.14. Context: the writer's.
+        "cgroup_rmdir" cgroup_rmdir, "cgroup_rmdir_again" cgroup_rmdir_again => cgroup::removed;
 
-    /// `cgroup_update_populated`: the last process of a cgroup and of all below it has left. Since 5.1.
-    /// Context: the dying task's before 6.19, its successor's on the CPU since.
-    #[raw_tracepoint(tracepoint = "cgroup_notify_populated")]
-    fn cgroup_notify_populated(ctx: RawTracePointContext) -> u32 {
-        finish(cgroup::populated(&ctx))
+        /// `css_release_work_fn`: the last reference (a closing socket may be one) is gone, the id means
+        /// nothing any more. Since 4.14. Context: a kworker's, tens of milliseconds after `rmdir`.
+        "cgroup_release" cgroup_release, "cgroup_release_again" cgroup_release_again => cgroup::released;
+
+        /// `cgroup_update_populated`: the last process of a cgroup and of all below it has left. Since 5.1.
+        /// Context: the dying task's before 6.19, its successor's on the CPU since.
+        "cgroup_notify_populated" cgroup_notify_populated, "cgroup_notify_populated_again" cgroup_notify_populated_again => cgroup::populated;
     }
 }
 

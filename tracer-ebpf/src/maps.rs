@@ -42,6 +42,10 @@ static EXPECTED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(8192, 0);
 #[map]
 static EXITED: LruHashMap<[u64; 2], u32> = LruHashMap::with_max_entries(8192, 0);
 
+/// Events that a first program has seen to, where a second one follows it; see [`Call`](crate::call::Call).
+#[map]
+static MARKS: LruHashMap<[u64; 2], u32> = LruHashMap::with_max_entries(4096, 0);
+
 /// What was learnt from a canary; see [`learnt`].
 #[map]
 static LEARNT: Array<u64> = Array::with_max_entries(learnt::COUNT, 0);
@@ -206,6 +210,18 @@ fn delivery(tgid: u32, signal: u32) -> u64 {
 #[inline(always)]
 pub(crate) fn first_to_exit(tgid: u32, start_ns: u64) -> bool {
     EXITED.insert(&[u64::from(tgid), start_ns], &1, u64::from(BPF_NOEXIST)).is_ok()
+}
+
+/// A first program has seen to this event.
+#[inline(always)]
+pub(crate) fn mark(event: &[u64; 2]) {
+    let _ = MARKS.insert(event, &1, u64::from(BPF_ANY));
+}
+
+/// Whether it has; the mark is gone then.
+#[inline(always)]
+pub(crate) fn take_mark(event: &[u64; 2]) -> bool {
+    MARKS.remove(event).is_ok()
 }
 
 /// One thing that was learnt, 0 if it was not.

@@ -1,9 +1,9 @@
 //! The life of processes: made, given another program, gone.
 
+use crate::call::Call;
 use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{Task, boot_ns, current_cgroup, offset, read, read_user, setting};
 use crate::maps;
-use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::{Actor, Process, ProcessExecuted, ProcessExited, ProcessForked};
 
 /// `SIGNAL_GROUP_EXIT`: `group_exit_code` is the process's status.
@@ -11,7 +11,7 @@ const SIGNAL_GROUP_EXIT: u32 = 4;
 
 /// `sched_process_fork(struct task_struct *parent, struct task_struct *child)`
 #[inline(always)]
-pub(crate) fn forked(ctx: &RawTracePointContext) -> Outcome {
+pub(crate) fn forked(ctx: &Call) -> Outcome {
     let child = Task(ctx.arg(1));
     let cgroup = child.cgroup();
     if maps::pod_of(cgroup).is_none() {
@@ -20,12 +20,12 @@ pub(crate) fn forked(ctx: &RawTracePointContext) -> Outcome {
     if child.tid() != child.tgid() {
         return Outcome::Skipped(Reason::Noise);
     }
-    emit::<ProcessForked>(cgroup, Urgency::Soon, |record| fill_process(&mut record.child, child))
+    emit::<ProcessForked>(ctx, cgroup, Urgency::Soon, |record| fill_process(&mut record.child, child))
 }
 
 /// `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
 #[inline(always)]
-pub(crate) fn executed(ctx: &RawTracePointContext) -> Outcome {
+pub(crate) fn executed(ctx: &Call) -> Outcome {
     let cgroup = current_cgroup();
     let Some(pod) = maps::pod_of(cgroup) else {
         return Outcome::Skipped(Reason::NotTraced);
@@ -40,7 +40,7 @@ pub(crate) fn executed(ctx: &RawTracePointContext) -> Outcome {
     if from_outside && maps::stopping_since(pod).is_some_and(|since| since < task.start_ns()) && task.ns_tid() == 1 {
         maps::resume(pod);
     }
-    emit::<ProcessExecuted>(cgroup, Urgency::Soon, |record| {
+    emit::<ProcessExecuted>(ctx, cgroup, Urgency::Soon, |record| {
         fill_process(&mut record.process, task);
         fill_actor(&mut record.parent, parent, parent_cgroup);
         record.netns = netns;
@@ -58,7 +58,7 @@ pub(crate) fn executed(ctx: &RawTracePointContext) -> Outcome {
 
 /// `sched_process_exit(struct task_struct *p)`, from 6.16 on `(p, bool group_dead)`
 #[inline(always)]
-pub(crate) fn exited(ctx: &RawTracePointContext) -> Outcome {
+pub(crate) fn exited(ctx: &Call) -> Outcome {
     let cgroup = current_cgroup();
     let Some(pod) = maps::pod_of(cgroup) else {
         return Outcome::Skipped(Reason::NotTraced);
@@ -81,7 +81,7 @@ pub(crate) fn exited(ctx: &RawTracePointContext) -> Outcome {
         maps::stop(pod, boot_ns());
     }
     let urgency = if is_init { Urgency::Now } else { Urgency::Soon };
-    emit::<ProcessExited>(cgroup, urgency, |record| {
+    emit::<ProcessExited>(ctx, cgroup, urgency, |record| {
         fill_process(&mut record.process, task);
         let as_group = read::<u32>(signal, offset(|o| &o.signal_flags)) & SIGNAL_GROUP_EXIT != 0;
         // before 5.19 a last thread that simply ends does not set the group's code; the leader's counts then

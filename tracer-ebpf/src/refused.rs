@@ -3,11 +3,11 @@
 //! The kernel answers a SYN that finds no socket with a RST, and tells of it without one: all there is
 //! is the packet. Whose port it was is known by the last listener of a traced pod that closed there.
 
+use crate::call::Call;
 use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{Task, current_cgroup, netns_inum, offset, read, read_bytes, setting};
 use crate::maps;
 use crate::process::fill_actor;
-use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::SocketRefused;
 
 const AF_INET: u16 = 2;
@@ -30,18 +30,18 @@ const IPPROTO_TCP: u8 = 6;
 /// `kfree_skb(struct sk_buff *skb, void *location, enum skb_drop_reason reason)`, for kernels whose
 /// `tcp_send_reset` does not tell of packets without a socket.
 #[inline(always)]
-pub(crate) fn dropped(ctx: &RawTracePointContext) -> Outcome {
+pub(crate) fn dropped(ctx: &Call) -> Outcome {
     let no_socket = setting(|s| &s.drop_reason_no_socket);
     // behind the setting: older kernels give no reason, and reading it would make the attachment fail
     if no_socket == 0 || ctx.arg::<u32>(2) != no_socket {
         return Outcome::Skipped(Reason::Noise);
     }
-    refused(ctx.arg(0))
+    refused(ctx, ctx.arg(0))
 }
 
 /// A packet that found no socket.
 #[inline(always)]
-pub(crate) fn refused(skb: u64) -> Outcome {
+pub(crate) fn refused(ctx: &Call, skb: u64) -> Outcome {
     let head: u64 = read(skb, offset(|o| &o.skb_head));
     let tcp = head.wrapping_add(u64::from(read::<u16>(skb, offset(|o| &o.skb_transport_header))));
     if read::<u8>(tcp, TCP_FLAGS) & SYN_OF_SYN_ACK != SYN {
@@ -65,7 +65,7 @@ pub(crate) fn refused(skb: u64) -> Outcome {
     if !maps::is_stopping(whose.pod) {
         return Outcome::Skipped(Reason::NotStopping);
     }
-    emit::<SocketRefused>(whose.cgroup, Urgency::Soon, |record| {
+    emit::<SocketRefused>(ctx, whose.cgroup, Urgency::Soon, |record| {
         record.pod = whose.pod;
         record.family = family;
         record.local_port = port;

@@ -1,10 +1,10 @@
 //! Signals: which ones are worth a record, and which deliveries are waited for.
 
+use crate::call::Call;
 use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{Task, boot_ns, current_cgroup, current_tgid, offset, read};
 use crate::process::{fill_actor, fill_process};
 use crate::{learn, maps};
-use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::{SignalDelivered, SignalGenerated, handler};
 
 const SIGHUP: u32 = 1;
@@ -54,7 +54,7 @@ enum Origin {
 
 /// `signal_generate(int sig, struct kernel_siginfo *info, struct task_struct *t, int group, int result)`
 #[inline(always)]
-pub(crate) fn generated(ctx: &RawTracePointContext) -> Outcome {
+pub(crate) fn generated(ctx: &Call) -> Outcome {
     let signal: u32 = ctx.arg(0);
     if signal == SIGURG {
         learn::from_canary();
@@ -78,7 +78,7 @@ pub(crate) fn generated(ctx: &RawTracePointContext) -> Outcome {
         maps::expect(target.tgid(), signal, target.leader().start_ns());
     }
     let urgency = if signal == SIGKILL || origin == Origin::Outside { Urgency::Now } else { Urgency::Soon };
-    emit::<SignalGenerated>(cgroup, urgency, |record| {
+    emit::<SignalGenerated>(ctx, cgroup, urgency, |record| {
         fill_process(&mut record.target, target);
         fill_actor(&mut record.sender, Task::current(), current_cgroup());
         record.signal = signal;
@@ -92,7 +92,7 @@ pub(crate) fn generated(ctx: &RawTracePointContext) -> Outcome {
 
 /// `signal_deliver(int sig, struct kernel_siginfo *info, struct k_sigaction *ka)`
 #[inline(always)]
-pub(crate) fn delivered(ctx: &RawTracePointContext) -> Outcome {
+pub(crate) fn delivered(ctx: &Call) -> Outcome {
     let signal: u32 = ctx.arg(0);
     let tgid = current_tgid();
     let Some(start_ns) = maps::expected(tgid, signal) else {
@@ -105,7 +105,7 @@ pub(crate) fn delivered(ctx: &RawTracePointContext) -> Outcome {
     if task.leader().start_ns() != start_ns || maps::pod_of(cgroup).is_none() {
         return Outcome::Skipped(Reason::NotTraced);
     }
-    emit::<SignalDelivered>(cgroup, Urgency::Soon, |record| {
+    emit::<SignalDelivered>(ctx, cgroup, Urgency::Soon, |record| {
         fill_process(&mut record.process, task);
         record.signal = signal;
         record.handler = kind_of(read(ctx.arg(2), offset(|o| &o.k_sigaction_handler)));

@@ -1,11 +1,11 @@
 //! TCP sockets of pods that are being stopped, and of dying processes.
 
+use crate::call::Call;
 use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{Cgroup, Task, boot_ns, current_cgroup, jiffies, netns_inum, offset, read, read_bytes, setting};
 use crate::maps;
 use crate::process::fill_actor;
 use crate::refused::{in_first_four, refused};
-use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::{ABSENT, KubeletCall, PF_EXITING, Socket, SocketReset, SocketState, learnt, socket_flag};
 
 const IPPROTO_TCP: u16 = 6;
@@ -47,7 +47,7 @@ struct Owner {
 
 /// `inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
 #[inline(always)]
-pub(crate) fn state_set(ctx: &RawTracePointContext) -> Outcome {
+pub(crate) fn state_set(ctx: &Call) -> Outcome {
     let sock: u64 = ctx.arg(0);
     let new_state: u32 = ctx.arg(2);
     if matches!(new_state, TCP_SYN_RECV | TCP_TIME_WAIT | TCP_NEW_SYN_RECV) {
@@ -82,7 +82,7 @@ pub(crate) fn state_set(ctx: &RawTracePointContext) -> Outcome {
         note_kubelet(sock, owner, current, old_state, new_state);
         return Outcome::Skipped(Reason::NotStopping);
     }
-    emit::<SocketState>(owner.cgroup, Urgency::Soon, |record| {
+    emit::<SocketState>(ctx, owner.cgroup, Urgency::Soon, |record| {
         let mut flags = match owner.by {
             By::Cgroup => socket_flag::BY_CGROUP,
             By::Netns => 0,
@@ -156,12 +156,12 @@ fn is_owners_doing(sock: u64, old_state: u32, new_state: u32) -> bool {
 /// `tcp_send_reset(const struct sock *sk, const struct sk_buff *skb)`, from 6.10 on also
 /// `(…, const enum sk_rst_reason reason)` with `sk` NULL or not a full socket.
 #[inline(always)]
-pub(crate) fn reset_sent(ctx: &RawTracePointContext) -> Outcome {
+pub(crate) fn reset_sent(ctx: &Call) -> Outcome {
     let sock: u64 = ctx.arg(0);
     // behind the setting and in this function, as in `sched_process_exit`
     let reason = if setting(|s| &s.reset_has_reason) != 0 { ctx.arg::<u32>(2) } else { u32::MAX };
     if sock == 0 {
-        return refused(ctx.arg(1));
+        return refused(ctx, ctx.arg(1));
     }
     let state = u32::from(read::<u8>(sock, offset(|o| &o.sock_state)));
     let netns = netns_inum(read(sock, offset(|o| &o.sock_net)));
@@ -177,7 +177,7 @@ pub(crate) fn reset_sent(ctx: &RawTracePointContext) -> Outcome {
     if !maps::is_stopping(owner.pod) {
         return Outcome::Skipped(Reason::NotStopping);
     }
-    emit::<SocketReset>(owner.cgroup, Urgency::Soon, |record| {
+    emit::<SocketReset>(ctx, owner.cgroup, Urgency::Soon, |record| {
         record.address = sock;
         record.pod = owner.pod;
         record.reason = reason;

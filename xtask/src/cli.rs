@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Demo,
     /// Set up for tests, then run them, tier by tier
     Test(Selection),
+    /// Boot other kernels in an emulator and run the kernel tiers on them
+    Vm(VmSelection),
     /// Write anew what the documentation takes from the program: docs/rules.md and the pictures in docs/img
     Docs,
     /// Formatting, clippy, rustdoc, warnings of the eBPF programs, tidy
@@ -52,6 +54,8 @@ pub(crate) enum Purpose {
     Test,
     /// To build it and to write the documentation's pictures
     Docs,
+    /// To build it and to run the tests on other kernels
+    Vm,
 }
 
 /// Which tests to run.
@@ -64,6 +68,29 @@ pub(crate) struct Selection {
     #[arg(long, value_enum, value_name = "TIER")]
     pub(crate) without: Vec<Tier>,
     /// What follows `--` goes to each test program: a filter, `--nocapture`, …
+    #[arg(last = true)]
+    pub(crate) arguments: Vec<String>,
+}
+
+/// Which kernels to boot, and what to run on them.
+#[derive(Args)]
+pub(crate) struct VmSelection {
+    /// Series of kernels (6.1, or newest); without it the usual ones
+    #[arg(long, value_delimiter = ',', value_name = "SERIES")]
+    pub(crate) kernel: Vec<String>,
+    /// Only show which kernels there are
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// The most that a kernel may take
+    #[arg(long, default_value_t = 15)]
+    pub(crate) minutes: u64,
+    /// How many random schedules the differential tier plays; none with 0
+    #[arg(long, default_value_t = 20)]
+    pub(crate) schedules: u32,
+    /// Write docs/compatibility.md of what came of it
+    #[arg(long)]
+    pub(crate) document: bool,
+    /// What follows `--` goes to the kernel tier's program: a filter, `--skip many`, …
     #[arg(last = true)]
     pub(crate) arguments: Vec<String>,
 }

@@ -15,6 +15,7 @@ mod process;
 mod setup;
 mod test;
 mod tidy;
+mod vm;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Command::Build { debug } => build::run(debug).map(|_| ()),
         Command::Demo => demo::run(),
         Command::Test(selection) => test::run(&selection),
+        Command::Vm(selection) => vm::run(&selection),
         Command::Docs => docs::run(),
         Command::Lint => lint::run(),
         Command::Tidy => tidy::run(),

@@ -9,6 +9,7 @@ mod bpf;
 use crate::cli::Purpose;
 use crate::docs::browser;
 use crate::process;
+use crate::vm::KEYRING;
 use anyhow::{Result, bail};
 use apt::Apt;
 use std::path::Path;
@@ -51,6 +52,29 @@ const TEST: [Need; 6] = [
     },
 ];
 
+/// For `cargo xtask vm` on top.
+const VM: [Need; 4] = [
+    Need {
+        name: "qemu",
+        why: "it boots the other kernels",
+        package: "qemu-system-x86",
+        find: || program("qemu-system-x86_64"),
+    },
+    Need {
+        name: "Debian's keyring",
+        why: "kernels of other releases are verified with it",
+        package: "debian-archive-keyring",
+        find: || Path::new(KEYRING).exists().then(|| KEYRING.to_owned()),
+    },
+    Need { name: "dpkg-deb", why: "it unpacks the kernels", package: "dpkg", find: || program("dpkg-deb") },
+    Need {
+        name: "static busybox",
+        why: "it is the user space of those kernels",
+        package: "busybox-static",
+        find: static_busybox,
+    },
+];
+
 /// For `cargo xtask docs` on top.
 const DOCS: [Need; 3] = [
     Need {
@@ -85,6 +109,7 @@ pub(crate) fn run(purpose: Purpose) -> Result<()> {
         Purpose::Build => "set-up for the build",
         Purpose::Test => "set-up for the build and the tests",
         Purpose::Docs => "set-up for the build and the documentation",
+        Purpose::Vm => "set-up for the build and the tests on other kernels",
     });
     let mut apt = Apt::default();
     let mut unmet = Vec::new();
@@ -92,6 +117,7 @@ pub(crate) fn run(purpose: Purpose) -> Result<()> {
         Purpose::Build => BUILD.iter().collect(),
         Purpose::Test => BUILD.iter().chain(&TEST).collect(),
         Purpose::Docs => BUILD.iter().chain(&DOCS).collect(),
+        Purpose::Vm => BUILD.iter().chain(&VM).collect(),
     };
     meet(&needs, &mut apt, &mut unmet);
     match bpf::compiler(&mut apt) {

@@ -11,7 +11,7 @@ pub use peer::{Met, PeerServer};
 pub use script::{Line, Reading, Script, Step, Use};
 pub use stage::{Release, Stage, Stages};
 
-use crate::clock::boot_ns;
+use crate::clock::{boot_ns, scaled};
 use reader::Reader;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io::{ErrorKind, Write};
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-/// How long a client waits for what must come at once.
+/// How long a client waits for what must come at once, on a machine as fast as usual.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What became of a connection.
@@ -83,7 +83,7 @@ impl Connection {
 
     /// Waits until the steps before the stop are done.
     pub fn settle(&self) -> anyhow::Result<()> {
-        let patience = PATIENCE * 2;
+        let patience = scaled(PATIENCE * 2);
         self.settled
             .recv_timeout(patience)
             .map_err(|_| anyhow::anyhow!("a client could not do its steps before the stop"))
@@ -205,9 +205,11 @@ impl Player {
                 Step::Receive => {
                     self.received.0 += 1;
                     let reader = self.reader.as_ref();
-                    reader.map_or(Ok(()), |reader| reader.wait_for_answers(self.received.0, PATIENCE))?;
+                    reader.map_or(Ok(()), |reader| reader.wait_for_answers(self.received.0, scaled(PATIENCE)))?;
                 }
-                Step::AwaitEnd => self.reader.as_ref().map_or(Ok(()), |reader| reader.wait_for_end(PATIENCE))?,
+                Step::AwaitEnd => {
+                    self.reader.as_ref().map_or(Ok(()), |reader| reader.wait_for_end(scaled(PATIENCE)))?
+                }
                 // it may be closed already; then the end tells
                 Step::HalfClose => drop(stream.shutdown(Shutdown::Write)),
                 Step::Reset => self.leave(stream, true)?,
@@ -294,7 +296,7 @@ fn connect(server: SocketAddr, from: Option<IpAddr>, mptcp: bool) -> std::io::Re
     if let Some(from) = from {
         socket.bind(&SockAddr::from(SocketAddr::new(from, 0)))?;
     }
-    socket.connect_timeout(&SockAddr::from(server), PATIENCE)?;
+    socket.connect_timeout(&SockAddr::from(server), scaled(PATIENCE))?;
     let stream = TcpStream::from(socket);
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(120)))?;

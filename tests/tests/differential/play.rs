@@ -7,6 +7,7 @@ use crate::server::{Mode, Server};
 use gracetrace_tests::client::{Connection, Release, Seen, Step, seen_by_all};
 use gracetrace_tests::clock::wait_until;
 use gracetrace_tests::command::{Machine, Over, QUIET, Running};
+use gracetrace_tests::recording;
 use gracetrace_tests::stamps::StampFile;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -41,11 +42,12 @@ pub(crate) fn once(machine: &Machine, schedule: &Schedule, attempt: u32) -> anyh
     everything_is_read(schedule, &clients, &running.stamps)?;
     std::thread::sleep(QUIET);
     running.stop()?;
+    let log = running.log.clone();
     let over = running.finish()?;
     let seen = seen_by_all(clients)?;
     Ok(match too_slow(schedule, &seen, &over) {
         Some(why) => Played::Void(why),
-        None => Played::Compared(compare::all(schedule, &seen, &over)?),
+        None => Played::Compared(compare::all(schedule, &seen, &over, recording::sees(&log)?)?),
     })
 }
 

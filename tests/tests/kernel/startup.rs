@@ -1,6 +1,6 @@
 //! How quickly tracing begins, and that nothing of the command is missed for it.
 
-use gracetrace_tests::clock::ms_between;
+use gracetrace_tests::clock::{ms_between, slow};
 use gracetrace_tests::command::Machine;
 use gracetrace_tests::facts::Facts;
 use gracetrace_tests::recording;
@@ -16,7 +16,9 @@ pub(crate) fn is_quick(machine: &Machine) -> anyhow::Result<Vec<String>> {
     facts.is("/outcome", "Completed");
     let attached = recording::session(&log)?["startedAt"].as_u64().unwrap_or_default();
     let took = ms_between(started_at, attached);
-    facts.holds((0.0..250.0).contains(&took), "attached within 250 ms of the start", &format!("it took {took:.1} ms"));
+    let limit = 250.0 * slow();
+    let fact = format!("attached within {limit} ms of the start");
+    facts.holds((0.0..limit).contains(&took), &fact, &format!("it took {took:.1} ms"));
     let ready = StampFile::at(&stamps).first("ready")?;
     facts.holds(attached < ready.at_ns, "the victim was ready after that", "it was before");
     let seen = recording::inputs(&log)?
@@ -37,7 +39,11 @@ pub(crate) fn stops_after(machine: &Machine) -> anyhow::Result<Vec<String>> {
     let waited = ms_between(stamps.first("ready")?.at_ns, stamps.first("handler")?.at_ns);
     let mut facts = Facts::of(finished.report()?);
     facts.is("/outcome", "Graceful");
-    facts.holds((600.0..800.0).contains(&waited), "stopped 700 ms after the start", &format!("it was {waited:.0} ms"));
+    facts.holds(
+        (600.0..700.0 + 100.0 * slow()).contains(&waited),
+        "stopped 700 ms after the start",
+        &format!("it was {waited:.0} ms"),
+    );
     facts.handler_to_exit(
         "/containers/0",
         ms_between(stamps.first("handler")?.at_ns, stamps.first("exit")?.at_ns),

@@ -146,8 +146,10 @@ impl Kubelet<'_> {
                 let name = signal::name(self.args.stop_signal);
                 console::say(&format!("sending {name} ({reason}), grace period {grace}…"));
                 pipeline.stop_requested(reason.to_owned());
+                let sent = self.main.signal(self.args.stop_signal);
+                // counted from when it has been sent, or the kill could come before the period is over
                 self.kill_at = Instant::now() + self.args.grace_period;
-                self.main.signal(self.args.stop_signal)
+                sent
             }
             Act::Kill => {
                 console::say(&format!("sending SIGKILL ({reason})…"));

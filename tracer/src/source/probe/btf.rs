@@ -1,5 +1,6 @@
-//! The kernel's own description of its types (BTF), read for four things only: where a member is,
-//! how big a struct is, what arguments a tracepoint has, which number an enumeration gives a name.
+//! The kernel's own description of its types (BTF), read for five things only: where a member is,
+//! how big a struct is, what arguments a tracepoint has, which number an enumeration gives a name, and
+//! whether there is a type of some name.
 //!
 //! Parsed with a cursor over the bytes, every index checked; it concludes nothing.
 
@@ -133,6 +134,14 @@ impl<'a> Btf<'a> {
         // each parameter is a name and a type; the first is the tracepoint's own `void *`
         let first = if count == 0 { None } else { self.resolve(self.word(prototype, 6)?) };
         Some(Arguments { count, first_is_pointer: first.is_some_and(|id| self.kind(id) == Some(PTR)) })
+    }
+
+    /// Whether a type has this name, which the kernel's own code gives it.
+    pub(super) fn has_typedef(&self, name: &str) -> bool {
+        let mut ids = (1..).take(self.types.len());
+        ids.any(|id| {
+            self.kind(id) == Some(TYPEDEF) && self.word(id, 0).is_some_and(|text| self.text(text) == name.as_bytes())
+        })
     }
 
     fn index(&mut self) -> Result<(), BtfError> {

@@ -15,6 +15,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("GRACETRACE_PROBES"));
 const LOG_EVERYTHING: u8 = 5;
 const LOG_NOTHING: u8 = 0;
 
+/// Ends the name of a hook's second program, for kernels on which the first can be passed over.
+const AGAIN: &str = "_again";
+
 const PAGE: u32 = 4096;
 const SMALLEST_RING: u32 = 64 << 10;
 const LARGEST_RING: u32 = 1 << 30;
@@ -58,7 +61,11 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     let mut ebpf = load_object(options, &offsets.words, &settings, ring_bytes)?;
     let mut status = Vec::with_capacity(HOOKS.len());
     for hook in HOOKS.iter().filter(|hook| is_wanted(hook.name, &settings)) {
-        let is_there = btf.tracepoint(hook.name).is_some() && attach(&mut ebpf, hook)?;
+        let is_there = btf.tracepoint(hook.name).is_some() && attach(&mut ebpf, hook.name, hook.name)?;
+        if is_there && settings.preemptible != 0 {
+            // after the first: the kernel calls them in this order
+            attach(&mut ebpf, &format!("{}{AGAIN}", hook.name), hook.name)?;
+        }
         if !is_there {
             if hook.is_essential {
                 return Err(ProbeError::MissingTracepoint { name: hook.name, lost: hook.lost });
@@ -71,13 +78,13 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
                 _ => {}
             }
         }
-        let limit = is_there.then(|| variant_limit(hook.name, &settings)).flatten();
-        limits.extend(limit.map(str::to_owned));
-        let note = match (is_there, limit) {
+        let lacks = if is_there { variant_limits(hook.name, &settings) } else { Vec::new() };
+        let note = match (is_there, lacks.is_empty()) {
             (false, _) => format!("without it not seen: {}", hook.lost),
-            (true, Some(limit)) => limit.to_owned(),
-            (true, None) => variant(hook.name, &settings).to_owned(),
+            (true, false) => lacks.join("; "),
+            (true, true) => variant(hook.name, &settings).to_owned(),
         };
+        limits.extend(lacks.into_iter().map(str::to_owned));
         status.push(ProbeStatus { name: hook.name, attached: is_there, note });
     }
     drop(btf);
@@ -113,12 +120,11 @@ fn load_object(
     loader.load(OBJECT).map_err(|error| ProbeError::from_system("create the probes' maps", &error))
 }
 
-/// Loads and attaches one program; false if the kernel has no such tracepoint after all.
-fn attach(ebpf: &mut Ebpf, hook: &Hook) -> Result<bool, ProbeError> {
-    let name = hook.name;
+/// Loads a program and attaches it to the tracepoint of that name; false if the kernel has no such tracepoint after all.
+fn attach(ebpf: &mut Ebpf, program: &str, name: &'static str) -> Result<bool, ProbeError> {
     let program: &mut RawTracePoint = ebpf
-        .program_mut(name)
-        .ok_or_else(|| broken(name))?
+        .program_mut(program)
+        .ok_or_else(|| broken(program))?
         .try_into()
         .map_err(|error: ProgramError| ProbeError::from_system(format!("use probe {name}"), &error))?;
     match program.load() {
@@ -147,16 +153,18 @@ fn is_wanted(name: &str, settings: &Settings) -> bool {
 }
 
 /// What a variant of a tracepoint cannot tell.
-fn variant_limit(name: &str, settings: &Settings) -> Option<&'static str> {
-    match name {
-        "mark_victim" if settings.victim_is_task == 0 => Some(
-            "not seen: victims of the OOM killer (this kernel's mark_victim tells a pid only); they show as a SIGKILL from the kernel",
-        ),
-        "tcp_send_reset" if settings.reset_has_reason == 0 && settings.drop_reason_no_socket == 0 => Some(
-            "not seen: refused connections (this kernel's tcp_send_reset tells of none, and its kfree_skb gives no reason)",
-        ),
-        _ => None,
+fn variant_limits(name: &str, settings: &Settings) -> Vec<&'static str> {
+    let mut limits = Vec::new();
+    if name == "mark_victim" && settings.victim_is_task == 0 {
+        limits.push("not seen: victims of the OOM killer (this kernel's mark_victim tells a pid only); they show as a SIGKILL from the kernel");
     }
+    if name == "tcp_send_reset" && settings.reset_has_reason == 0 {
+        limits.push("not seen: RSTs for what comes after a connection was closed in good order (this kernel's tcp_send_reset tells of none without a full socket)");
+        if settings.drop_reason_no_socket == 0 {
+            limits.push("not seen: refused connections (this kernel's tcp_send_reset tells of none, and its kfree_skb gives no reason)");
+        }
+    }
+    limits
 }
 
 /// Which variant it is, where there are several and nothing is lost.
@@ -222,7 +230,8 @@ mod tests {
     #[test]
     fn each_hook_has_a_program_in_the_object_and_each_program_a_hook() {
         let object = aya_obj_programs();
-        let hooks: BTreeSet<String> = HOOKS.iter().map(|hook| hook.name.to_owned()).collect();
+        let hooks = HOOKS.iter().flat_map(|hook| [hook.name.to_owned(), format!("{}{AGAIN}", hook.name)]);
+        let hooks: BTreeSet<String> = hooks.collect();
         assert_eq!(object, hooks);
     }
 

@@ -51,6 +51,10 @@ const NO_COUNTERS: &str = "how much went through a connection";
 const NO_OPENER: &str = "who opened connections that were there before, where no listener tells";
 const NO_REFUSED: &str = "refused connections";
 
+/// The lock under which tracepoints are since a task can be preempted in their programs (`include/linux/tracepoint.h`,
+/// 7.0); before, preemption was off.
+const PREEMPTIBLE: &str = "class_srcu_fast_notrace_t";
+
 /// The words of `Offsets`, in order, and what is lost for want of some.
 #[derive(Debug)]
 pub(super) struct Resolved {
@@ -105,8 +109,19 @@ pub(super) fn settings_words(settings: &Settings) -> [u32; size_of::<Settings>()
         follow_new_pods,
         wakeup_bytes,
         drop_reason_no_socket,
+        preemptible,
+        reserved,
     } = *settings;
-    [exit_has_group_dead, reset_has_reason, victim_is_task, follow_new_pods, wakeup_bytes, drop_reason_no_socket]
+    [
+        exit_has_group_dead,
+        reset_has_reason,
+        victim_is_task,
+        follow_new_pods,
+        wakeup_bytes,
+        drop_reason_no_socket,
+        preemptible,
+        reserved,
+    ]
 }
 
 /// Which variants of its tracepoints this kernel has.
@@ -122,6 +137,8 @@ pub(super) fn settings(btf: &Btf<'_>, follow_new_pods: bool, wakeup_bytes: u32) 
         follow_new_pods: u32::from(follow_new_pods),
         wakeup_bytes,
         drop_reason_no_socket: drop_reason.filter(|_| !reset_has_reason).unwrap_or(0),
+        preemptible: u32::from(btf.has_typedef(PREEMPTIBLE)),
+        reserved: 0,
     }
 }
 

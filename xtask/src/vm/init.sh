@@ -1,0 +1,53 @@
+#!/bin/busybox sh
+# The first process of a kernel that is tried: mounts what tests need, does the jobs, powers off. What xtask is
+# to know of it stands in lines that begin with `@vm`; a second serial line takes the recorded logs.
+/bin/busybox --install -s /bin
+export PATH=/bin HOME=/ TMPDIR=/tmp
+
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t tmpfs tmpfs /tmp
+mount -t securityfs securityfs /sys/kernel/security
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t debugfs debugfs /sys/kernel/debug
+ip link set lo up
+ulimit -n 65536
+# a few thousand closed connections must not be the end of remembering them: data that comes late would meet no
+# socket at all
+echo 262144 >/proc/sys/net/ipv4/tcp_max_tw_buckets
+
+# a turn on the processor is as much longer as all that is done in it, or tasks would be preempted in the middle of
+# what takes microseconds elsewhere (where the kernel has this to set: from 6.6 on)
+slice=/sys/kernel/debug/sched/base_slice_ns
+if [ -f $slice ]; then
+    echo $(($(cat $slice) * $(cat /vm/slow))) >$slice
+fi
+
+for module in /vm/modules/*; do
+    case $module in
+    *.xz) xzcat "$module" >/tmp/module.ko ;;
+    *) cat "$module" >/tmp/module.ko ;;
+    esac
+    insmod /tmp/module.ko || echo "@vm trouble module ${module##*/} was not loaded"
+done
+rm -f /tmp/module.ko
+
+# job NAME COMMAND…: one of the things to do, and how it ended
+job() {
+    local name=$1
+    shift
+    echo "@vm begin $name"
+    "$@" 2>&1 </dev/null
+    echo "@vm end $name $?"
+}
+
+echo "@vm up $(uname -r) clock $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
+. /vm/jobs
+
+if [ -d "$LOGS" ]; then
+    stty -F /dev/ttyS1 raw -echo
+    tar -c -C "$LOGS" . | gzip -1 >/dev/ttyS1
+fi
+echo "@vm done"
+poweroff -f
