@@ -201,7 +201,15 @@ fn as_nobody(args: &[&str]) -> Finished {
     if rustix::process::geteuid().is_root() {
         command.uid(65534).gid(65534);
     }
-    let output = command.output().expect("it runs");
+    // another test's child holds the copy open for writing, from its fork until its exec
+    let output = loop {
+        match command.output() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            output => break output.expect("it runs"),
+        }
+    };
     Finished {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

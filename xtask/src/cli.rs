@@ -112,7 +112,7 @@ pub(crate) enum Tier {
     Differential,
     /// Pods of a real containerd; needs root
     Containerd,
-    /// nginx, PostgreSQL, Node … in such pods, stopped under load; needs root and apt
+    /// nginx, `PostgreSQL`, Node … in such pods, stopped under load; needs root and apt
     Software,
 }
 

@@ -370,7 +370,6 @@ impl Connections {
     }
 }
 
-/// As the kernel's counters show it.
 fn by_counters(opener: Option<Opener>) -> Direction {
     match opener {
         Some(Opener::ThisSide) => Direction::Outbound,

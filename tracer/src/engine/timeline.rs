@@ -190,12 +190,11 @@ fn connections(entries: &mut Vec<Entry>, picture: &Picture<'_>) {
             .rev()
             .take_while(|span| at.ms_since(span.at) < SPAN_MS)
             .find(|span| span.event == event && span.detail.as_deref() == detail && span.container == container);
-        match open {
-            Some(span) => span.count = span.count.map(|count| count + 1),
-            None => {
-                let entry = Entry { detail: detail.map(str::to_owned), ..Entry::new(at, event, container) };
-                spans.push(entry.count(1));
-            }
+        if let Some(span) = open {
+            span.count = span.count.map(|count| count + 1);
+        } else {
+            let entry = Entry { detail: detail.map(str::to_owned), ..Entry::new(at, event, container) };
+            spans.push(entry.count(1));
         }
     }
     entries.append(&mut spans);

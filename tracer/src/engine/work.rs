@@ -63,10 +63,8 @@ pub(super) fn lost(ended: &Ended, end: ConnectionEnd, direction: Direction) -> W
 pub(super) fn last_speaker(counters: &SocketCounters, peer_closed: bool) -> Option<Opener> {
     let pending = counters.since_our_last.filter(|_| counters.unacked == 0 && counters.bytes_sent > 0);
     match (counters.received_minus_sent, pending.map(|bytes| bytes.saturating_sub(u32::from(peer_closed)))) {
-        (1.., _) => Some(Opener::Peer),
-        (..0, _) => Some(Opener::ThisSide),
-        (0, Some(0)) => Some(Opener::ThisSide),
-        (0, Some(_)) => Some(Opener::Peer),
+        (..0, _) | (0, Some(0)) => Some(Opener::ThisSide),
+        (1.., _) | (0, Some(_)) => Some(Opener::Peer),
         (0, None) => None,
     }
 }
