@@ -25,6 +25,7 @@ impl Facts {
     }
 
     /// On a kernel that lets no more than this be counted.
+    #[must_use]
     pub fn seeing(self, sees: Sees) -> Self {
         Self { sees, ..self }
     }

@@ -208,7 +208,7 @@ impl Player {
                     reader.map_or(Ok(()), |reader| reader.wait_for_answers(self.received.0, scaled(PATIENCE)))?;
                 }
                 Step::AwaitEnd => {
-                    self.reader.as_ref().map_or(Ok(()), |reader| reader.wait_for_end(scaled(PATIENCE)))?
+                    self.reader.as_ref().map_or(Ok(()), |reader| reader.wait_for_end(scaled(PATIENCE)))?;
                 }
                 // it may be closed already; then the end tells
                 Step::HalfClose => drop(stream.shutdown(Shutdown::Write)),
