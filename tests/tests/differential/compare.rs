@@ -23,9 +23,9 @@ pub(crate) struct Compared {
 }
 
 /// Compares everything that the clients can know.
-pub(crate) fn all(schedule: &Schedule, seen: &[Seen], over: &Over, sees: Sees) -> anyhow::Result<Compared> {
+pub(crate) fn all(schedule: &Schedule, seen: &[Seen], over: &Over, kernel: Sees) -> anyhow::Result<Compared> {
     let fates = fate::of(schedule);
-    let mut facts = Facts::of(over.finished.report()?).seeing(sees);
+    let mut facts = Facts::of(over.finished.report()?).seeing(kernel);
     facts.reset_late(seen.iter().filter(|client| client.reset_later).count() as u64);
     let mut differences = Vec::new();
     let mut same = |what: String, clients: Value, report: Value| {
@@ -39,7 +39,7 @@ pub(crate) fn all(schedule: &Schedule, seen: &[Seen], over: &Over, sees: Sees) -
         same(format!("client {index} met a RST later"), json!(seen.reset_later), json!(fate.too_late));
     }
     let counts = fate::tally(schedule, &fates, seen);
-    for (name, count) in counts.expected(schedule.ending != Ending::Kill, sees) {
+    for (name, count) in counts.expected(schedule.ending != Ending::Kill, kernel) {
         let report = facts.at(&format!("/connections/{name}"));
         let untold = facts.untold_resets();
         let reset = counts.reset - untold..=counts.reset;
@@ -112,9 +112,9 @@ fn last(
     at: &str,
     refused: bool,
 ) -> (Value, Value, bool) {
-    let (report, sees) = (facts.at(&format!("/connections/{at}")), facts.sees());
+    let (report, kernel) = (facts.at(&format!("/connections/{at}")), facts.sees());
     let which = |fate: &Fate, seen: &Seen| {
-        if refused { sees.refused && seen.end == End::Refused } else { fate.when == When::After && fate.accepted }
+        if refused { kernel.refused && seen.end == End::Refused } else { fate.when == When::After && fate.accepted }
     };
     let times = fates.iter().zip(seen).filter(|(fate, seen)| which(fate, seen)).map(|(_, seen)| seen.connect);
     let Some((began, came)) = times.max_by_key(|(_, came)| *came) else {
