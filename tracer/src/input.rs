@@ -119,6 +119,13 @@ pub enum Input {
     Container(ContainerFacts),
     /// The connection that the kubelet made to a pod last, before the pod's stop signal.
     KubeletCall(KubeletCall),
+    /// A pod's cgroup is not there any more, though no record told of its end: looked for after records were lost.
+    PodGone {
+        /// When it was looked for.
+        at: BootNs,
+        /// The pod's cgroup.
+        pod: CgroupId,
+    },
     /// The sockets of a pod as they were a moment after its stop signal.
     Sockets(Sockets),
     /// `gracetrace run` is about to send the stop signal.

@@ -55,7 +55,7 @@ pub(crate) fn crash(node: &Node) -> anyhow::Result<Vec<String>> {
 
 /// A job that is done.
 pub(crate) fn completed(node: &Node) -> anyhow::Result<Vec<String>> {
-    let traced = Traced::pod(node, &PodSpec::new("completed", 8, &["complete", "2500"]))?;
+    let traced = Traced::pod(node, &PodSpec::new("completed", 2, &["complete", "4500"]))?;
     let (code, reason) = wait_for_exit(&traced)?;
     let mut ended = traced.stop_sandbox()?;
     ended.facts.holds(

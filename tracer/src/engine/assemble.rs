@@ -26,7 +26,11 @@ pub(super) fn report(sources: &Sources<'_>) -> Option<Report> {
 impl Picture<'_> {
     fn report(&self) -> Report {
         let apps = || self.containers.iter().filter(|container| self.is_app(container));
-        let outcome = verdict::worst(apps().map(|container| verdict::outcome(container)));
+        let outcome = verdict::worst(apps().map(|container| {
+            let grace = verdict::grace(self.pod, container, self.facts, self.session);
+            let blind = verdict::may_have_been_stopped_before(container, grace, self.session);
+            verdict::outcome(container, blind)
+        }));
         let last_exit = apps().filter_map(|container| container.exit).map(|(at, _)| at).max();
         let grace = apps().find_map(|container| verdict::grace(self.pod, container, self.facts, self.session));
         let stop_to_exit = self.stopped_at().zip(last_exit).map(|(stop, exit)| exit.ms_since(stop));
@@ -43,7 +47,7 @@ impl Picture<'_> {
             start_time: self.start_time(),
             duration_ms,
             pod: self.pod(grace),
-            trigger: verdict::trigger(self.pod, &self.containers, self.session),
+            trigger: verdict::trigger(self.pod, &self.containers, self.session, outcome),
             outcome,
             stop_to_exit_ms: stop_to_exit.map(round),
             grace_period_used_ratio: used.map(|(exit, grace)| round(exit.ms_since(self.start) / grace.ms)),

@@ -25,6 +25,8 @@ pub(super) struct Container {
     pub since: BootNs,
     /// Its init: PID 1 of its namespace, or the first program run in it.
     pub init: Option<Process>,
+    /// Its processes were there before tracing began: what was done to them until then is not known.
+    pub adopted: bool,
     /// Every process known, by tgid.
     pub processes: BTreeMap<u32, Tracked>,
     /// Processes that ended and are kept as they may have been the preStop hook.
@@ -116,6 +118,7 @@ impl Container {
             runtime: None,
             since,
             init: None,
+            adopted: false,
             processes: BTreeMap::new(),
             ended_runtime_execs: VecDeque::new(),
             stop: None,
@@ -145,6 +148,7 @@ impl Container {
 
     /// Takes the processes found in its cgroup (or in one inside it), oldest first.
     pub(super) fn found(&mut self, processes: &[Process]) {
+        self.adopted |= !processes.is_empty();
         for process in processes {
             let stage = self.may_be_stage(&process.comm);
             self.insert(Tracked { process: process.clone(), stage, runtime_exec: None, exit: None, killed: None });

@@ -119,6 +119,10 @@ impl Engine {
                     pod.kubelet_call = Some(call);
                 }
             }
+            Input::PodGone { at, pod } => {
+                self.advance(at);
+                self.pods.get_mut(&pod).into_iter().for_each(|pod| pod.gone(at));
+            }
             Input::StopRequested { at, reason } => {
                 self.advance(at);
                 for pod in self.pods.values_mut() {

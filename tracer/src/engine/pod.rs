@@ -169,7 +169,9 @@ impl Pod {
 
     /// Takes a part of what its sockets were right after the stop signal. `place` tells the container of a cgroup.
     pub(super) fn sockets(&mut self, sockets: &Sockets, place: impl Fn(CgroupId) -> Option<CgroupId>) {
-        let stop = self.containers.values().filter_map(|container| container.stop.as_ref()).map(|stop| stop.at).min();
+        let told = |container: &&Container| !self.reported.contains(&container.cgroup);
+        let stops = self.containers.values().filter(told).filter_map(|container| container.stop.as_ref());
+        let stop = stops.map(|stop| stop.at).min();
         let known = self.connections.snapshot.as_ref().map(|known| known.taken_at);
         // the first after the stop signal counts; an earlier one was for a signal that meant something else
         let is_later = known.is_some_and(|known| known != sockets.taken_at && stop.is_some_and(|stop| known >= stop));
@@ -219,6 +221,15 @@ impl Pod {
             self.removed = Some(at);
         }
         self.emptied(at, cgroup);
+    }
+
+    /// It has gone, and nothing told of it: whatever was not seen to end has ended by now.
+    pub(super) fn gone(&mut self, at: BootNs) {
+        let own = self.cgroup;
+        for container in self.containers.values_mut() {
+            container.emptied.get_or_insert(at);
+        }
+        self.cgroup_removed(at, own);
     }
 
     /// When its report is due, once it has ended.

@@ -6,7 +6,7 @@ use super::hook;
 use super::pod::Pod;
 use super::runtime_names::{is_kubelet, is_runtime, is_systemd};
 use super::signals::by_process;
-use crate::input::{BootNs, Process, Session, TraceScope};
+use crate::input::{BootNs, Process, Session, TraceScope, WaitStatus};
 use crate::report::{GracePeriodSource, KillCause, Outcome, Trigger, TriggerKind};
 use crate::signal;
 
@@ -103,8 +103,20 @@ pub(super) fn oom_victims(container: &Container) -> impl Iterator<Item = &(BootN
     })
 }
 
-/// How the container ended.
-pub(super) fn outcome(container: &Container) -> Outcome {
+/// Grace period that is assumed where none is known: Kubernetes' default.
+const USUAL_GRACE_MS: f64 = 30_000.0;
+
+/// Whether a stop signal may have come, and been handled, before tracing began: the container was there already, and
+/// ended within its grace period of that moment.
+pub(super) fn may_have_been_stopped_before(container: &Container, grace: Option<Grace>, session: &Session) -> bool {
+    let within = |(at, _): (BootNs, WaitStatus)| {
+        at.ms_since(session.started_at) < grace.map_or(USUAL_GRACE_MS, |grace| grace.ms)
+    };
+    container.adopted && container.stop.is_none() && container.kill.is_none() && container.exit.is_some_and(within)
+}
+
+/// How the container ended. `blind`: a stop signal may have come before tracing began.
+pub(super) fn outcome(container: &Container, blind: bool) -> Outcome {
     let Some((exit_at, status)) = container.exit else {
         return Outcome::Unknown;
     };
@@ -120,6 +132,8 @@ pub(super) fn outcome(container: &Container) -> Outcome {
         (Some(stop), None, Some(fatal)) if fatal == stop.signal => Outcome::Terminated,
         (Some(stop), Some(code), _) if code == 0 || code == 128 + stop.signal => Outcome::Graceful,
         (Some(_), _, _) => Outcome::Failed,
+        // what a program leaves with that was told to stop, or that has come to its own end
+        (None, Some(0 | 129 | 130 | 131 | 143), _) if blind => Outcome::Unknown,
         (None, Some(0), _) => Outcome::Completed,
         (None, _, _) => Outcome::Crashed,
     }
@@ -144,7 +158,7 @@ fn rank(outcome: Outcome) -> u8 {
 }
 
 /// What set the end off, as far as a node can know.
-pub(super) fn trigger(pod: &Pod, containers: &[&Container], session: &Session) -> Trigger {
+pub(super) fn trigger(pod: &Pod, containers: &[&Container], session: &Session, outcome: Outcome) -> Trigger {
     let of = |kind, evidence: String| Trigger { kind, evidence: Some(evidence) };
     if let Some((_, reason)) = &pod.stop_requested {
         return of(TriggerKind::External, format!("gracetrace run: {reason}"));
@@ -178,6 +192,9 @@ pub(super) fn trigger(pod: &Pod, containers: &[&Container], session: &Session) -
         Some(sent) => {
             let Sent { sender, signal: number, .. } = sent;
             of(TriggerKind::External, format!("{} from {} ({})", signal::name(*number), sender.comm, sender.tgid))
+        }
+        None if outcome == Outcome::Unknown && containers.iter().any(|container| container.adopted) => {
+            of(TriggerKind::Unknown, "no stop signal was seen, but it may have come before tracing began".to_owned())
         }
         None if containers.iter().any(|container| container.exit.is_some()) => {
             of(TriggerKind::ContainerExit, "the main process ended before any stop signal".to_owned())

@@ -16,6 +16,7 @@ const TOGETHER_MS: f64 = 100.0;
 /// Whose sockets can be looked at, and whose were.
 #[derive(Debug)]
 pub(super) struct Looks {
+    tree: CgroupTree,
     reader: SocketReader,
     answers: mpsc::Receiver<Input>,
     pods: BTreeMap<CgroupId, Pod>,
@@ -32,7 +33,8 @@ impl Looks {
     /// Starts the threads that read.
     pub(super) fn start(tree: &CgroupTree, host_netns: Option<u32>) -> std::io::Result<Self> {
         let (sender, answers) = mpsc::channel(ANSWERS);
-        Ok(Self { reader: SocketReader::spawn(tree, host_netns, sender)?, answers, pods: BTreeMap::new() })
+        let reader = SocketReader::spawn(tree, host_netns, sender)?;
+        Ok(Self { tree: tree.clone(), reader, answers, pods: BTreeMap::new() })
     }
 
     /// A cgroup of this pod is there.
@@ -55,6 +57,17 @@ impl Looks {
     /// A cgroup is gone; a pod's own takes the pod with it.
     pub(super) fn forget(&mut self, cgroup: CgroupId) {
         self.pods.remove(&cgroup);
+    }
+
+    /// Pods whose cgroup is not there any more; each is told once.
+    pub(super) fn gone(&mut self) -> Vec<CgroupId> {
+        let is_there = |pod: CgroupId, known: &Pod| self.tree.id(&known.path).is_ok_and(|id| id == pod);
+        let gone: Vec<CgroupId> =
+            self.pods.iter().filter(|(pod, known)| !is_there(**pod, known)).map(|(pod, _)| *pod).collect();
+        for pod in &gone {
+            self.pods.remove(pod);
+        }
+        gone
     }
 
     /// A process of this pod may have been told to stop; false if that was known.

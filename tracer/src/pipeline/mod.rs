@@ -37,6 +37,8 @@ const BATCHES: usize = 64;
 const FACTS: usize = 1024;
 /// How long records are held back behind the reader, for clocks of CPUs that differ.
 const HOLD_NS: u64 = 1_000_000;
+/// So often after a loss, a beat apart, it is looked which pods are still there.
+const SEARCHES: u32 = 8;
 /// So long after a signal it is known whether it was a stop signal.
 const JUDGED_NS: u64 = 100_000_000;
 /// How often losses and the clock are looked at, and the log is written out.
@@ -65,6 +67,8 @@ pub struct Pipeline {
     arrived: BootNs,
     beat: Interval,
     clock_told: (BootNs, i64),
+    /// Records were lost: so many times it is looked yet which pods are still there.
+    searches: u32,
 }
 
 /// What a pipeline is made of.
@@ -103,6 +107,7 @@ impl Pipeline {
             arrived: BootNs(0),
             beat,
             clock_told,
+            searches: 0,
         })
     }
 
@@ -292,6 +297,7 @@ impl Pipeline {
 
     fn look_around(&mut self) -> anyhow::Result<()> {
         self.tell_losses()?;
+        self.search_for_pods();
         // by then the engine has seen the signal, and knows what it was
         let judged = BootNs(self.arrived.0.saturating_sub(JUDGED_NS));
         self.probes.calm(judged, |pod| self.core.is_ending(pod));
@@ -305,6 +311,18 @@ impl Pipeline {
         Ok(())
     }
 
+    /// After a loss the records of a pod's end may be among those that are missing.
+    fn search_for_pods(&mut self) {
+        if self.searches == 0 {
+            return;
+        }
+        self.searches -= 1;
+        let at = clock::boot_now();
+        for pod in self.looks.as_mut().map(Looks::gone).unwrap_or_default() {
+            self.put_in_place(at, Input::PodGone { at, pod });
+        }
+    }
+
     fn tell_losses(&mut self) -> anyhow::Result<()> {
         let untold = self.looks.as_ref().map_or(0, Looks::take_untold);
         if untold > 0 {
@@ -312,6 +330,7 @@ impl Pipeline {
         }
         for (what, count) in self.probes.take_lost() {
             if count > 0 {
+                self.searches = SEARCHES;
                 self.core.feed(Input::Lost { at: clock::boot_now(), what: what.to_owned(), count })?;
             }
         }
