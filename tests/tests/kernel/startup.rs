@@ -40,7 +40,7 @@ pub(crate) fn stops_after(machine: &Machine) -> anyhow::Result<Vec<String>> {
     let mut facts = Facts::of(finished.report()?);
     facts.is("/outcome", "Graceful");
     facts.holds(
-        (600.0..700.0 + 100.0 * slow()).contains(&waited),
+        (700.0 - 100.0 * slow()..700.0 + 100.0 * slow()).contains(&waited),
         "stopped 700 ms after the start",
         &format!("it was {waited:.0} ms"),
     );
