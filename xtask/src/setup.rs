@@ -3,15 +3,14 @@
 //! Each need is looked for first, so a second run does nothing. What can't be had here (no root, no apt,
 //! no network) is collected, and the commands for a person to run are printed at the end.
 
-mod apt;
+pub(crate) mod apt;
 mod bpf;
 
 use crate::cli::Purpose;
 use crate::docs::browser;
 use crate::process;
-use crate::vm::KEYRING;
 use anyhow::{Result, bail};
-use apt::Apt;
+use apt::{Apt, KEYRING};
 use std::path::Path;
 use std::process::Command;
 

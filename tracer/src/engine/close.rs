@@ -1,9 +1,8 @@
 //! What it means that a connection closes: how, by whom, and what its end is called. Pure readings of
 //! one state change (kernel: `__tcp_close`, `tcp_reset`, `tcp_write_err`, `inet_csk_listen_stop`).
 
-use super::work::last_speaker;
-use crate::input::{Actor, Opener, Socket, SocketCounters, TcpState, WaitStatus};
-use crate::report::{ClosedBy, ConnectionEnd, Direction, Manner};
+use crate::input::{Actor, Socket, TcpState, WaitStatus};
+use crate::report::{ClosedBy, ConnectionEnd, Manner};
 
 /// What `tcp_reset` leaves in `sk_err`: `ECONNRESET`, or `EPIPE` if the peer had closed its half before.
 const ECONNRESET: u32 = 104;
@@ -157,16 +156,4 @@ impl Closing {
             (end, by, signal)
         }
     }
-}
-
-/// Whether, when the peer has closed its half, nothing is owed any more: all that came was read, all that was written
-/// has arrived, and who asked has its answer. (A FIN counts as a received byte, but moves no time stamp.)
-pub(super) fn was_done(counters: &SocketCounters, direction: Direction) -> bool {
-    let received = counters.bytes_received.saturating_sub(1);
-    let (sent, last) = (counters.bytes_sent, last_speaker(counters, true));
-    let answered = match direction {
-        Direction::Inbound | Direction::Unknown => received == 0 || (sent > 0 && last != Some(Opener::Peer)),
-        Direction::Outbound => sent == 0 || (received > 0 && last != Some(Opener::ThisSide)),
-    };
-    counters.unread <= 1 && counters.unacked == 0 && answered
 }

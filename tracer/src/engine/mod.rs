@@ -18,6 +18,7 @@ mod container;
 mod diagnosis;
 mod facts;
 mod hook;
+mod last_word;
 mod picture;
 mod pod;
 mod runtime_names;

@@ -1,7 +1,8 @@
 //! The connections of a report: which belong to this end, whose each was, and how many of each fate.
 
-use super::close::{Closer, was_done};
+use super::close::Closer;
 use super::connections::{Caller, Ended, Ends, Opened};
+use super::last_word::was_done;
 use super::picture::{Concluded, Picture, round};
 use super::work;
 use crate::input::{BootNs, CgroupId, SocketCounters};

@@ -5,7 +5,8 @@
 //! answer, and for TLS alerts sent just before the close. `docs/report.md` says so to users.
 
 use crate::engine::connections::Ended;
-use crate::input::{Opener, SocketCounters};
+use crate::engine::last_word::last_speaker;
+use crate::input::Opener;
 use crate::report::{ConnectionEnd, Direction, Work};
 
 /// Data both ways within one kernel tick, and quiet since for at least this long, is taken for a
@@ -58,17 +59,6 @@ pub(super) fn lost(ended: &Ended, end: ConnectionEnd, direction: Direction) -> W
     }
 }
 
-/// Whose data came last; `None` if that cannot be told. By the kernel's clock ticks; within one, by what the peer sent
-/// with or after its acknowledgement of our last data, if it has acknowledged all of it.
-pub(super) fn last_speaker(counters: &SocketCounters, peer_closed: bool) -> Option<Opener> {
-    let pending = counters.since_our_last.filter(|_| counters.unacked == 0 && counters.bytes_sent > 0);
-    match (counters.received_minus_sent, pending.map(|bytes| bytes.saturating_sub(u32::from(peer_closed)))) {
-        (..0, _) | (0, Some(0)) => Some(Opener::ThisSide),
-        (1.., _) | (0, Some(_)) => Some(Opener::Peer),
-        (0, None) => None,
-    }
-}
-
 /// Whether that counts as work in flight.
 pub(super) fn in_flight(work: Work) -> bool {
     match work {
@@ -81,7 +71,7 @@ pub(super) fn in_flight(work: Work) -> bool {
 mod tests {
     use super::*;
     use crate::engine::connections::Opened;
-    use crate::input::BootNs;
+    use crate::input::{BootNs, SocketCounters};
 
     /// received, sent, unread, unacked, received minus sent, since sent.
     type Seen = (u64, u64, u32, u32, i32, u32);

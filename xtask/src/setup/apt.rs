@@ -4,6 +4,9 @@ use crate::process;
 use anyhow::{Context, Result, bail};
 use std::process::Command;
 
+/// Who signs the releases.
+pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
 /// apt on this machine, and whether its lists were fetched in this run.
 #[derive(Default)]
 pub(super) struct Apt {

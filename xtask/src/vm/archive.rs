@@ -4,14 +4,12 @@
 //! packages, fetches them and verifies them by the archive's keyring. Nothing is ever installed.
 
 use crate::process;
+use crate::setup::apt::KEYRING;
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-
-/// Who signs the releases.
-pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Releases that have kernels of different ages: in the archive, and in the one for security.
 const RELEASES: [&str; 6] = ["bullseye", "bookworm", "bookworm-backports", "trixie", "trixie-backports", "sid"];

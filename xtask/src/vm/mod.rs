@@ -12,8 +12,6 @@ mod kernels;
 mod play;
 mod results;
 
-pub(crate) use archive::KEYRING;
-
 use crate::cli::{Purpose, VmSelection};
 use crate::{build, process, setup};
 use anyhow::{Context, Result, bail};
