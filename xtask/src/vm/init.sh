@@ -4,10 +4,12 @@
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/ TMPDIR=/tmp
 
+# /tmp stays in the root, which is in memory anyhow: the tests' own files stand under the names that they have on the
+# host, and a checkout may be in /tmp
+chmod 1777 /tmp
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
-mount -t tmpfs tmpfs /tmp
 mount -t securityfs securityfs /sys/kernel/security
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t debugfs debugfs /sys/kernel/debug
