@@ -24,10 +24,13 @@ static STOPPING: HashMap<u64, u64> = HashMap::with_max_entries(4096, 0);
 #[map]
 static NETNS: HashMap<u32, u64> = HashMap::with_max_entries(8192, 0);
 
-/// Network namespace and port → where traced pods listened last. Filled when a listener of a traced pod
+/// Network namespace, port and address → where traced pods listened last. Filled when a listener of a traced pod
 /// closes, emptied when anybody listens there again; what is left of pods that are gone is overwritten.
 #[map]
-static CLOSED_PORTS: LruHashMap<u64, ClosedPort> = LruHashMap::with_max_entries(16384, 0);
+static CLOSED_PORTS: LruHashMap<Place, ClosedPort> = LruHashMap::with_max_entries(16384, 0);
+
+/// Where somebody listens or tries to connect: network namespace and port, and the address, IPv4 as IPv6 has it.
+type Place = [u64; 3];
 
 /// Pod → the connection that the kubelet made to it last, while it was healthy.
 #[map]
@@ -142,27 +145,54 @@ pub(crate) struct ClosedPort {
 
 /// A listener of a traced pod has closed.
 #[inline(always)]
-pub(crate) fn port_closed(netns: u32, port: u16, whose: ClosedPort) {
-    let _ = CLOSED_PORTS.insert(&port_key(netns, port), &whose, u64::from(BPF_ANY));
+pub(crate) fn port_closed(netns: u32, port: u16, address: &[u8; 16], whose: ClosedPort) {
+    let _ = CLOSED_PORTS.insert(&place(netns, port, address), &whose, u64::from(BPF_ANY));
 }
 
 /// Somebody listens.
 #[inline(always)]
-pub(crate) fn port_opened(netns: u32, port: u16) {
-    let _ = CLOSED_PORTS.remove(&port_key(netns, port));
+pub(crate) fn port_opened(netns: u32, port: u16, address: &[u8; 16]) {
+    let _ = CLOSED_PORTS.remove(&place(netns, port, address));
 }
 
-/// Whose listener closed there last, if nobody listens.
+/// Whose listener closed there last, on this address or on any: nobody listens, or there would be a socket.
 #[inline(always)]
-pub(crate) fn closed_port(netns: u32, port: u16) -> Option<ClosedPort> {
+pub(crate) fn closed_port(netns: u32, port: u16, address: &[u8; 16]) -> Option<ClosedPort> {
+    let [space, high, low] = place(netns, port, address);
+    if let Some(whose) = closed_at(&[space, high, low]) {
+        return Some(whose);
+    }
+    if high == 0
+        && low as u32 == V4_MARK
+        && let Some(whose) = closed_at(&[space, 0, u64::from(V4_MARK)])
+    {
+        return Some(whose);
+    }
+    closed_at(&[space, 0, 0])
+}
+
+#[inline(always)]
+fn closed_at(place: &Place) -> Option<ClosedPort> {
     // SAFETY: two aligned words; an entry that is replaced meanwhile may mix the pods of two listeners of
-    // one port, of which the later one is gone from here a moment afterwards
-    unsafe { CLOSED_PORTS.get(&port_key(netns, port)) }.copied()
+    // one place, of which the later one is gone from here a moment afterwards
+    unsafe { CLOSED_PORTS.get(place) }.copied()
 }
 
+/// The middle of `::ffff:a.b.c.d`, as it lies in memory.
+const V4_MARK: u32 = 0xffff_0000;
+
 #[inline(always)]
-fn port_key(netns: u32, port: u16) -> u64 {
-    u64::from(netns) << 32 | u64::from(port)
+fn place(netns: u32, port: u16, address: &[u8; 16]) -> Place {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
+    let high = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+    let low = u64::from_le_bytes([i, j, k, l, m, n, o, p]);
+    [u64::from(netns) << 32 | u64::from(port), high, low]
+}
+
+/// An IPv4 address as IPv6 has it.
+#[inline(always)]
+pub(crate) fn mapped(address: u32) -> [u8; 16] {
+    ((u128::from(address) << 96) | (u128::from(V4_MARK) << 64)).to_le_bytes()
 }
 
 /// The kubelet has connected to a healthy pod.

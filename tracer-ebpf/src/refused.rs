@@ -59,7 +59,13 @@ pub(crate) fn refused(ctx: &Call, skb: u64) -> Outcome {
     let net: u64 = if device == 0 { 0 } else { read(device, offset(|o| &o.net_device_net)) };
     let netns = netns_inum(net);
     let port = u16::from_be(read(tcp, TCP_DEST));
-    let Some(whose) = maps::closed_port(netns, port) else {
+    let mut address = [0; 16];
+    if family == AF_INET6 {
+        read_bytes(&mut address, ip, IPV6_DEST);
+    } else {
+        address = maps::mapped(read(ip, IPV4_DEST));
+    }
+    let Some(whose) = maps::closed_port(netns, port, &address) else {
         return Outcome::Skipped(Reason::NotTraced);
     };
     if !maps::is_stopping(whose.pod) {

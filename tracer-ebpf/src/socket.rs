@@ -60,7 +60,7 @@ pub(crate) fn state_set(ctx: &Call) -> Outcome {
     let old_state: u32 = ctx.arg(1);
     let netns = netns_inum(read(sock, offset(|o| &o.sock_net)));
     if new_state == TCP_LISTEN {
-        maps::port_opened(netns, u16::from_be(read(sock, offset(|o| &o.inet_sport))));
+        maps::port_opened(netns, u16::from_be(read(sock, offset(|o| &o.inet_sport))), &local_address(sock));
     }
     let current_cgroup = current_cgroup();
     let owner = match owner_of(sock, netns) {
@@ -73,7 +73,7 @@ pub(crate) fn state_set(ctx: &Call) -> Outcome {
     };
     if old_state == TCP_LISTEN {
         let whose = maps::ClosedPort { pod: owner.pod, cgroup: owner.cgroup };
-        maps::port_closed(netns, u16::from_be(read(sock, offset(|o| &o.inet_sport))), whose);
+        maps::port_closed(netns, u16::from_be(read(sock, offset(|o| &o.inet_sport))), &local_address(sock), whose);
     }
     let current = Task::current();
     let current_in_pod = maps::pod_of(current_cgroup) == Some(owner.pod);
@@ -195,9 +195,21 @@ pub(crate) fn reset_sent(ctx: &Call) -> Outcome {
 #[inline(always)]
 fn owner_of_remains(sock: u64, netns: u32) -> Option<Owner> {
     let owner = |pod, cgroup| Owner { pod, cgroup, netns, by: By::Netns };
-    match maps::closed_port(netns, read(sock, offset(|o| &o.sock_num))) {
+    match maps::closed_port(netns, read(sock, offset(|o| &o.sock_num)), &local_address(sock)) {
         Some(whose) => Some(owner(whose.pod, whose.cgroup)),
         None => maps::pod_of_netns(netns).map(|pod| owner(pod, 0)),
+    }
+}
+
+/// The address that it is bound to, IPv4 as IPv6 has it.
+#[inline(always)]
+fn local_address(sock: u64) -> [u8; 16] {
+    if read::<u16>(sock, offset(|o| &o.sock_family)) == AF_INET6 {
+        let mut address = [0; 16];
+        read_bytes(&mut address, sock, offset(|o| &o.sock_v6_rcv_saddr));
+        address
+    } else {
+        maps::mapped(read(sock, offset(|o| &o.sock_rcv_saddr)))
     }
 }
 

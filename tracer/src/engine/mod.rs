@@ -35,7 +35,7 @@ mod pod_tests;
 #[cfg(test)]
 mod tests;
 
-use crate::input::{BootNs, CgroupFound, CgroupId, Event, Input, PodFacts, Session, Sockets, TraceScope, What};
+use crate::input::{Actor, BootNs, CgroupFound, CgroupId, Event, Input, PodFacts, Session, Sockets, TraceScope, What};
 use crate::report::Report;
 use crate::signal;
 use container::Container;
@@ -116,9 +116,7 @@ impl Engine {
             }
             Input::KubeletCall(call) => {
                 self.advance(call.at);
-                if let Some(pod) = self.pods.get_mut(&call.pod) {
-                    pod.kubelet_call = Some(call);
-                }
+                self.pods.get_mut(&call.pod).into_iter().for_each(|pod| pod.kubelet_call = Some(call.clone()));
             }
             Input::PodGone { at, pod } => {
                 self.advance(at);
@@ -151,9 +149,8 @@ impl Engine {
         self.session.sees = sees;
     }
 
-    /// The pod whose sockets are to be looked at for this event, if it may be a stop signal: one that somebody
-    /// outside the pod sent to a process that may be a container's init. Changes nothing; an event may be shown
-    /// here before it is handed in.
+    /// The pod whose sockets are to be looked at for this event, if it may be a stop signal: somebody outside the
+    /// pod sent it to what may be a container's init. An event may be shown here before it is handed in.
     pub fn may_begin_stop(&self, event: &Event) -> Option<CgroupId> {
         let What::SignalGenerated { target, sender, signal, code, .. } = &event.what else { return None };
         let place = event.cgroup.and_then(|id| self.places.get(&id))?;
@@ -161,7 +158,10 @@ impl Engine {
         let container = self.pods.get(&place.pod)?.containers.get(&place.container?)?;
         let to_init = container.init.is_none() || container.is_init(target);
         let asks = *signal != signal::SIGKILL && signals::by_process(*code);
-        (outside && to_init && asks && container.stop.is_none()).then_some(place.pod)
+        // a stranger's signal is taken for it only until the one that is meant comes
+        let meant = |by: &Actor| runtime_names::is_runtime(by) || by.tgid == self.session.tracer_tgid;
+        let is_new = container.stop.as_ref().is_none_or(|stop| !meant(&stop.sender) && meant(sender));
+        (outside && to_init && asks && is_new).then_some(place.pod)
     }
 
     /// Whether an end has begun in this pod.
@@ -182,7 +182,7 @@ impl Engine {
         over.into_iter().chain(single).min()
     }
 
-    /// How many pods ended unreported since their name never became known (only when one pod is traced by name).
+    /// How many pods ended unreported, as nobody knew their name (when one is traced by name).
     pub fn ended_nameless(&self) -> u64 {
         self.nameless
     }

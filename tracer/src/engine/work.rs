@@ -47,6 +47,8 @@ pub(super) fn lost(ended: &Ended, end: ConnectionEnd, direction: Direction) -> W
     let recent = counters.since_sent_ms.is_some_and(|ms| ms < RECENT_MS);
     match direction {
         Direction::Inbound if unsent => Work::ResponseUnsent,
+        // written by a process that lived on, and not known to have got through or not
+        Direction::Inbound if counters.unacked > 0 && ended.drained.is_none() => Work::Unknown,
         // a peer that has closed and still waits looks like one that has said goodbye (a TLS alert, `quit`) and gone
         Direction::Inbound if fin > 0 && received > 0 && (sent == 0 || received_last) => Work::Unknown,
         Direction::Inbound if received > 0 && (sent == 0 || received_last) => Work::RequestUnanswered,
@@ -140,9 +142,9 @@ mod tests {
     }
 
     #[test]
-    fn what_a_living_process_wrote_is_not_lost_by_its_close() {
+    fn of_what_a_living_process_wrote_it_is_not_known_at_once_whether_it_arrives() {
         let seen = (9, 4_000, 0, 900, -3, 40);
-        assert_eq!(lost(&ended(seen), ConnectionEnd::ClosedGracefully, Direction::Inbound), Work::Idle);
+        assert_eq!(lost(&ended(seen), ConnectionEnd::ClosedGracefully, Direction::Inbound), Work::Unknown);
     }
 
     #[test]
