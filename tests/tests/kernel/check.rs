@@ -304,7 +304,7 @@ fn stop_and_exit(facts: &mut Facts, case: &Case, comm: &str) {
     if let Some(cause) = case.kill_cause {
         facts.is("/containers/0/kill/cause", cause);
         facts.is("/containers/0/kill/sender/comm", "gracetrace");
-        facts.between("/containers/0/killToExitMs", 0.0, 50.0 * slow());
+        facts.between("/containers/0/killToExitMs", 0.0, 250.0 * slow());
     } else {
         facts.is("/containers/0/kill", serde_json::Value::Null);
     }
