@@ -51,6 +51,7 @@ pub enum Command {
     /// Print the man page, or that of a command: `gracetrace man run | man -l -`
     Man {
         /// The command
+        #[arg(value_parser = command_name)]
         command: Option<String>,
     },
     /// Print completions for a shell
@@ -244,6 +245,17 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Cli,
         ));
     }
     Ok(cli)
+}
+
+/// The name of one of the program's own commands.
+fn command_name(text: &str) -> Result<String, String> {
+    use clap::CommandFactory;
+    let cli = Cli::command();
+    if cli.find_subcommand(text).is_some() {
+        return Ok(text.to_owned());
+    }
+    let names = cli.get_subcommands().map(clap::Command::get_name).collect::<Vec<_>>().join(", ");
+    Err(format!("is no command; it is one of {names}"))
 }
 
 /// A flag of [`TraceArgs`] that was typed in front of a command.

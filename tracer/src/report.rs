@@ -6,6 +6,7 @@
 
 mod connections;
 
+pub(crate) use connections::rank;
 pub use connections::{
     ClosedBy, Connection, ConnectionCounts, ConnectionEnd, Connections, Direction, LeftFirst, Manner, Snapshot, Work,
 };

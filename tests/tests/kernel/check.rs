@@ -171,7 +171,7 @@ pub(crate) fn check(machine: &Machine, case: &Case) -> anyhow::Result<Vec<String
         ended: over.ended,
     };
     let mut facts = Facts::of(over.finished.report()?).seeing(recording::sees(&log)?);
-    ending(&mut facts, case, init, comm.trim());
+    ending(&mut facts, case, &played, init, comm.trim());
     connections::compare(&mut facts, case, &played);
     stop_to_exit(&mut facts, case, &played)?;
     if let Some(noise) = noise {
@@ -191,7 +191,7 @@ pub(crate) fn check(machine: &Machine, case: &Case) -> anyhow::Result<Vec<String
 const OF_REFUSED: [&str; 2] = ["connections-refused", "listener-closed-early"];
 
 /// Everything but connections and times.
-fn ending(facts: &mut Facts, case: &Case, init: u32, comm: &str) {
+fn ending(facts: &mut Facts, case: &Case, played: &Played, init: u32, comm: &str) {
     facts.is("/apiVersion", "gracetrace.dev/v1");
     facts.is("/scope", "Pod");
     facts.is("/outcome", case.outcome);
@@ -205,7 +205,7 @@ fn ending(facts: &mut Facts, case: &Case, init: u32, comm: &str) {
     );
     facts.is("/containers/0/initPid", init);
     facts.is("/containers/0/initComm", "victim");
-    stop_and_exit(facts, case, comm);
+    stop_and_exit(facts, case, played, comm);
     let (total, signalled, with_namespace) = case.processes;
     facts.is("/containers/0/processes/seen", total);
     facts.is("/containers/0/processes/signalled", signalled);
@@ -281,7 +281,7 @@ fn nobody_elses(facts: &mut Facts, log: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn stop_and_exit(facts: &mut Facts, case: &Case, comm: &str) {
+fn stop_and_exit(facts: &mut Facts, case: &Case, played: &Played, comm: &str) {
     if let Some((signal, result, disposition)) = case.stop {
         facts.is("/containers/0/stop/signal", signal);
         facts.is("/containers/0/stop/result", result);
@@ -304,9 +304,19 @@ fn stop_and_exit(facts: &mut Facts, case: &Case, comm: &str) {
     if let Some(cause) = case.kill_cause {
         facts.is("/containers/0/kill/cause", cause);
         facts.is("/containers/0/kill/sender/comm", "gracetrace");
-        facts.between("/containers/0/killToExitMs", 0.0, 250.0 * slow());
+        facts.between("/containers/0/killToExitMs", 0.0, kill_to_exit_at_most(case, played));
     } else {
         facts.is("/containers/0/kill", serde_json::Value::Null);
+    }
+}
+
+/// What the harness saw pass between the end of the grace period and the end: SIGKILL came no earlier, the exit no later.
+fn kill_to_exit_at_most(case: &Case, played: &Played) -> f64 {
+    match played.ordered {
+        Some(ordered) if case.kill_cause == Some("GracePeriodExpired") => {
+            ms_between(ordered, played.ended) - grace_ms(case) + slow()
+        }
+        _ => 50.0 * slow(),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::{Exit, console};
 use crate::cli::Cli;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::CommandFactory;
 use clap_complete::Shell;
 use clap_mangen::Man;
@@ -21,11 +21,8 @@ fn page(command: Option<&str>) -> anyhow::Result<String> {
     let chosen = match command {
         None => cli,
         Some(name) => {
-            let Some(found) = cli.find_subcommand(name) else {
-                let names = cli.get_subcommands().map(clap::Command::get_name).collect::<Vec<_>>().join(", ");
-                bail!("there is no command {name}: it is one of {names}");
-            };
-            found.clone()
+            let found = cli.find_subcommand(name);
+            found.with_context(|| format!("there is no command {name}; `gracetrace --help` lists them"))?.clone()
         }
     };
     let mut roff = Vec::new();

@@ -207,7 +207,7 @@ mod tests {
         check("/kubepods/besteffort/pod{uid}/crio-{id}", "{uid} BestEffort 3 cri-o 4");
         check("/kubepods/pod{uid}/{id}", "{uid} Guaranteed 2 - 3");
         check("kubepods/pod{uid}/{id}/", "{uid} Guaranteed 2 - 3");
-        check("/my/root/kubepods/pod{uid}/{id}", "{uid} Guaranteed 4 - 5");
+        check("/nested/deeper/kubepods/pod{uid}/{id}", "{uid} Guaranteed 4 - 5");
         check("/pod{uid}/{id}", "{uid} - 1 - 2");
     }
 

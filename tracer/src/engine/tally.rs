@@ -8,7 +8,7 @@ use super::work;
 use crate::input::{BootNs, CgroupId, SocketCounters};
 use crate::report::{
     ClosedBy, Connection, ConnectionCounts, ConnectionEnd, Connections, Direction, LeftFirst, Manner, Scope, Snapshot,
-    Work,
+    Work, rank,
 };
 use crate::signal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,20 +83,11 @@ impl Picture<'_> {
 
     /// Those that a reader will look for, in the order they ended.
     fn most_telling(&self, limit: usize) -> Vec<&Concluded> {
-        let rank = |one: &Concluded| match one.end {
-            _ if one.internal => 4,
-            _ if work::in_flight(one.work) => 0,
-            ConnectionEnd::DroppedByKill => 1,
-            ConnectionEnd::ClosedGracefully => 3,
-            ConnectionEnd::ClosedAtExit
-            | ConnectionEnd::ResetByPeer
-            | ConnectionEnd::TimedOut
-            | ConnectionEnd::RefusedInBacklog
-            | ConnectionEnd::StillOpen
-            | ConnectionEnd::Unknown => 2,
-        };
         let mut order: Vec<usize> = (0..self.connections.len()).collect();
-        order.sort_by_key(|index| (rank(&self.connections[*index]), *index));
+        order.sort_by_key(|index| {
+            let one = &self.connections[*index];
+            (rank(one.end, one.work, one.internal), *index)
+        });
         order.truncate(limit);
         order.sort_unstable();
         order.into_iter().map(|index| &self.connections[index]).collect()
@@ -249,7 +240,7 @@ fn add(count: &mut Option<u64>) {
 
 /// Counts what became of one connection.
 fn add_end(counts: &mut ConnectionCounts, one: &Concluded) {
-    let is_lost = work::in_flight(one.work);
+    let is_lost = one.work.is_in_flight();
     let is_cut = matches!(one.end, ConnectionEnd::DroppedByKill | ConnectionEnd::ClosedAtExit);
     counts.in_flight += u64::from(is_cut && is_lost);
     counts.in_flight_unknown += u64::from(is_cut && one.work == Work::Unknown);

@@ -61,14 +61,6 @@ pub(super) fn lost(ended: &Ended, end: ConnectionEnd, direction: Direction) -> W
     }
 }
 
-/// Whether that counts as work in flight.
-pub(super) fn in_flight(work: Work) -> bool {
-    match work {
-        Work::RequestUnread | Work::RequestUnanswered | Work::ResponseUnsent => true,
-        Work::Idle | Work::Unknown => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -42,7 +42,12 @@ pub enum LogError {
     Malformed { line: u64, why: String },
     #[error("line {line}: longer than {MAX_LINE_BYTES} bytes; the file was damaged, record again")]
     TooLong { line: u64 },
-    #[error("line {line}: reading failed: {source}; check the disk and the file's permissions")]
+    #[error("cannot be opened: {source}; check the path and the permissions")]
+    Open {
+        #[source]
+        source: io::Error,
+    },
+    #[error("line {line}: reading failed: {source}; check that it is a file, and the disk")]
     Io {
         line: u64,
         #[source]

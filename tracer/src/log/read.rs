@@ -36,7 +36,7 @@ struct Head {
 impl Reader<BufReader<File>> {
     /// Opens the log at `path` and reads its session.
     pub fn open(path: &Path) -> Result<Self, LogError> {
-        let file = File::open(path).map_err(|source| LogError::Io { line: 1, source })?;
+        let file = File::open(path).map_err(|source| LogError::Open { source })?;
         Self::new(BufReader::new(file))
     }
 }

@@ -169,6 +169,25 @@ pub struct Connection {
     pub unacked_bytes: Option<u64>,
 }
 
+impl Connection {
+    /// Where a list has it that a reader has to find what was lost in: 0 comes first.
+    pub fn rank(&self) -> u8 {
+        rank(self.end, self.work, self.internal)
+    }
+}
+
+/// [`Connection::rank`], for those who have yet to choose what is listed.
+pub(crate) fn rank(end: ConnectionEnd, work: Work, internal: bool) -> u8 {
+    match end {
+        _ if internal => 6,
+        ConnectionEnd::DroppedByKill | ConnectionEnd::ClosedAtExit => u8::from(!work.is_in_flight()),
+        ConnectionEnd::ClosedGracefully if work.is_in_flight() => 2,
+        ConnectionEnd::RefusedInBacklog | ConnectionEnd::ResetByPeer | ConnectionEnd::TimedOut => 3,
+        ConnectionEnd::StillOpen | ConnectionEnd::Unknown => 4,
+        ConnectionEnd::ClosedGracefully => 5,
+    }
+}
+
 /// Who opened a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum Direction {
@@ -246,4 +265,33 @@ pub enum Work {
     Idle,
     /// Not known.
     Unknown,
+}
+
+impl Work {
+    /// Whether that counts as work in flight.
+    pub fn is_in_flight(self) -> bool {
+        match self {
+            Self::RequestUnread | Self::RequestUnanswered | Self::ResponseUnsent => true,
+            Self::Idle | Self::Unknown => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ConnectionEnd, Work, rank};
+
+    #[test]
+    fn the_graver_loss_comes_first() {
+        let in_order = [
+            rank(ConnectionEnd::DroppedByKill, Work::RequestUnread, false),
+            rank(ConnectionEnd::DroppedByKill, Work::Idle, false),
+            rank(ConnectionEnd::ClosedGracefully, Work::RequestUnanswered, false),
+            rank(ConnectionEnd::ResetByPeer, Work::Idle, false),
+            rank(ConnectionEnd::StillOpen, Work::Unknown, false),
+            rank(ConnectionEnd::ClosedGracefully, Work::Idle, false),
+            rank(ConnectionEnd::DroppedByKill, Work::RequestUnread, true),
+        ];
+        assert!(in_order.is_sorted_by(|one, next| one < next), "{in_order:?}");
+    }
 }

@@ -1,7 +1,7 @@
 //! `no-grace-period`: the pod was given no time, or at most a second.
 
 use super::{Fired, Rule, apps, evidence};
-use crate::report::{KillCause, Report, Severity, TimelineEvent};
+use crate::report::{KillCause, MetadataSource, Report, Severity, TimelineEvent};
 
 pub(super) const RULE: Rule = Rule {
     id: "no-grace-period",
@@ -25,11 +25,14 @@ fn check(report: &Report) -> Vec<Fired> {
             Some(grace) if container.stop.is_some() => format!("the grace period is {grace} s"),
             Some(_) | None => continue,
         };
-        let advice =
-            "Delete without --force and --grace-period=0, and set terminationGracePeriodSeconds to what a drain needs"
-                .to_owned();
+        let advice = match report.pod.metadata_source {
+            MetadataSource::Command => "Give --grace-period what a drain needs",
+            MetadataSource::Kubernetes | MetadataSource::Cri | MetadataSource::Cgroup => {
+                "Delete without --force and --grace-period=0, and set terminationGracePeriodSeconds to what a drain needs"
+            }
+        };
         let evidence = evidence(report, container, &[TimelineEvent::StopSignalSent, TimelineEvent::KillSent]);
-        fired.push(Fired { container: container.name.clone(), summary, evidence, advice });
+        fired.push(Fired { container: container.name.clone(), summary, evidence, advice: advice.to_owned() });
     }
     fired
 }

@@ -2,7 +2,7 @@
 
 use super::{View, section};
 use crate::report::{Connection, ConnectionEnd, Work};
-use crate::sink::words::connections::{age, ends, facts, how, rank, size, work};
+use crate::sink::words::connections::{age, ends, facts, how, size, work};
 use crate::sink::words::{UNKNOWN, moment};
 use maud::{Markup, html};
 
@@ -12,7 +12,7 @@ const LISTED: usize = 200;
 pub(super) fn draw(view: &View<'_>) -> Markup {
     let connections = &view.report.connections;
     let mut listed: Vec<&Connection> = connections.details.iter().collect();
-    listed.sort_by_key(|connection| rank(connection));
+    listed.sort_by_key(|connection| connection.rank());
     listed.truncate(LISTED);
     let left = connections.details.len().saturating_sub(LISTED) as u64;
     let more = connections.details_omitted.saturating_add(left);

@@ -2,8 +2,9 @@
 
 use super::{View, section};
 use crate::report::{TimelineEntry, TimelineEvent};
+use crate::sink::words::ending::Tone;
 use crate::sink::words::moment;
-use crate::sink::words::timeline::{detail, process, what};
+use crate::sink::words::timeline::{detail, process, tone, what};
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
@@ -73,24 +74,9 @@ fn clock(start: Timestamp, at_ms: f64) -> String {
 }
 
 fn class(event: TimelineEvent) -> &'static str {
-    match event {
-        TimelineEvent::KillSent
-        | TimelineEvent::OomVictim
-        | TimelineEvent::ConnectionsDropped
-        | TimelineEvent::ConnectionsRefused
-        | TimelineEvent::StopSignalIgnored => "bad",
-        TimelineEvent::EventsLost => "warning",
-        TimelineEvent::PreStopStarted
-        | TimelineEvent::PreStopEnded
-        | TimelineEvent::StopSignalSent
-        | TimelineEvent::StopSignalHandled
-        | TimelineEvent::SignalForwarded
-        | TimelineEvent::ListenerClosed
-        | TimelineEvent::ConnectionsAccepted
-        | TimelineEvent::ConnectionsClosed
-        | TimelineEvent::ProcessExited
-        | TimelineEvent::ContainerExited
-        | TimelineEvent::ContainerRestarted
-        | TimelineEvent::SandboxExited => "plain",
+    match tone(event) {
+        Some(Tone::Bad) => "bad",
+        Some(Tone::Warning) => "warning",
+        Some(Tone::Good) | None => "plain",
     }
 }

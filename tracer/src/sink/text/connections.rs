@@ -2,7 +2,7 @@
 
 use super::page::{Column, Ink, Page};
 use crate::report::{Connection, Report};
-use crate::sink::words::connections::{age, ends, how, rank, sentence, size, work};
+use crate::sink::words::connections::{age, ends, how, sentence, size, work};
 use crate::sink::words::{UNKNOWN, moment};
 
 /// How many are listed; the JSON has them all.
@@ -16,7 +16,7 @@ pub(super) fn draw(page: &mut Page, report: &Report) {
     if !details.is_empty() {
         page.blank();
         let mut listed: Vec<&Connection> = details.iter().collect();
-        listed.sort_by_key(|connection| rank(connection));
+        listed.sort_by_key(|connection| connection.rank());
         listed.truncate(LISTED);
         draw_table(page, &listed, report.containers.len() > 1);
     }

@@ -39,7 +39,7 @@ fn incomplete(page: &mut Page, report: &Report) {
     if !gaps.is_empty() {
         page.blank();
         let heading =
-            if report.completeness.complete { (Ink::Faint, "Not told  ") } else { (Ink::Warning, "Incomplete  ") };
+            if report.completeness.complete { (Ink::Faint, "Limits  ") } else { (Ink::Warning, "Incomplete  ") };
         page.hanging(&[heading], Ink::Plain, &gaps.join("; "));
     }
 }

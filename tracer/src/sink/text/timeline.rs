@@ -2,8 +2,9 @@
 
 use super::page::{Ink, Page, fit, width_of};
 use crate::report::{Report, TimelineEvent};
+use crate::sink::words::ending::Tone;
 use crate::sink::words::moment;
-use crate::sink::words::timeline::sentence;
+use crate::sink::words::timeline::{sentence, tone};
 
 /// How much of a longer timeline is shown: its beginning and its end. The JSON has it all.
 const FIRST: usize = 40;
@@ -40,24 +41,9 @@ pub(super) fn draw(page: &mut Page, report: &Report) {
 }
 
 fn ink(event: TimelineEvent) -> Ink {
-    match event {
-        TimelineEvent::KillSent
-        | TimelineEvent::OomVictim
-        | TimelineEvent::ConnectionsDropped
-        | TimelineEvent::ConnectionsRefused
-        | TimelineEvent::StopSignalIgnored => Ink::Bad,
-        TimelineEvent::EventsLost => Ink::Warning,
-        TimelineEvent::PreStopStarted
-        | TimelineEvent::PreStopEnded
-        | TimelineEvent::StopSignalSent
-        | TimelineEvent::StopSignalHandled
-        | TimelineEvent::SignalForwarded
-        | TimelineEvent::ListenerClosed
-        | TimelineEvent::ConnectionsAccepted
-        | TimelineEvent::ConnectionsClosed
-        | TimelineEvent::ProcessExited
-        | TimelineEvent::ContainerExited
-        | TimelineEvent::ContainerRestarted
-        | TimelineEvent::SandboxExited => Ink::Plain,
+    match tone(event) {
+        Some(Tone::Bad) => Ink::Bad,
+        Some(Tone::Warning) => Ink::Warning,
+        Some(Tone::Good) | None => Ink::Plain,
     }
 }

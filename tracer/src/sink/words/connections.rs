@@ -3,22 +3,6 @@
 use super::{UNKNOWN, count, duration, moment};
 use crate::report::{Connection, ConnectionCounts, ConnectionEnd, Container, Direction, Work};
 
-/// What was lost comes first.
-pub(in crate::sink) fn rank(connection: &Connection) -> u8 {
-    let lost = match connection.work {
-        Work::RequestUnread | Work::RequestUnanswered | Work::ResponseUnsent => true,
-        Work::Idle | Work::Unknown => false,
-    };
-    match connection.end {
-        _ if connection.internal => 6,
-        ConnectionEnd::DroppedByKill | ConnectionEnd::ClosedAtExit => u8::from(!lost),
-        ConnectionEnd::ClosedGracefully if lost => 2,
-        ConnectionEnd::RefusedInBacklog | ConnectionEnd::ResetByPeer | ConnectionEnd::TimedOut => 3,
-        ConnectionEnd::StillOpen | ConnectionEnd::Unknown => 4,
-        ConnectionEnd::ClosedGracefully => 5,
-    }
-}
-
 /// The counts in words; `containers` are those they are about.
 pub(in crate::sink) fn sentence(counts: &ConnectionCounts, containers: &[Container]) -> String {
     facts(counts, containers).join("; ")

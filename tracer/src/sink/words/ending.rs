@@ -24,7 +24,7 @@ pub(in crate::sink) fn who(report: &Report) -> String {
     }
 }
 
-/// How bad an outcome is, for those who show it in colour.
+/// How bad an outcome or an event is, for those who show it in colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sink) enum Tone {
     Good,

@@ -1,6 +1,7 @@
 //! What happened, in words.
 
 use super::count;
+use super::ending::Tone;
 use crate::report::{TimelineEntry, TimelineEvent};
 
 /// What, of which process, and more of it.
@@ -50,5 +51,29 @@ pub(in crate::sink) fn what(entry: &TimelineEntry) -> String {
         TimelineEvent::ContainerRestarted => "container started again".to_owned(),
         TimelineEvent::SandboxExited => format!("sandbox ended{ended}"),
         TimelineEvent::EventsLost => format!("{} lost", number("record")),
+    }
+}
+
+/// How bad it is, for those who show it in colour; most of what happens is neither good nor bad.
+pub(in crate::sink) fn tone(event: TimelineEvent) -> Option<Tone> {
+    match event {
+        TimelineEvent::KillSent
+        | TimelineEvent::OomVictim
+        | TimelineEvent::ConnectionsDropped
+        | TimelineEvent::ConnectionsRefused
+        | TimelineEvent::StopSignalIgnored => Some(Tone::Bad),
+        TimelineEvent::EventsLost => Some(Tone::Warning),
+        TimelineEvent::PreStopStarted
+        | TimelineEvent::PreStopEnded
+        | TimelineEvent::StopSignalSent
+        | TimelineEvent::StopSignalHandled
+        | TimelineEvent::SignalForwarded
+        | TimelineEvent::ListenerClosed
+        | TimelineEvent::ConnectionsAccepted
+        | TimelineEvent::ConnectionsClosed
+        | TimelineEvent::ProcessExited
+        | TimelineEvent::ContainerExited
+        | TimelineEvent::ContainerRestarted
+        | TimelineEvent::SandboxExited => None,
     }
 }
