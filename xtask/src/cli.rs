@@ -28,7 +28,7 @@ pub(crate) enum Command {
     Demo,
     /// Set up for tests, then run them, tier by tier
     Test(Selection),
-    /// Boot other kernels in an emulator and run the kernel tiers on them
+    /// Boot other kernels, or whole nodes, in an emulator and run the tests there
     Vm(VmSelection),
     /// Write anew what the documentation takes from the program: docs/rules.md and the pictures in docs/img
     Docs,
@@ -56,6 +56,8 @@ pub(crate) enum Purpose {
     Docs,
     /// To build it and to run the tests on other kernels
     Vm,
+    /// To build it and to run the tests on other nodes
+    Node,
 }
 
 /// Which tests to run.
@@ -78,19 +80,22 @@ pub(crate) struct VmSelection {
     /// Series of kernels (6.1, or newest); without it the usual ones
     #[arg(long, value_delimiter = ',', value_name = "SERIES")]
     pub(crate) kernel: Vec<String>,
-    /// Only show which kernels there are
+    /// Instead, the containerd tier on nodes with systemd and cgroup v2 alone; a part of their names chooses among them
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "all", value_delimiter = ',', conflicts_with = "kernel")]
+    pub(crate) node: Vec<String>,
+    /// Only show which kernels (or nodes) there are
     #[arg(long)]
     pub(crate) list: bool,
-    /// The most that a kernel may take
-    #[arg(long, default_value_t = 15)]
-    pub(crate) minutes: u64,
+    /// The most that one may take: 15 for a kernel and 40 for a node, unless this says otherwise
+    #[arg(long)]
+    pub(crate) minutes: Option<u64>,
     /// How many random schedules the differential tier plays; none with 0
     #[arg(long, default_value_t = 20)]
     pub(crate) schedules: u32,
     /// Write docs/compatibility.md of what came of it
     #[arg(long)]
     pub(crate) document: bool,
-    /// What follows `--` goes to the kernel tier's program: a filter, `--skip many`, …
+    /// What follows `--` goes to the tier's program: a filter, `--skip many`, …
     #[arg(last = true)]
     pub(crate) arguments: Vec<String>,
 }

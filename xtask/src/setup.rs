@@ -74,6 +74,12 @@ const VM: [Need; 4] = [
     },
 ];
 
+/// For `cargo xtask vm --node` on top of that.
+const NODE: [Need; 2] = [
+    Need { name: "mmdebstrap", why: "it installs the nodes", package: "mmdebstrap", find: || program("mmdebstrap") },
+    Need { name: "mkfs.ext4", why: "it makes their disks", package: "e2fsprogs", find: || program("mkfs.ext4") },
+];
+
 /// For `cargo xtask docs` on top.
 const DOCS: [Need; 3] = [
     Need {
@@ -109,6 +115,7 @@ pub(crate) fn run(purpose: Purpose) -> Result<()> {
         Purpose::Test => "set-up for the build and the tests",
         Purpose::Docs => "set-up for the build and the documentation",
         Purpose::Vm => "set-up for the build and the tests on other kernels",
+        Purpose::Node => "set-up for the build and the tests on other nodes",
     });
     let mut apt = Apt::default();
     let mut unmet = Vec::new();
@@ -117,6 +124,7 @@ pub(crate) fn run(purpose: Purpose) -> Result<()> {
         Purpose::Test => BUILD.iter().chain(&TEST).collect(),
         Purpose::Docs => BUILD.iter().chain(&DOCS).collect(),
         Purpose::Vm => BUILD.iter().chain(&VM).collect(),
+        Purpose::Node => BUILD.iter().chain(&VM).chain(&NODE).collect(),
     };
     meet(&needs, &mut apt, &mut unmet);
     match bpf::compiler(&mut apt) {

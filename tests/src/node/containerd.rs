@@ -1,5 +1,6 @@
 //! containerd: its configuration, its start and its end.
 
+use super::kind::{Driver, Kind};
 use crate::clock::wait_until;
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -16,8 +17,8 @@ pub(super) fn socket(root: &Path) -> PathBuf {
 }
 
 /// Starts containerd below `root` and waits until it answers; its end is remembered.
-pub(super) fn start(root: &Path) -> anyhow::Result<PathBuf> {
-    for program in ["containerd", "ctr", "runc", "/usr/lib/cni/bridge", "busybox"] {
+pub(super) fn start(root: &Path, kind: Kind) -> anyhow::Result<PathBuf> {
+    for program in ["containerd", "ctr", kind.runtime, "/usr/lib/cni/bridge", "busybox"] {
         anyhow::ensure!(
             found(program),
             "{program} is not installed: `cargo xtask setup` installs what this tier needs"
@@ -26,7 +27,7 @@ pub(super) fn start(root: &Path) -> anyhow::Result<PathBuf> {
     fs::create_dir_all(root.join("cni"))?;
     fs::create_dir_all(root.join("scratch"))?;
     fs::write(root.join("cni/10-gracetrace.conflist"), network(root))?;
-    fs::write(root.join("config.toml"), configuration(root))?;
+    fs::write(root.join("config.toml"), configuration(root, kind))?;
     let log = fs::File::create(root.join("containerd.log"))?;
     restore_forwarding_at_end()?;
     let mut daemon = Command::new("containerd")
@@ -75,7 +76,8 @@ fn found(program: &str) -> bool {
     places.iter().any(|place| place.join(program).is_file())
 }
 
-fn configuration(root: &Path) -> String {
+fn configuration(root: &Path, kind: Kind) -> String {
+    let (runtime, is_systemd) = (kind.runtime, kind.driver == Driver::Systemd);
     let (root, pause) = (root.display(), super::PAUSE_IMAGE);
     format!(
         r#"version = 2
@@ -96,7 +98,8 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-      SystemdCgroup = false
+      BinaryName = "{runtime}"
+      SystemdCgroup = {is_systemd}
 "#
     )
 }

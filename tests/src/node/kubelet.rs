@@ -2,8 +2,9 @@
 //! (`killContainer` of `kuberuntime_container.go`, Kubernetes 1.29 and later).
 
 use super::cri::Runtime;
+use super::kind::kind;
 use super::leftovers;
-use super::pod::{OwnHook, PodSpec, cgroup};
+use super::pod::{OwnHook, PodSpec};
 use crate::clock::{ExitWatch, boot_ns};
 use crate::stamps::StampFile;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -125,7 +126,7 @@ impl Kubelet {
     /// The sandbox and what is left in it, and the pod's cgroup.
     pub fn stop_sandbox(&self, pod: &RunningPod) -> anyhow::Result<()> {
         self.runtime.stop_pod_sandbox(&pod.sandbox)?;
-        leftovers::remove_cgroup(&cgroup(&pod.uid))
+        leftovers::remove_pod_cgroup(&pod.uid)
     }
 
     /// Ends one container and leaves the others alone, as after a failed liveness probe.
@@ -220,7 +221,7 @@ impl Kubelet {
             for (sandbox, uid) in pods {
                 let runtime = &kubelet.runtime;
                 let removed = runtime.stop_pod_sandbox(&sandbox).and_then(|()| runtime.remove_pod_sandbox(&sandbox));
-                first_problem = first_problem.and(removed).and(leftovers::remove_cgroup(&cgroup(&uid)));
+                first_problem = first_problem.and(removed).and(leftovers::remove_pod_cgroup(&uid));
             }
             first_problem
         }
@@ -235,7 +236,7 @@ impl RunningPod {
 
     /// Its cgroup below the root of a hierarchy.
     pub fn cgroup(&self) -> String {
-        cgroup(&self.uid)
+        kind().pod_cgroup(&self.uid)
     }
 
     /// Where its server is reached under its address of that family.
@@ -253,7 +254,7 @@ impl RunningPod {
 
     /// The container's cgroup below the root of a hierarchy.
     pub fn container_cgroup(&self, index: usize) -> String {
-        format!("{}/{}", self.cgroup(), self.containers[index])
+        kind().container_cgroup(&self.uid, &self.containers[index])
     }
 }
 

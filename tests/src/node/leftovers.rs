@@ -2,6 +2,7 @@
 
 use super::containerd::BRIDGE;
 use super::image::run;
+use super::kind::kind;
 use rustix::fs::{FlockOperation, flock};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,7 +48,7 @@ pub(super) fn remove(root: &Path) -> anyhow::Result<()> {
     crate::clock::wait_until("the end of containerd's processes", Duration::from_secs(5), gone)?;
     unmount_below(root)?;
     for uid in fs::read_dir(root.join("pods")).into_iter().flatten().flatten() {
-        remove_cgroup(&super::pod::cgroup(&uid.file_name().to_string_lossy()))?;
+        remove_pod_cgroup(&uid.file_name().to_string_lossy())?;
     }
     remove_namespaces(root);
     if Path::new("/sys/class/net").join(BRIDGE).exists() {
@@ -117,7 +118,12 @@ fn remove_namespaces(root: &Path) {
 }
 
 /// Removes a pod's cgroup and what is in it, in every hierarchy; and the parents, once they are empty.
-pub(super) fn remove_cgroup(path: &str) -> anyhow::Result<()> {
+pub(super) fn remove_pod_cgroup(uid: &str) -> anyhow::Result<()> {
+    if let Some(unit) = kind().pod_unit(uid) {
+        // as the kubelet does; a slice that no container ever started in is not known
+        let _unknown = run(Command::new("systemctl").args(["stop", &unit]));
+    }
+    let path = kind().pod_cgroup(uid);
     for hierarchy in hierarchies()? {
         let cgroup = hierarchy.join(path.trim_start_matches('/'));
         remove_tree(&cgroup);

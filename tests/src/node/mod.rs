@@ -5,6 +5,7 @@ mod containerd;
 mod cri;
 mod debian;
 mod image;
+mod kind;
 mod kubelet;
 mod leftovers;
 mod pod;
@@ -12,6 +13,7 @@ mod pod;
 pub use cri::Runtime;
 pub use debian::Packages;
 pub use image::Image;
+pub use kind::{Driver, Kind, kind};
 pub use kubelet::{Ending, Kubelet, RunningPod};
 pub use pod::{ContainerSpec, OwnHook, PodSpec};
 
@@ -35,6 +37,7 @@ pub struct Node {
 impl Node {
     /// Starts containerd, imports the images with `victim` in them, and remembers the teardown.
     pub fn start(victim: &Path) -> anyhow::Result<Self> {
+        let kind = kind::choose()?;
         let lock = leftovers::lock()?;
         leftovers::sweep_earlier_runs()?;
         let root = leftovers::folder()?;
@@ -45,7 +48,7 @@ impl Node {
                 leftovers::remove(&root)
             }
         });
-        let endpoint = containerd::start(&root)?;
+        let endpoint = containerd::start(&root, kind)?;
         image::import(&root, &endpoint, victim)?;
         let kubelet = Kubelet::new(Runtime::connect(&endpoint)?, &root)?;
         crate::suite::at_end("the pods", kubelet.removal());

@@ -1,5 +1,6 @@
 //! Pods as the tests describe them, and the CRI configuration a kubelet makes of that.
 
+use super::kind::kind;
 use k8s_cri::v1::{
     ContainerConfig, ContainerMetadata, ImageSpec, LinuxContainerConfig, LinuxContainerResources,
     LinuxContainerSecurityContext, LinuxPodSandboxConfig, LinuxSandboxSecurityContext, Mount, NamespaceMode,
@@ -44,6 +45,8 @@ pub struct ContainerSpec {
     pub own_hook: Option<OwnHook>,
     /// Memory limit in MiB.
     pub memory_mib: Option<u32>,
+    /// Whether the OOM killer takes all of the container at once, as the kubelet asks for since 1.28 on cgroup v2.
+    pub oom_group: bool,
 }
 
 /// A preStop hook without a program.
@@ -90,7 +93,7 @@ impl PodSpec {
             labels: self.labels(uid, &[("app", &self.name)]),
             annotations: strings(&[("kubernetes.io/config.source", "api")]),
             linux: Some(LinuxPodSandboxConfig {
-                cgroup_parent: cgroup(uid),
+                cgroup_parent: kind().pod_cgroup(uid),
                 security_context: Some(LinuxSandboxSecurityContext {
                     namespace_options: Some(self.namespaces()),
                     ..Default::default()
@@ -138,6 +141,7 @@ impl PodSpec {
                     memory_limit_in_bytes: limit,
                     memory_swap_limit_in_bytes: limit,
                     oom_score_adj: 999,
+                    unified: if container.oom_group { strings(&[("memory.oom.group", "1")]) } else { HashMap::new() },
                     ..Default::default()
                 }),
                 security_context: Some(LinuxContainerSecurityContext {
@@ -181,6 +185,7 @@ impl ContainerSpec {
             pre_stop: None,
             own_hook: None,
             memory_mib: None,
+            oom_group: false,
         }
     }
 
@@ -207,11 +212,6 @@ impl ContainerSpec {
     pub fn of_image(name: &str, image: &'static str) -> Self {
         Self { image, args: Vec::new(), comm: "", ..Self::new(name, &[]) }
     }
-}
-
-/// The pod's cgroup with the cgroupfs driver.
-pub(super) fn cgroup(uid: &str) -> String {
-    format!("/kubepods/burstable/pod{uid}")
 }
 
 fn strings(pairs: &[(&str, &str)]) -> HashMap<String, String> {

@@ -120,7 +120,7 @@ pub(crate) fn check(node: &Node, case: &Case) -> anyhow::Result<Vec<String>> {
 pub(crate) fn lag_of(ended: &Ended, knock: &client::Seen) -> anyhow::Result<(f64, f64)> {
     let handler = ended.pod.stamps("app").first("handler")?.at_ns;
     let low = ms_between(handler, knock.connect.0);
-    Ok((low, ms_between(ended.endings[0].stop.0, knock.connect.1) + crate::play::TOLERANCE_MS))
+    Ok((low, ms_between(ended.endings[0].stop.0, knock.connect.1) + crate::play::tolerance_ms()))
 }
 
 /// The last late client that was refused, or was not.

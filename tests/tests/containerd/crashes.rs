@@ -72,6 +72,29 @@ pub(crate) fn oom_child(node: &Node) -> anyhow::Result<Vec<String>> {
     ended.verdict()
 }
 
+/// With `memory.oom.group` the kernel takes all of the container when one process is too much.
+pub(crate) fn oom_group(node: &Node) -> anyhow::Result<Vec<String>> {
+    let mut spec = hungry("oom-group", &[]);
+    let script = "$victim --delay 2500 eat-memory 200; exit 1";
+    let container = ContainerSpec::script("app", script);
+    spec.containers[0] = ContainerSpec { memory_mib: Some(32), oom_group: true, ..container };
+    let traced = Traced::pod(node, &spec)?;
+    let (code, reason) = wait_for_exit(&traced)?;
+    let mut ended = traced.stop_sandbox()?;
+    ended.facts.holds(code == 137 && reason == "OOMKilled", "the runtime says 137, OOMKilled", &reason);
+    ended.facts.is("/outcome", "OOMKilled");
+    ended.facts.is("/trigger/kind", "OOM");
+    ended.facts.is("/containers/0/stop", Value::Null);
+    ended.facts.is("/containers/0/kill/cause", "OOM");
+    ended.facts.is("/containers/0/kill/sender", Value::Null);
+    ended.exited("app", Err("SIGKILL"));
+    ended.facts.findings(&["oom-killed"]);
+    ended.facts.timeline("OOMVictim", 2);
+    let summary = ended.facts.at("/findings/0/summary").as_str().unwrap_or_default().to_owned();
+    ended.facts.holds(summary.contains("sh (") && summary.contains("the main process"), "PID 1 is named", &summary);
+    ended.verdict()
+}
+
 /// A worker is lost to the OOM killer, the others serve on; the stop two seconds later has nothing to do with it.
 pub(crate) fn oom_earlier(node: &Node) -> anyhow::Result<Vec<String>> {
     let worker = ["--worker", "--stamps", "{stamps}", "--delay", "2000", "eat-memory", "200", ";"];

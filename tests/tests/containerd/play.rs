@@ -1,11 +1,11 @@
 //! What the scenarios share: a tracer on a pod, the pod's end, and the facts that hold for each.
 
 use gracetrace_tests::client::{self, Connection, Knocks, Release, Seen, Stage, Stages, Use};
-use gracetrace_tests::clock::{ms_between, wait_until};
+use gracetrace_tests::clock::{ms_between, slow, wait_until};
 use gracetrace_tests::command::QUIET;
 use gracetrace_tests::counts::Counts;
 use gracetrace_tests::facts::Facts;
-use gracetrace_tests::node::{Ending, Node, PodSpec, RunningPod};
+use gracetrace_tests::node::{Ending, Node, PodSpec, RunningPod, kind};
 use gracetrace_tests::recording;
 use gracetrace_tests::tracer::{Finished, Tracer};
 use serde_json::Value;
@@ -15,6 +15,12 @@ use std::time::Duration;
 
 /// How far a latency in a container may lie from the harness's own clock.
 pub(crate) const TOLERANCE_MS: f64 = 20.0;
+
+/// The same on this machine; for what `Facts` does not scale by itself.
+pub(crate) fn tolerance_ms() -> f64 {
+    TOLERANCE_MS * slow()
+}
+
 /// How the victim of most scenarios is reached.
 pub(crate) const PORT: [&str; 2] = ["--listen", "0.0.0.0:8080"];
 
@@ -181,11 +187,11 @@ impl Ended {
         self.facts.is(&format!("{at}/kill/cause"), cause);
         self.sent_by_the_runtime(&format!("{at}/kill"));
         self.exited(container, Err("SIGKILL"));
-        self.facts.between(&format!("{at}/killToExitMs"), 0.0, 100.0);
+        self.facts.between(&format!("{at}/killToExitMs"), 0.0, 100.0 * slow());
     }
 
     fn sent_by_the_runtime(&mut self, at: &str) {
-        self.facts.is(&format!("{at}/sender/comm"), "runc");
+        self.facts.is(&format!("{at}/sender/comm"), kind().runtime);
         self.facts.is(&format!("{at}/sender/parentComm"), "containerd-shim");
     }
 
@@ -229,7 +235,7 @@ impl Ended {
         } else {
             let whole =
                 self.endings.iter().map(|ending| ms_between(ending.stop.0, ending.ended_at)).fold(took, f64::max);
-            self.facts.between(&format!("{at}/stopToExitMs"), took - 1.0, whole + 1.0);
+            self.facts.between(&format!("{at}/stopToExitMs"), took - slow(), whole + slow());
         }
     }
 

@@ -119,7 +119,7 @@ fn ages(ended: &mut Ended, client: &Seen) {
     let detail = ended.facts.detail(client.local);
     let found = |field: &str| detail[field].as_f64().unwrap_or(f64::NAN);
     let of = client.local.map(|local| local.to_string()).unwrap_or_default();
-    let slack = TICK_MS + crate::play::TOLERANCE_MS;
+    let slack = TICK_MS + crate::play::tolerance_ms();
     let (age, quiet) = (ms_between(client.connect.0, client.ended_at), ms_between(client.steps[0], client.ended_at));
     let mut near = |field: &str, expected: f64| {
         let fact = format!("{field} of {of} = {expected:.0} ± {slack} ms");

@@ -1,6 +1,6 @@
 //! Pods that end by themselves after their stop signal.
 
-use crate::play::{PORT, TOLERANCE_MS, Traced};
+use crate::play::{PORT, TOLERANCE_MS, Traced, tolerance_ms};
 use gracetrace_tests::client::{self, End, Use};
 use gracetrace_tests::clock::ms_between;
 use gracetrace_tests::counts::Counts;
@@ -69,7 +69,11 @@ pub(crate) fn prestop_sleep(node: &Node) -> anyhow::Result<Vec<String>> {
     ended.facts.is("/containers/0/preStop/startMs", 0.0);
     ended.facts.is("/containers/0/preStop/exitCode", 0);
     let took = ended.facts.ms("/containers/0/preStop/endMs");
-    ended.facts.holds((took - 2000.0).abs() <= TOLERANCE_MS, "the hook took 2000 ± 20 ms", &format!("it took {took}"));
+    ended.facts.holds(
+        (took - 2000.0).abs() <= tolerance_ms(),
+        "the hook took 2000 ± 20 ms",
+        &format!("it took {took}"),
+    );
     let stop_at = ended.facts.ms("/containers/0/stop/atMs");
     ended.facts.holds(stop_at > took, "the stop signal came after the hook", &format!("it came at {stop_at}"));
     ended.stop_signal("app", "SIGTERM", "Delivered", "Handler");
@@ -148,7 +152,7 @@ pub(crate) fn exec_during(node: &Node) -> anyhow::Result<Vec<String>> {
     ended.not_killed("app");
     let took = ended.facts.ms("/containers/0/preStop/endMs") - ended.facts.ms("/containers/0/preStop/startMs");
     ended.facts.holds(
-        (took - 1000.0).abs() <= TOLERANCE_MS,
+        (took - 1000.0).abs() <= tolerance_ms(),
         "the hook is the sleep of 1 s",
         &format!("it took {took}"),
     );

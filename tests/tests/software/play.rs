@@ -6,7 +6,7 @@ use gracetrace_tests::client::{End, Stage, Stages};
 use gracetrace_tests::clock::{ms_between, wait_until};
 use gracetrace_tests::counts::Counts;
 use gracetrace_tests::facts::Facts;
-use gracetrace_tests::node::{ContainerSpec, Ending, Node, PodSpec, RunningPod};
+use gracetrace_tests::node::{ContainerSpec, Ending, Node, PodSpec, RunningPod, kind};
 use gracetrace_tests::recording;
 use gracetrace_tests::tracer::{Finished, Tracer};
 use serde_json::Value;
@@ -159,7 +159,7 @@ fn compare(facts: &mut Facts, case: &Case, ending: &Ending, heard: &[Heard]) {
     facts.is("/containers/0/stop/signal", signal);
     facts.is("/containers/0/stop/result", result);
     facts.is("/containers/0/stop/disposition", disposition);
-    facts.is("/containers/0/stop/sender/comm", "runc");
+    facts.is("/containers/0/stop/sender/comm", kind().runtime);
     facts.is("/containers/0/exit/code", exit.map_or(Value::Null, Value::from));
     facts.is("/containers/0/exit/signal", exit.err().map_or(Value::Null, Value::from));
     if exit == Err("SIGKILL") {

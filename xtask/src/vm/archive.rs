@@ -102,8 +102,31 @@ impl Archive {
     }
 }
 
+/// What this machine's apt is told about fetching: proxies, mirrors that lag behind. For other programs that call apt.
+pub(super) fn fetching() -> Result<String> {
+    let all = output(Command::new("apt-config").arg("dump"))?;
+    let kept = ["Acquire::Check-", "Acquire::http::", "Acquire::https::", "Acquire::Retries"];
+    Ok(all
+        .lines()
+        .filter(|line| kept.iter().any(|kept| line.starts_with(kept)))
+        .flat_map(|line| [line, "\n"])
+        .collect())
+}
+
+/// Lines of a `sources.list` for one release and its security updates.
+pub(super) fn lines_of(release: &str) -> Result<Vec<String>> {
+    let security: Vec<&str> =
+        SECURITY.into_iter().filter(|name| name.strip_suffix("-security") == Some(release)).collect();
+    Ok(lines(&[release], &security)?.lines().map(str::to_owned).collect())
+}
+
 /// `sources.list` for all releases, on the mirrors of this machine's own.
 fn sources() -> Result<String> {
+    lines(&RELEASES, &SECURITY)
+}
+
+/// Lines of it for some releases.
+fn lines(releases: &[&str], security: &[&str]) -> Result<String> {
     let own = output(Command::new("apt-get").args([
         "indextargets",
         "--format",
@@ -123,8 +146,8 @@ fn sources() -> Result<String> {
         releases.iter().map(line).collect::<Vec<_>>().concat()
     };
     // some machines have security updates from the archive's own mirror, some do without
-    let security = mirror("Debian-Security").map(|mirror| lines(&mirror, &SECURITY)).unwrap_or_default();
-    Ok(lines(&archive, &RELEASES) + &security)
+    let more = mirror("Debian-Security").map(|mirror| lines(&mirror, security)).unwrap_or_default();
+    Ok(lines(&archive, releases) + &more)
 }
 
 /// What a program prints, if it ends well.

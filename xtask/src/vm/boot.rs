@@ -3,7 +3,6 @@
 //! Always emulated (TCG): nested virtualisation may be there and hang. That is about 13 times slower than
 //! the machine itself.
 
-use super::kernels::Kernel;
 use crate::process;
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader, Read};
@@ -14,7 +13,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 const QEMU: &str = "qemu-system-x86_64";
-const MEMORY: &str = "2G";
+const MEMORY: &str = "3G";
 /// With more than one processor, older ones let kernels from 6.12 on panic (cmpxchg16b spoils the flags).
 const FIRST_WITH_SOUND_PROCESSORS: u32 = 8;
 /// An emulated processor needs no mitigation, and its time stamp counter is the only clock that is quick.
@@ -42,10 +41,13 @@ pub(super) struct Run {
 
 /// A kernel, and what it is given.
 pub(super) struct Guest<'a> {
-    pub(super) kernel: &'a Kernel,
+    /// Its image.
+    pub(super) kernel: &'a Path,
     pub(super) initramfs: &'a Path,
-    /// Takes what comes over the second serial line.
-    pub(super) logs: &'a Path,
+    /// File systems, in the order of their names there (`vda`, `vdb`); what is written to them is forgotten.
+    pub(super) disks: &'a [&'a Path],
+    /// On its command line beside ours.
+    pub(super) parameters: &'a str,
     /// The longest that it may take.
     pub(super) limit: Duration,
 }
@@ -73,10 +75,17 @@ impl Emulator {
         if major(&self.version) >= FIRST_WITH_SOUND_PROCESSORS { 2 } else { 1 }
     }
 
-    /// Boots it and waits for its end; each line of the console goes to `hear`.
-    pub(super) fn boot(&self, guest: &Guest<'_>, interrupted: &AtomicBool, hear: &mut dyn FnMut(&str)) -> Result<Run> {
+    /// Boots it and waits for its end; each line of the console goes to `hear`, and what comes over the second serial
+    /// line to the file `logs`.
+    pub(super) fn boot(
+        &self,
+        guest: &Guest<'_>,
+        logs: &Path,
+        interrupted: &AtomicBool,
+        hear: &mut dyn FnMut(&str),
+    ) -> Result<Run> {
         let began = Instant::now();
-        let mut machine = Machine(self.command(guest).spawn().with_context(|| format!("can't start {QEMU}"))?);
+        let mut machine = Machine(self.command(guest, logs).spawn().with_context(|| format!("can't start {QEMU}"))?);
         let console = machine.0.stdout.take().context("its console is not piped")?;
         let (sender, receiver) = mpsc::channel();
         let reader = std::thread::spawn(move || read(console, &sender));
@@ -88,17 +97,20 @@ impl Emulator {
         Ok(Run { lines, end, took: began.elapsed() })
     }
 
-    fn command(&self, guest: &Guest<'_>) -> Command {
+    fn command(&self, guest: &Guest<'_>, logs: &Path) -> Command {
         let mut command = Command::new(&self.program);
         command.args(["-accel", "tcg", "-cpu", "max", "-m", MEMORY, "-smp", &self.processors().to_string()]);
         command.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none"]);
-        command.args(["-serial", "stdio", "-serial"]).arg(format!("file:{}", guest.logs.display()));
+        command.args(["-serial", "stdio", "-serial"]).arg(format!("file:{}", logs.display()));
         command
             .arg("-kernel")
-            .arg(&guest.kernel.image)
+            .arg(guest.kernel)
             .arg("-initrd")
             .arg(guest.initramfs)
-            .args(["-append", PARAMETERS]);
+            .args(["-append", &format!("{PARAMETERS} {}", guest.parameters)]);
+        for disk in guest.disks {
+            command.arg("-drive").arg(format!("file={},if=virtio,format=raw,snapshot=on", disk.display()));
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command
     }

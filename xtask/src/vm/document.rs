@@ -9,17 +9,41 @@ use std::fmt::Write;
 use std::fs;
 use std::process::Command;
 
-/// Writes the page.
-pub(super) fn write(played: &[Played], emulator: &Emulator) -> Result<()> {
-    let date = output(Command::new("date").args(["-u", "+%F"]))?;
-    let path = process::workspace()?.join("docs/compatibility.md");
-    fs::write(&path, page(played, date.trim(), emulator.version()))
-        .with_context(|| format!("can't write {}", path.display()))?;
-    println!("\n    written: docs/compatibility.md");
+/// The page.
+const PAGE: &str = "docs/compatibility.md";
+/// Begins the part of nodes, which is its last.
+const NODES: &str = "\n## Whole nodes\n";
+
+/// Writes the page's part about kernels; that about nodes stays.
+pub(super) fn write_kernels(played: &[Played], emulator: &Emulator) -> Result<()> {
+    let kept = read()?.split_once(NODES).map(|(_, nodes)| format!("{NODES}{nodes}")).unwrap_or_default();
+    write(&(kernels(played, &today()?, emulator.version()) + &kept))
+}
+
+/// Writes the page's part about nodes; that about kernels stays.
+pub(super) fn write_nodes(played: &[Played], emulator: &Emulator) -> Result<()> {
+    let page = read()?;
+    let kept = page.split_once(NODES).map_or(page.as_str(), |(kernels, _)| kernels);
+    write(&format!("{kept}{NODES}{}", nodes(played, &today()?, emulator.version())))
+}
+
+fn today() -> Result<String> {
+    Ok(output(Command::new("date").args(["-u", "+%F"]))?.trim().to_owned())
+}
+
+fn read() -> Result<String> {
+    let path = process::workspace()?.join(PAGE);
+    fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))
+}
+
+fn write(text: &str) -> Result<()> {
+    let path = process::workspace()?.join(PAGE);
+    fs::write(&path, text).with_context(|| format!("can't write {}", path.display()))?;
+    println!("\n    written: {PAGE}");
     Ok(())
 }
 
-fn page(played: &[Played], date: &str, emulator: &str) -> String {
+fn kernels(played: &[Played], date: &str, emulator: &str) -> String {
     let mut text = format!(
         "# Which kernels gracetrace was tested on\n\n\
          Written by `cargo xtask vm --document` on {date}: Debian's kernels, booted in {emulator} without hardware\n\
@@ -34,7 +58,7 @@ fn page(played: &[Played], date: &str, emulator: &str) -> String {
         let _ = writeln!(
             text,
             "| {} | {} | {} | {} | {} | {} | {} |",
-            one.kernel,
+            one.name,
             one.version,
             results.passed,
             results.failed.len() + results.trouble.len(),
@@ -52,7 +76,35 @@ fn page(played: &[Played], date: &str, emulator: &str) -> String {
     text += "\n## gracetrace doctor\n";
     let ends = played.first().into_iter().chain(played.last().filter(|_| played.len() > 1));
     for one in ends {
-        let _ = write!(text, "\nOn {}:\n\n```text\n{}```\n", one.kernel, one.results.doctor);
+        let _ = write!(text, "\nOn {}:\n\n```text\n{}```\n", one.name, one.results.doctor);
+    }
+    text
+}
+
+fn nodes(played: &[Played], date: &str, emulator: &str) -> String {
+    let mut text = format!(
+        "\nWritten by `cargo xtask vm --node --document` on {date}: Debian's packages, installed by mmdebstrap and booted with systemd\n\
+         and cgroup v2 alone in {emulator} without hardware virtualisation. The tests are those of the containerd tier.\n\n\
+         | node | made of | tests passed | failed | not possible there | logs replayed elsewhere |\n\
+         |---|---|---|---|---|---|\n"
+    );
+    for one in played {
+        let results = &one.results;
+        let failed = results.failed.len() + results.trouble.len();
+        // writing to a `String` cannot fail
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {failed} | {} | {} |",
+            one.name,
+            one.version,
+            results.passed,
+            results.impossible.len(),
+            one.replayed
+        );
+    }
+    text.push('\n');
+    for one in played {
+        text += &said_of(one);
     }
     text
 }
@@ -65,7 +117,7 @@ fn said_of(one: &Played) -> String {
     lines.extend(one.results.failed.iter().map(|name| format!("**test `{name}` failed**")));
     lines.extend(one.results.trouble.iter().map(|trouble| format!("**{trouble}**")));
     if lines.is_empty() {
-        return format!("* {}: nothing is missing.\n", one.kernel);
+        return format!("* {}: nothing is missing.\n", one.name);
     }
-    format!("* {}:\n  * {}\n", one.kernel, lines.join("\n  * "))
+    format!("* {}:\n  * {}\n", one.name, lines.join("\n  * "))
 }

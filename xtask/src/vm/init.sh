@@ -1,6 +1,5 @@
 #!/bin/busybox sh
-# The first process of a kernel that is tried: mounts what tests need, does the jobs, powers off. What xtask is
-# to know of it stands in lines that begin with `@vm`; a second serial line takes the recorded logs.
+# The first process of a kernel that is tried: mounts what tests need, does the jobs, powers off.
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/ TMPDIR=/tmp
 
@@ -35,21 +34,6 @@ for module in /vm/modules/*; do
 done
 rm -f /tmp/module.ko
 
-# job NAME COMMAND…: one of the things to do, and how it ended
-job() {
-    local name=$1
-    shift
-    echo "@vm begin $name"
-    "$@" 2>&1 </dev/null
-    echo "@vm end $name $?"
-}
-
 echo "@vm up $(uname -r) clock $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
 . /vm/jobs
-
-if [ -d "$LOGS" ]; then
-    stty -F /dev/ttyS1 raw -echo
-    tar -c -C "$LOGS" . | gzip -1 >/dev/ttyS1
-fi
-echo "@vm done"
 poweroff -f

@@ -1,4 +1,5 @@
-//! `cargo xtask vm`: the tests of the kernel tiers on other kernels, each booted in an emulator.
+//! `cargo xtask vm`: the tests of the kernel tiers on other kernels, each booted in an emulator; with `--node` those of
+//! the containerd tier on whole nodes.
 //!
 //! Debian's own kernels, an initramfs that holds what is tested, and the serial console as the only way out.
 //! Nothing is installed but the emulator; everything else stays in `target/vm`.
@@ -8,27 +9,47 @@ mod boot;
 mod cpio;
 mod document;
 mod initramfs;
+mod jobs;
 mod kernels;
+mod node;
 mod play;
+mod programs;
 mod results;
 
 use crate::cli::{Purpose, VmSelection};
-use crate::{build, process, setup};
+use crate::{process, setup};
 use anyhow::{Context, Result, bail};
 use archive::Archive;
 use boot::Emulator;
-use initramfs::Programs;
-use kernels::Kernel;
 use play::{Played, Stage};
-use std::path::{Path, PathBuf};
+use programs::Programs;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 /// Does what was asked for.
 pub(crate) fn run(selection: &VmSelection) -> Result<()> {
-    setup::run(Purpose::Vm)?;
     let folder = process::target_folder()?.join("vm");
+    if selection.node.is_empty() {
+        setup::run(Purpose::Vm)?;
+        return run_kernels(selection, &folder);
+    }
+    if selection.list {
+        node::list();
+        return Ok(());
+    }
+    setup::run(Purpose::Node)?;
+    process::heading("nodes");
+    let (played, emulator) = node::play(selection, &folder)?;
+    conclude("node", &played)?;
+    if selection.document {
+        document::write_nodes(&played, &emulator)?;
+    }
+    Ok(())
+}
+
+fn run_kernels(selection: &VmSelection, folder: &Path) -> Result<()> {
     process::heading("kernels");
     let archive = Archive::open(folder.join("apt"))?;
     let all = kernels::of_archive(&archive)?;
@@ -45,15 +66,15 @@ pub(crate) fn run(selection: &VmSelection) -> Result<()> {
         kernels.push(kernel);
     }
     let stage = Stage {
-        programs: programs()?.stripped(&folder.join("programs"))?,
+        programs: Programs::build(&["kernel", "differential"], &folder.join("programs"))?,
         emulator: Emulator::find()?,
         folder: folder.join("runs"),
         interrupted: interruption()?,
     };
-    let played = play_all(&kernels, &stage, selection)?;
-    conclude(&played)?;
+    let played = play_all(&kernels, &stage, "kernels", &|kernel| play::kernel(kernel, &stage, selection))?;
+    conclude("kernel", &played)?;
     if selection.document {
-        document::write(&played, &stage.emulator)?;
+        document::write_kernels(&played, &stage.emulator)?;
     }
     Ok(())
 }
@@ -67,21 +88,26 @@ fn interruption() -> Result<Arc<AtomicBool>> {
     Ok(interrupted)
 }
 
-/// As many at a time as this machine has processors for. In the kernels' order.
-fn play_all(kernels: &[Kernel], stage: &Stage, selection: &VmSelection) -> Result<Vec<Played>> {
+/// As many at a time as this machine has processors for. In the machines' order.
+fn play_all<T: Sync>(
+    machines: &[T],
+    stage: &Stage,
+    what: &str,
+    play: &(dyn Fn(&T) -> Result<Played> + Sync),
+) -> Result<Vec<Played>> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    let at_once = (processors / stage.emulator.processors()).clamp(1, kernels.len().max(1));
-    process::heading(&format!("{} kernels in {}, {at_once} at a time", kernels.len(), stage.emulator.version()));
-    let next = Mutex::new(kernels.iter().enumerate());
+    let at_once = (processors / stage.emulator.processors()).clamp(1, machines.len().max(1));
+    process::heading(&format!("{} {what} in {}, {at_once} at a time", machines.len(), stage.emulator.version()));
+    let next = Mutex::new(machines.iter().enumerate());
     let played = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..at_once {
             scope.spawn(|| {
                 loop {
-                    let Some((number, kernel)) = next.lock().unwrap_or_else(PoisonError::into_inner).next() else {
+                    let Some((number, machine)) = next.lock().unwrap_or_else(PoisonError::into_inner).next() else {
                         return;
                     };
-                    let result = play::one(kernel, stage, selection);
+                    let result = play(machine);
                     played.lock().unwrap_or_else(PoisonError::into_inner).push((number, result));
                 }
             });
@@ -93,18 +119,18 @@ fn play_all(kernels: &[Kernel], stage: &Stage, selection: &VmSelection) -> Resul
 }
 
 /// Prints the table; fails if anything has.
-fn conclude(played: &[Played]) -> Result<()> {
-    process::heading("kernels");
+fn conclude(what: &str, played: &[Played]) -> Result<()> {
+    process::heading(&format!("{what}s"));
     println!(
         "    {:<34} {:>7} {:>7} {:>12} {:>10} {:>8}",
-        "kernel", "passed", "failed", "not possible", "schedules", "seconds"
+        what, "passed", "failed", "not possible", "schedules", "seconds"
     );
     for one in played {
         let results = &one.results;
         let failed = results.failed.len() + results.trouble.len();
         println!(
             "    {:<34} {:>7} {failed:>7} {:>12} {:>10} {:>8}",
-            one.kernel,
+            one.name,
             results.passed,
             results.impossible.len(),
             results.schedules,
@@ -120,26 +146,9 @@ fn conclude(played: &[Played]) -> Result<()> {
             println!("        trouble       {trouble}: see {}", one.console.display());
         }
     }
-    let bad: Vec<&str> = played.iter().filter(|one| !one.results.is_good()).map(|one| one.kernel.as_str()).collect();
+    let bad: Vec<&str> = played.iter().filter(|one| !one.results.is_good()).map(|one| one.name.as_str()).collect();
     if !bad.is_empty() {
         bail!("not all is well on {}", bad.join(", "));
     }
     Ok(())
-}
-
-/// Builds what is tried, and what it is tried with.
-fn programs() -> Result<Programs> {
-    let gracetrace = build::binary(false)?;
-    process::heading("test programs");
-    let tests = ["test", "--no-run", "--package", "gracetrace-tests", "--test", "kernel", "--test", "differential"];
-    let mut cargo = process::cargo(tests)?;
-    cargo.args(["--message-format", "json-render-diagnostics"]);
-    let built = archive::output(&mut cargo)?;
-    let find = |name: &str| -> Result<PathBuf> {
-        let marked = format!("\"name\":\"{name}\",\"src_path\"");
-        let line = built.lines().find(|line| line.contains(&marked) && line.contains("\"executable\":\""));
-        let path = line.and_then(|line| line.split_once("\"executable\":\"")?.1.split('"').next());
-        path.map(|path| Path::new(path).to_owned()).with_context(|| format!("cargo built no {name}"))
-    };
-    Ok(Programs { victim: find("victim")?, kernel: find("kernel")?, differential: find("differential")?, gracetrace })
 }

@@ -1,9 +1,11 @@
-//! One kernel from its initramfs to its results: booted, heard, and its event logs replayed on this machine.
+//! One machine from its start to its results: booted, heard, and its event logs replayed on this machine.
 
 use super::archive::output;
 use super::boot::{Emulator, Guest};
-use super::initramfs::{self, Job, Programs};
+use super::initramfs;
+use super::jobs::Job;
 use super::kernels::Kernel;
+use super::programs::Programs;
 use super::results::{Results, verdict};
 use crate::cli::VmSelection;
 use anyhow::{Context, Result};
@@ -15,21 +17,21 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// How much slower than this machine an emulated one is.
-const SLOW: u32 = 13;
+pub(super) const SLOW: u32 = 13;
 
-/// What all kernels share.
+/// What all machines share.
 pub(super) struct Stage {
     pub(super) programs: Programs,
     pub(super) emulator: Emulator,
-    /// A folder for each kernel is in it.
+    /// A folder for each machine is in it.
     pub(super) folder: PathBuf,
     pub(super) interrupted: Arc<AtomicBool>,
 }
 
-/// A kernel that was tried.
+/// A machine that was tried.
 pub(super) struct Played {
-    pub(super) kernel: String,
-    /// Of its package.
+    pub(super) name: String,
+    /// Of what it is made of.
     pub(super) version: String,
     pub(super) results: Results,
     pub(super) took: Duration,
@@ -39,57 +41,78 @@ pub(super) struct Played {
     pub(super) replayed: usize,
 }
 
-/// Plays it.
-pub(super) fn one(kernel: &Kernel, stage: &Stage, selection: &VmSelection) -> Result<Played> {
-    let place = stage.folder.join(&kernel.name);
-    if place.exists() {
-        fs::remove_dir_all(&place).with_context(|| format!("can't remove {}", place.display()))?;
-    }
-    fs::create_dir_all(&place).with_context(|| format!("can't make {}", place.display()))?;
-    let (initramfs, logs, console) = (place.join("initramfs"), place.join("logs.tar.gz"), place.join("console.txt"));
+/// Plays a kernel.
+pub(super) fn kernel(kernel: &Kernel, stage: &Stage, selection: &VmSelection) -> Result<Played> {
+    let place = stage.place(&kernel.name)?;
+    let initramfs = place.join("initramfs");
     initramfs::write(&initramfs, kernel, &stage.programs, &jobs(selection), SLOW)?;
-    let guest =
-        Guest { kernel, initramfs: &initramfs, logs: &logs, limit: Duration::from_secs(selection.minutes * 60) };
-    let run = stage.emulator.boot(&guest, &stage.interrupted, &mut |line| hear(kernel, line))?;
+    let limit = Duration::from_secs(selection.minutes.unwrap_or(15) * 60);
+    let guest = Guest { kernel: &kernel.image, initramfs: &initramfs, disks: &[], parameters: "", limit };
+    let (name, version) = (kernel.name.clone(), kernel.version.clone());
+    let played = stage.play(&guest, &place, &kernel.series.to_string(), name, version)?;
     fs::remove_file(&initramfs).with_context(|| format!("can't remove {}", initramfs.display()))?;
-    fs::write(&console, run.lines.join("\n")).with_context(|| format!("can't write {}", console.display()))?;
-    let mut results = Results::of(&run);
-    let replayed = match replay(&logs, &place.join("logs"), &stage.programs.gracetrace) {
-        Ok((same, different)) => {
-            results.trouble.extend(different.into_iter().map(|log| format!("{log} replays to another report here")));
-            same
-        }
-        Err(error) => {
-            results.trouble.push(format!("its event logs cannot be read: {error:#}"));
-            0
-        }
-    };
-    println!("    [{}] done after {} s, {replayed} event logs replayed here", kernel.series, run.took.as_secs());
-    let (kernel, version) = (kernel.name.clone(), kernel.version.clone());
-    Ok(Played { kernel, version, results, took: run.took, console, replayed })
-}
-
-/// The lines that a person who waits wants to see.
-fn hear(kernel: &Kernel, line: &str) {
-    let is_progress = verdict(line).is_some() || line.starts_with("@vm") || line.contains("schedules: every report");
-    if is_progress {
-        println!("    [{}] {}", kernel.series, line.trim());
-    }
+    Ok(played)
 }
 
 fn jobs(selection: &VmSelection) -> Vec<Job> {
-    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-    let mut kernel = words(&["/vm/kernel"]);
-    kernel.extend(selection.arguments.iter().cloned());
     let mut jobs = vec![
-        Job { name: "doctor", words: words(&["/vm/gracetrace", "doctor"]) },
-        Job { name: "kernel", words: kernel },
+        Job::new("doctor", &["/vm/gracetrace", "doctor"], &[]),
+        Job::new("kernel", &["/vm/kernel"], &selection.arguments),
     ];
-    if selection.schedules > 0 {
-        let schedules = format!("GRACETRACE_SCHEDULES={}", selection.schedules);
-        jobs.push(Job { name: "differential", words: words(&["env", &schedules, "/vm/differential"]) });
+    let schedules = selection.schedules;
+    if schedules > 0 {
+        let schedules = format!("GRACETRACE_SCHEDULES={schedules}");
+        jobs.push(Job::new("differential", &["env", &schedules, "/vm/differential"], &[]));
     }
     jobs
+}
+
+impl Stage {
+    /// An empty folder for a machine.
+    pub(super) fn place(&self, name: &str) -> Result<PathBuf> {
+        let place = self.folder.join(name);
+        if place.exists() {
+            fs::remove_dir_all(&place).with_context(|| format!("can't remove {}", place.display()))?;
+        }
+        fs::create_dir_all(&place).with_context(|| format!("can't make {}", place.display()))?;
+        Ok(place)
+    }
+
+    /// Boots a machine that has its folder at `place`; a person who waits hears of it as `label`.
+    pub(super) fn play(
+        &self,
+        guest: &Guest<'_>,
+        place: &Path,
+        label: &str,
+        name: String,
+        version: String,
+    ) -> Result<Played> {
+        let (logs, console) = (place.join("logs.tar.gz"), place.join("console.txt"));
+        let run = self.emulator.boot(guest, &logs, &self.interrupted, &mut |line| hear(label, line))?;
+        fs::write(&console, run.lines.join("\n")).with_context(|| format!("can't write {}", console.display()))?;
+        let mut results = Results::of(&run);
+        let replayed = match replay(&logs, &place.join("logs"), &self.programs.gracetrace) {
+            Ok((same, different)) => {
+                let told = |log| format!("{log} replays to another report here");
+                results.trouble.extend(different.into_iter().map(told));
+                same
+            }
+            Err(error) => {
+                results.trouble.push(format!("its event logs cannot be read: {error:#}"));
+                0
+            }
+        };
+        println!("    [{label}] done after {} s, {replayed} event logs replayed here", run.took.as_secs());
+        Ok(Played { name, version, results, took: run.took, console, replayed })
+    }
+}
+
+/// The lines that a person who waits wants to see.
+fn hear(label: &str, line: &str) {
+    let is_progress = verdict(line).is_some() || line.starts_with("@vm") || line.contains("schedules: every report");
+    if is_progress {
+        println!("    [{label}] {}", line.trim());
+    }
 }
 
 /// Unpacks the logs; how many replay to the report of that kernel, and the names of those that do not.
