@@ -151,6 +151,16 @@ pub enum Input {
         /// How many.
         count: u64,
     },
+    /// Events for which none of a hook's programs ran, since the last such input: the kernel passes over a program that it has
+    /// interrupted in its middle.
+    PassedOver {
+        /// When it was noticed.
+        at: BootNs,
+        /// The tracepoint.
+        hook: String,
+        /// How many at most, and of the whole node: the kernel does not tell whose they were.
+        most: u64,
+    },
     /// Time has passed, and every event up to then has been handed in.
     Tick {
         /// Until when.

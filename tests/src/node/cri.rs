@@ -1,5 +1,6 @@
 //! The CRI calls a kubelet makes, blocking, over containerd's socket.
 
+use crate::clock::scaled;
 use hyper_util::rt::TokioIo;
 use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
 use k8s_cri::v1::{
@@ -80,7 +81,7 @@ impl Runtime {
     pub(super) fn stop_container(&self, id: &str, timeout_s: i64) -> anyhow::Result<()> {
         let request = StopContainerRequest { container_id: id.to_owned(), timeout: timeout_s };
         // the runtime waits for ever for a process that it cannot signal
-        let limit = Duration::from_secs(u64::try_from(timeout_s)?) + PATIENCE;
+        let limit = Duration::from_secs(u64::try_from(timeout_s)?) + scaled(PATIENCE);
         let mut client = self.client.clone();
         self.executor.block_on(async { tokio::time::timeout(limit, client.stop_container(request)).await })??;
         Ok(())
@@ -89,7 +90,8 @@ impl Runtime {
     pub(super) fn stop_pod_sandbox(&self, id: &str) -> anyhow::Result<()> {
         let request = StopPodSandboxRequest { pod_sandbox_id: id.to_owned() };
         let mut client = self.client.clone();
-        self.executor.block_on(async { tokio::time::timeout(PATIENCE, client.stop_pod_sandbox(request)).await })??;
+        self.executor
+            .block_on(async { tokio::time::timeout(scaled(PATIENCE), client.stop_pod_sandbox(request)).await })??;
         Ok(())
     }
 

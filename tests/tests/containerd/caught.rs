@@ -3,7 +3,7 @@
 use crate::inside::unified;
 use crate::play::{PORT, tracer_on, who};
 use gracetrace_tests::client::{self, Stages, Use};
-use gracetrace_tests::clock::wait_until;
+use gracetrace_tests::clock::{slow, wait_until};
 use gracetrace_tests::facts::Facts;
 use gracetrace_tests::node::{Node, PodSpec, RunningPod};
 use gracetrace_tests::recording;
@@ -16,7 +16,9 @@ use std::time::Duration;
 /// Tracing begins when the stop signal has long been handled: the report says that it has not seen the beginning, and
 /// does not call this an end of the pod's own.
 pub(crate) fn in_the_middle(node: &Node) -> anyhow::Result<Vec<String>> {
-    let spec = PodSpec::new("adopted-late", 8, &[PORT[0], PORT[1], "slow-drain", "2500"]);
+    // long enough for tracing to begin
+    let (grace_s, drain) = if slow() > 1.0 { (20, "15000") } else { (8, "2500") };
+    let spec = PodSpec::new("adopted-late", grace_s, &[PORT[0], PORT[1], "slow-drain", drain]);
     let pod = node.kubelet.run(&spec)?;
     let (endings, finished, log) = std::thread::scope(|scope| {
         let kubelet = scope.spawn(|| node.kubelet.stop(&pod));

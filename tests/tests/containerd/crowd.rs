@@ -1,8 +1,8 @@
 //! The daemon: a container that is started again in its living pod, fifty pods at once, and exit codes for scripts.
 
-use crate::play::{PORT, who};
+use crate::play::{PORT, tolerance_ms, who};
 use gracetrace_tests::client::{self, Stages, Use};
-use gracetrace_tests::clock::ms_between;
+use gracetrace_tests::clock::{ms_between, scaled, slow};
 use gracetrace_tests::counts::Counts;
 use gracetrace_tests::facts::Facts;
 use gracetrace_tests::node::{ContainerSpec, Ending, Node, PodSpec, RunningPod};
@@ -78,7 +78,7 @@ pub(crate) fn restart_in_place(node: &Node) -> anyhow::Result<Vec<String>> {
     }
     facts.counts(&one, true);
     // the look belongs to this stop, and not to one of those before
-    facts.between("/connections/snapshot/atMs", 0.0, 200.0);
+    facts.between("/connections/snapshot/atMs", 0.0, 200.0 * slow());
     facts.findings(&[]);
     facts.complete();
     lines.extend(facts.verdict()?);
@@ -152,15 +152,17 @@ pub(crate) fn fifty(node: &Node) -> anyhow::Result<Vec<String>> {
         let stamps = pod.stamps("app");
         let took = ms_between(stamps.first("handler")?.at_ns, stamps.first("exit")?.at_ns);
         // fifty on few CPUs: handlers wait for their turn, so the kubelet's view is the upper bound
-        facts.between("/containers/0/stopToExitMs", took - 20.0, ms_between(ending.stop.0, ending.ended_at) + 20.0);
+        let tolerance = tolerance_ms();
+        let whole = ms_between(ending.stop.0, ending.ended_at);
+        facts.between("/containers/0/stopToExitMs", took - tolerance, whole + tolerance);
         facts.findings(&[]);
         facts.complete();
         facts.verdict()?;
     }
-    anyhow::ensure!(spread < 1000.0, "they were stopped over {spread:.0} ms");
+    anyhow::ensure!(spread < 1000.0 * slow(), "they were stopped over {spread:.0} ms");
     recording::same_again(&log, &finished, "jsonl")?;
     let took = begun.elapsed();
-    anyhow::ensure!(took < Duration::from_secs(60), "it took {took:.1?}, {up:.1?} of it to bring them up");
+    anyhow::ensure!(took < scaled(Duration::from_secs(60)), "it took {took:.1?}, {up:.1?} of it to bring them up");
     Ok(vec![format!(
         "{MANY} pods, stopped within {spread:.0} ms, {MANY} complete reports; up in {up:.1?}, all in {took:.1?}"
     )])

@@ -3,7 +3,7 @@
 use crate::play::{Ended, PORT, Traced};
 use gracetrace_tests::client::Step::{Receive, Reset, Say, Wait};
 use gracetrace_tests::client::{Line, Reading, Seen, Use};
-use gracetrace_tests::clock::ms_between;
+use gracetrace_tests::clock::{ms_between, slow};
 use gracetrace_tests::counts::Counts;
 use gracetrace_tests::node::{Node, PodSpec};
 use rustix::fd::OwnedFd;
@@ -103,8 +103,8 @@ pub(crate) fn snapshot(node: &Node) -> anyhow::Result<Vec<String>> {
     ended.facts.is("/connections/snapshot/listeners", 2);
     ended.facts.is("/connections/snapshot/connections", 3);
     let stop_at = ended.facts.ms("/containers/0/stop/atMs");
-    ended.facts.between("/connections/snapshot/atMs", stop_at, stop_at + 100.0);
-    ended.facts.between("/connections/snapshot/tookMs", 0.0, 50.0);
+    ended.facts.between("/connections/snapshot/atMs", stop_at, stop_at + 100.0 * slow());
+    ended.facts.between("/connections/snapshot/tookMs", 0.0, 50.0 * slow());
     for client in ended.seen.clone() {
         ages(&mut ended, &client);
     }

@@ -150,7 +150,7 @@ impl Container {
     pub(super) fn found(&mut self, processes: &[Process]) {
         self.adopted |= !processes.is_empty();
         for process in processes {
-            let stage = self.may_be_stage(&process.comm);
+            let stage = self.may_be_stage(process);
             self.insert(Tracked { process: process.clone(), stage, runtime_exec: None, exit: None, killed: None });
             // a container's init is number 1 of its own namespace, or (shared namespace) simply the first
             let better = self.init.as_ref().is_none_or(|init| init.ns_tgid != 1 && process.ns_tgid == 1);
@@ -174,7 +174,7 @@ impl Container {
         let known = self.processes.get(&process.tgid).filter(|known| same(&known.process, process));
         let was_own = known.is_some_and(|known| !known.stage);
         // a program of its own may well be called `exe`
-        let stage = !was_own && self.may_be_stage(&process.comm);
+        let stage = !was_own && self.may_be_stage(process);
         let runtime_exec = match known.and_then(|known| known.runtime_exec.clone()) {
             Some(first) => Some(first),
             None if parent_outside && !stage && !was_own => Some(RuntimeExec { at, argv: argv.cloned() }),
@@ -290,8 +290,8 @@ impl Container {
     }
 
     /// No runtime has a hand in a command of `gracetrace run`, which has no id.
-    fn may_be_stage(&self, comm: &str) -> bool {
-        self.id.is_some() && is_runtime_stage(comm)
+    fn may_be_stage(&self, process: &Process) -> bool {
+        self.id.is_some() && is_runtime_stage(process)
     }
 
     fn count_unless(&mut self, not_own: bool) {
@@ -312,10 +312,13 @@ pub(super) fn same(a: &Process, b: &Process) -> bool {
     a.tgid == b.tgid && a.start.0.abs_diff(b.start.0) < SAME_START_NS
 }
 
-/// The names under which runc and crun run inside a container before they become its program.
-/// With `CLONE_INTO_CGROUP` they even start there (`runc init`).
-fn is_runtime_stage(comm: &str) -> bool {
-    comm.starts_with("runc:[") || matches!(comm, "runc" | "crun" | "youki" | "exe")
+/// Whether runc or crun is what runs, which it does inside a container before it becomes the container's program. With
+/// `CLONE_INTO_CGROUP` it even starts there (`runc init`), and runc before 1.2 runs once more there, from a copy of itself
+/// in memory (`libcontainer/nsenter/cloned_binary.c`).
+fn is_runtime_stage(process: &Process) -> bool {
+    let comm = process.comm.as_str();
+    let is_runtime = |name: &str| matches!(name, "runc" | "crun" | "youki") || name.starts_with("memfd:runc_clon");
+    comm.starts_with("runc:[") || comm == "exe" || is_runtime(comm) || process.exe.as_deref().is_some_and(is_runtime)
 }
 
 #[cfg(test)]
@@ -349,6 +352,18 @@ mod tests {
         assert_eq!(c.init.as_ref().map(|p| p.comm.as_str()), Some("nginx"));
         c.executed(BootNs(3), &process(10, 9, 1, "nginx2"), true, None);
         assert_eq!(c.init.as_ref().map(|p| p.comm.as_str()), Some("nginx2"));
+    }
+
+    /// The names as runc 1.1.15 has them; the copy is started through its descriptor, whose number is then its name.
+    #[test]
+    fn a_copy_of_the_runtime_is_not_the_init() {
+        let mut c = container();
+        c.executed(BootNs(1), &process(10, 9, 10, "memfd:runc_clon"), true, None);
+        c.executed(BootNs(1), &Process { exe: Some("runc".to_owned()), ..process(11, 9, 11, "6") }, true, None);
+        assert!(c.init.is_none());
+        c.forked(&process(12, 10, 1, "runc:[1:CHILD]"));
+        c.executed(BootNs(2), &process(12, 10, 1, "nginx"), true, None);
+        assert_eq!(c.init.as_ref().map(|p| p.tgid), Some(12));
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub struct Engine {
     pods: BTreeMap<CgroupId, Pod>,
     places: BTreeMap<CgroupId, Place>,
     lost: Vec<(BootNs, String, u64)>,
+    /// Events of the whole node for which no program ran: when noticed, at which hook, how many at most.
+    passed_over: Vec<(BootNs, String, u64)>,
     finished: VecDeque<Report>,
     /// Pods that ended without a name, when only one pod was asked for.
     nameless: u64,
@@ -80,6 +82,7 @@ impl Engine {
             pods: BTreeMap::new(),
             places: BTreeMap::new(),
             lost: Vec::new(),
+            passed_over: Vec::new(),
             finished: VecDeque::new(),
             nameless: 0,
             session,
@@ -134,7 +137,11 @@ impl Engine {
             }
             Input::Lost { at, what, count } => {
                 self.advance(at);
-                self.lose(at, what, count);
+                keep(&mut self.lost, (at, what, count));
+            }
+            Input::PassedOver { at, hook, most } => {
+                self.advance(at);
+                keep(&mut self.passed_over, (at, hook, most));
             }
             Input::Tick { at } => self.advance(at),
             Input::Finish { at } => {
@@ -323,17 +330,6 @@ impl Engine {
         self.pods.entry(pod).or_insert_with(|| Pod::new(pod)).containers.insert(id, container);
     }
 
-    fn lose(&mut self, at: BootNs, what: String, count: u64) {
-        if self.lost.len() == MAX_LOSSES {
-            let (_, _, first) = self.lost.remove(0);
-            // none is forgotten: the oldest is added to the next
-            if let Some(next) = self.lost.first_mut() {
-                next.2 += first;
-            }
-        }
-        self.lost.push((at, what, count));
-    }
-
     /// Containers with an end of their own to report: when it is due, in which pod, which.
     fn container_reports(&self) -> impl Iterator<Item = (BootNs, CgroupId, CgroupId)> + '_ {
         let wanted = self.session.scope == TraceScope::Node;
@@ -366,8 +362,8 @@ impl Engine {
     }
 
     fn sources<'a>(&'a self, pod: &'a Pod, only: Option<CgroupId>) -> picture::Sources<'a> {
-        let Self { session, wall_offset_ns, facts, lost, .. } = self;
-        picture::Sources { pod, facts, session, wall_offset_ns: *wall_offset_ns, lost, only }
+        let Self { session, wall_offset_ns, facts, lost, passed_over, .. } = self;
+        picture::Sources { pod, facts, session, wall_offset_ns: *wall_offset_ns, lost, passed_over, only }
     }
 
     /// Whether this pod was asked for.
@@ -397,4 +393,15 @@ impl Engine {
             self.report_pod(id);
         }
     }
+}
+
+/// Keeps what was noticed, and forgets nothing: beyond the bound the oldest count is added to the next.
+fn keep(noticed: &mut Vec<(BootNs, String, u64)>, (at, what, count): (BootNs, String, u64)) {
+    if noticed.len() == MAX_LOSSES {
+        let (_, _, first) = noticed.remove(0);
+        if let Some(next) = noticed.first_mut() {
+            next.2 += first;
+        }
+    }
+    noticed.push((at, what, count));
 }

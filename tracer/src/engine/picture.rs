@@ -16,6 +16,8 @@ pub(super) struct Sources<'a> {
     pub wall_offset_ns: i64,
     /// Losses noticed while tracing went on: when, of what, how many.
     pub lost: &'a [(BootNs, String, u64)],
+    /// Events that no program was shown: when noticed, at which hook, how many of the whole node at most.
+    pub passed_over: &'a [(BootNs, String, u64)],
     /// Only this container, which ended while its pod lives on.
     pub only: Option<CgroupId>,
 }
@@ -28,6 +30,7 @@ pub(super) struct Picture<'a> {
     /// Filled by `tally`.
     pub connections: Vec<Concluded>,
     pub lost: &'a [(BootNs, String, u64)],
+    pub passed_over: &'a [(BootNs, String, u64)],
     pub start: BootNs,
     pub session: &'a Session,
     pub wall_offset_ns: i64,
@@ -55,7 +58,7 @@ pub(super) struct Concluded {
 
 impl<'a> Picture<'a> {
     pub(super) fn of(sources: &Sources<'a>) -> Option<Self> {
-        let Sources { pod, facts, session, wall_offset_ns, lost, only } = *sources;
+        let Sources { pod, facts, session, wall_offset_ns, lost, passed_over, only } = *sources;
         let containers: Vec<&Container> = match only {
             Some(id) => pod.containers.get(&id).into_iter().collect(),
             None => last_of_each_name(pod, facts),
@@ -63,11 +66,11 @@ impl<'a> Picture<'a> {
         let began = |container: &&Container| verdict::began(pod, container, facts);
         let asked = containers.iter().filter(|c| c.stop.is_some() || c.kill.is_some()).filter_map(began).min();
         let start = asked.or_else(|| containers.iter().filter_map(began).min())?;
-        let from = lost.partition_point(|(at, ..)| *at < start);
+        let since = |noticed: &'a [(BootNs, String, u64)]| &noticed[noticed.partition_point(|(at, ..)| *at < start)..];
         let scope = if only.is_some() { Scope::Container } else { Scope::Pod };
-        let lost = &lost[from..];
+        let (lost, passed_over) = (since(lost), since(passed_over));
         let connections = Vec::new();
-        Some(Self { pod, facts, containers, connections, lost, start, session, wall_offset_ns, scope })
+        Some(Self { pod, facts, containers, connections, lost, passed_over, start, session, wall_offset_ns, scope })
     }
 
     /// Milliseconds since the start, to a microsecond.

@@ -325,6 +325,23 @@ fn a_loss_makes_the_report_incomplete() {
 }
 
 #[test]
+fn events_that_no_program_was_shown_may_be_this_pods() {
+    let mut story = Story::new();
+    let before = BootNs(story.now);
+    story.engine.handle(Input::PassedOver { at: before, hook: "signal_generate".to_owned(), most: 9 });
+    story.stop(Disposition::Handler);
+    let at = BootNs(story.now);
+    for most in [2, 3] {
+        story.engine.handle(Input::PassedOver { at, hook: "inet_sock_set_state".to_owned(), most });
+    }
+    let report = story.exit(100, 0).report();
+    assert_eq!((report.completeness.complete, report.completeness.events_lost), (false, 0));
+    let reason = "not seen: up to 5 events on this node, perhaps this pod's (the kernel passed over interrupted programs: inet_sock_set_state)";
+    assert_eq!(report.completeness.reasons[0], reason);
+    assert_eq!(rules(&report), ["incomplete"]);
+}
+
+#[test]
 fn children_that_get_the_signal_and_those_the_namespace_takes_are_counted() {
     let mut story = Story::new();
     story.what(What::ProcessForked { child: process(101, 100, "app") });

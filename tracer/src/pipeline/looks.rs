@@ -5,13 +5,15 @@ use crate::engine::cgroup_path;
 use crate::input::{BootNs, CgroupId, Input};
 use crate::source::cgroupfs::CgroupTree;
 use crate::source::sockets::{SocketReader, Wanted};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc;
 
 /// Parts of answers that may wait; a full queue makes the threads that read sockets wait.
 const ANSWERS: usize = 256;
 /// The containers of a pod are stopped together: so soon after one look there is no other.
 const TOGETHER_MS: f64 = 100.0;
+/// So many cgroups of a pod are remembered, the newest: of containers that are gone, no socket is left.
+const CGROUPS: usize = 64;
 
 /// Whose sockets can be looked at, and whose were.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub(super) struct Looks {
 struct Pod {
     /// Of its cgroup, below the v2 root.
     path: String,
+    /// Its cgroups, those that are gone included; the kernel gives greater numbers to newer ones.
+    cgroups: BTreeSet<CgroupId>,
     asked: Option<BootNs>,
 }
 
@@ -38,8 +42,12 @@ impl Looks {
     }
 
     /// A cgroup of this pod is there.
-    pub(super) fn learn(&mut self, pod: CgroupId, path: &str) {
-        if self.pods.contains_key(&pod) {
+    pub(super) fn learn(&mut self, pod: CgroupId, cgroup: CgroupId, path: &str) {
+        if let Some(known) = self.pods.get_mut(&pod) {
+            known.cgroups.insert(cgroup);
+            if known.cgroups.len() > CGROUPS {
+                known.cgroups.pop_first();
+            }
             return;
         }
         // the pod's own is so many names down; the command of `gracetrace run` has one cgroup for all
@@ -51,7 +59,7 @@ impl Looks {
             }
             None => path.to_owned(),
         };
-        self.pods.insert(pod, Pod { path, asked: None });
+        self.pods.insert(pod, Pod { path, cgroups: BTreeSet::from([cgroup]), asked: None });
     }
 
     /// A cgroup is gone; a pod's own takes the pod with it.
@@ -77,7 +85,7 @@ impl Looks {
             return false;
         }
         known.asked = Some(at);
-        self.reader.want(Wanted { pod, path: known.path.clone(), tgid });
+        self.reader.want(Wanted { pod, path: known.path.clone(), cgroups: known.cgroups.clone(), tgid });
         true
     }
 

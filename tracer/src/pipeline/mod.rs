@@ -270,7 +270,7 @@ impl Pipeline {
 
     fn hand_in(&mut self, event: Event) -> anyhow::Result<()> {
         let seen = match &event.what {
-            What::CgroupMade { pod, path, .. } => Some((*pod, path.clone())),
+            What::CgroupMade { pod, path, .. } => event.cgroup.map(|cgroup| (*pod, cgroup, path.clone())),
             What::CgroupRemoved { .. } => {
                 if let (Some(target), Some(id)) = (&mut self.target, event.cgroup) {
                     target.gone(id);
@@ -292,7 +292,7 @@ impl Pipeline {
             | What::CgroupEmptied { .. } => None,
         };
         self.core.feed(Input::Event(event))?;
-        seen.map_or(Ok(()), |(pod, path)| self.cgroup_seen(pod, &path, false))
+        seen.map_or(Ok(()), |(pod, cgroup, path)| self.cgroup_seen(pod, cgroup, &path, false))
     }
 
     fn look_around(&mut self) -> anyhow::Result<()> {
@@ -333,6 +333,10 @@ impl Pipeline {
                 self.searches = SEARCHES;
                 self.core.feed(Input::Lost { at: clock::boot_now(), what: what.to_owned(), count })?;
             }
+        }
+        for (hook, most) in self.probes.take_passed_over() {
+            self.searches = SEARCHES;
+            self.core.feed(Input::PassedOver { at: clock::boot_now(), hook: hook.to_owned(), most })?;
         }
         Ok(())
     }

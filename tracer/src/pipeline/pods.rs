@@ -19,7 +19,7 @@ impl Pipeline {
         for found in tree.pods().context("cannot look for pods")? {
             self.track(&found)?;
             pods.insert(found.pod);
-            self.cgroup_seen(found.pod, &found.path, true)?;
+            self.cgroup_seen(found.pod, found.id, &found.path, true)?;
             self.core.feed(Input::CgroupFound(found))?;
         }
         Ok(pods.len())
@@ -29,7 +29,7 @@ impl Pipeline {
     pub fn adopt_cgroup(&mut self, found: CgroupFound) -> anyhow::Result<()> {
         self.track(&found)?;
         if let Some(looks) = &mut self.looks {
-            looks.learn(found.pod, &found.path);
+            looks.learn(found.pod, found.id, &found.path);
         }
         self.core.feed(Input::CgroupFound(found))
     }
@@ -55,9 +55,15 @@ impl Pipeline {
     }
 
     /// A cgroup of a pod is there: ask who it is, unless it is none of our business.
-    pub(super) fn cgroup_seen(&mut self, pod: CgroupId, path: &str, existing: bool) -> anyhow::Result<()> {
+    pub(super) fn cgroup_seen(
+        &mut self,
+        pod: CgroupId,
+        cgroup: CgroupId,
+        path: &str,
+        existing: bool,
+    ) -> anyhow::Result<()> {
         if let Some(looks) = &mut self.looks {
-            looks.learn(pod, path);
+            looks.learn(pod, cgroup, path);
         }
         let (Some(resolver), Some(place)) = (&self.resolver, cgroup_path::parse(path)) else { return Ok(()) };
         let depth = path.split('/').filter(|part| !part.is_empty()).count();

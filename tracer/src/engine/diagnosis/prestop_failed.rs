@@ -23,6 +23,10 @@ fn check(report: &Report) -> Vec<Fired> {
         let Some(hook) = &container.pre_stop else {
             continue;
         };
+        // one that the kubelet waited for no more is prestop-overran's, whatever became of it
+        if container.stop.as_ref().is_some_and(|stop| hook.end_ms.is_none_or(|end| end > stop.at_ms)) {
+            continue;
+        }
         let how = match (hook.exit_code, &hook.signal) {
             (Some(code), _) if code != 0 => format!("ended with status {code}"),
             // cut down with its container: that is prestop-overran

@@ -2,6 +2,7 @@
 
 use super::btf::{Btf, VMLINUX};
 use super::error::{ENOENT, errno};
+use super::passed_over::Guarded;
 use super::{Maps, ProbeError, ProbeOptions, ProbeStatus, Probes, offsets, ring, ticks};
 use crate::input::Sees;
 use aya::programs::{ProgramError, RawTracePoint};
@@ -60,11 +61,16 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
 
     let mut ebpf = load_object(options, &offsets.words, &settings, ring_bytes)?;
     let mut status = Vec::with_capacity(HOOKS.len());
+    let mut guarded = Vec::with_capacity(HOOKS.len());
     for hook in HOOKS.iter().filter(|hook| is_wanted(hook.name, &settings)) {
         let is_there = btf.tracepoint(hook.name).is_some() && attach(&mut ebpf, hook.name, hook.name)?;
+        let again = format!("{}{AGAIN}", hook.name);
         if is_there && settings.preemptible != 0 {
             // after the first: the kernel calls them in this order
-            attach(&mut ebpf, &format!("{}{AGAIN}", hook.name), hook.name)?;
+            attach(&mut ebpf, &again, hook.name)?;
+        }
+        if is_there {
+            guarded.push(Guarded::of(&ebpf, hook.name, &[hook.name, &again]));
         }
         if !is_there {
             if hook.is_essential {
@@ -96,7 +102,7 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     limits.extend(calibration.limits());
     let host_netns = calibration.host_netns();
     let reader = Some(ring::Reader::new(take(&mut ebpf, "EVENTS")?, logger, calibration));
-    Ok(Probes { _ebpf: ebpf, maps, reader, status, limits, sees, host_netns, lost: [0; kind::COUNT] })
+    Ok(Probes { _ebpf: ebpf, maps, reader, status, limits, sees, host_netns, guarded, lost: [0; kind::COUNT] })
 }
 
 fn load_object(

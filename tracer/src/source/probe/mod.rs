@@ -6,6 +6,7 @@ mod error;
 mod load;
 mod offsets;
 pub mod order;
+mod passed_over;
 mod ring;
 mod ticks;
 
@@ -42,6 +43,7 @@ pub struct Probes {
     limits: Vec<String>,
     sees: Sees,
     host_netns: Option<u32>,
+    guarded: Vec<passed_over::Guarded>,
     /// What was already handed out as lost, by kind.
     lost: [u64; kind::COUNT],
 }
@@ -161,6 +163,11 @@ impl Probes {
             }
         }
         news
+    }
+
+    /// For how many events at most, of the whole node, no program ran since the last call though it should have; hook by hook.
+    pub fn take_passed_over(&mut self) -> Vec<(&'static str, u64)> {
+        self.guarded.iter_mut().filter_map(passed_over::Guarded::take).collect()
     }
 
     /// How many records were generated and dropped since the start, by kind.

@@ -13,6 +13,7 @@ mod snapshot;
 use crate::input::{BootNs, CgroupId, Input, Sockets};
 use crate::source::cgroupfs::CgroupTree;
 use crate::source::clock;
+use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,6 +35,8 @@ pub struct Wanted {
     pub pod: CgroupId,
     /// That cgroup's path below the v2 root, starting with `/`.
     pub path: String,
+    /// Cgroups that were the pod's at any time: one is gone as soon as nobody is in it, and its sockets may live on.
+    pub cgroups: BTreeSet<CgroupId>,
     /// The process that got the stop signal: the first to be asked for its network namespace.
     pub tgid: u32,
 }

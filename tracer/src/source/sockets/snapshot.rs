@@ -84,8 +84,9 @@ impl Snapshot {
 
 /// The pod's cgroups and processes.
 fn members(tree: &CgroupTree, wanted: &Wanted) -> Result<Members, String> {
-    let members = tree.members(&wanted.path).map_err(|error| format!("{error}: {UNKNOWN}"))?;
+    let mut members = tree.members(&wanted.path).map_err(|error| format!("{error}: {UNKNOWN}"))?;
     if members.cgroups.contains(&wanted.pod) {
+        members.cgroups.extend(&wanted.cgroups);
         Ok(members)
     } else {
         Err(format!("the pod's cgroup has been replaced by another: {UNKNOWN}"))

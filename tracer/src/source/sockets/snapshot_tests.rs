@@ -5,6 +5,7 @@ use super::*;
 use crate::input::{BootNs, CgroupId, Input, TcpState};
 use crate::source::sockets::SocketReader;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 const POD: &str = "/kubepods/pod0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
@@ -22,7 +23,10 @@ fn fake(tgids: &[u32]) -> (Fake, Wanted) {
     std::fs::write(pod.join("cgroup.procs"), list).expect("a file");
     let tree = CgroupTree::at(folder.path().to_owned());
     let pod = tree.id(POD).expect("its id");
-    (Fake { _folder: folder, tree }, Wanted { pod, path: POD.to_owned(), tgid: std::process::id() })
+    (
+        Fake { _folder: folder, tree },
+        Wanted { pod, path: POD.to_owned(), cgroups: BTreeSet::new(), tgid: std::process::id() },
+    )
 }
 
 fn own() -> Spaces {
