@@ -72,7 +72,20 @@ impl Tracer {
     /// Starts it with these arguments.
     pub fn start<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> anyhow::Result<Self> {
         let mut command = Command::new(binary()?);
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(args);
+        Self::spawn(command)
+    }
+
+    /// The same through a program that becomes it: `through` is that program and its arguments, after which come gracetrace's own.
+    pub fn start_through(through: &[String], args: &[String]) -> anyhow::Result<Self> {
+        let (program, first) = through.split_first().ok_or_else(|| anyhow::anyhow!("no program"))?;
+        let mut command = Command::new(program);
+        command.args(first).arg(binary()?).args(args);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> anyhow::Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         for (name, _) in std::env::vars_os() {
             // the caller's settings are not what is tested
             if name.to_string_lossy().starts_with("GRACETRACE_") {

@@ -25,6 +25,9 @@ pub struct Kind {
     pub driver: Driver,
 }
 
+/// A container of docker's in which another cluster could run.
+const OUTER: &str = "4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce";
+
 const USUAL: Kind = Kind { runtime: "runc", driver: Driver::Cgroupfs };
 
 static CHOSEN: OnceLock<Kind> = OnceLock::new();
@@ -57,32 +60,35 @@ fn of(runtime: Option<&str>, driver: Option<&str>) -> anyhow::Result<Kind> {
 }
 
 impl Kind {
-    /// The cgroup of a burstable pod, below the root of a hierarchy.
-    pub(super) fn pod_cgroup(self, uid: &str) -> String {
-        match self.driver {
-            Driver::Cgroupfs => format!("/kubepods/burstable/pod{uid}"),
-            Driver::Systemd => format!("/kubepods.slice/kubepods-burstable.slice/{}", slice(uid)),
+    /// The cgroup of a burstable pod, below the root of a hierarchy. `nested`: as a cluster has it that runs in a container of
+    /// this node, with the cgroup root that kind gives its kubelet.
+    pub(super) fn pod_cgroup(self, uid: &str, nested: bool) -> String {
+        // systemd takes a dash for the border between a slice and the one above it
+        let unit = uid.replace('-', "_");
+        match (self.driver, nested) {
+            (Driver::Cgroupfs, false) => format!("/kubepods/burstable/pod{uid}"),
+            (Driver::Cgroupfs, true) => format!("/docker/{OUTER}/kubelet/kubepods/burstable/pod{uid}"),
+            (Driver::Systemd, false) => {
+                format!("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{unit}.slice")
+            }
+            (Driver::Systemd, true) => format!(
+                "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/kubelet-kubepods-burstable-pod{unit}.slice"
+            ),
         }
     }
 
-    /// The cgroup of a container in that pod.
-    pub(super) fn container_cgroup(self, uid: &str, id: &str) -> String {
-        let pod = self.pod_cgroup(uid);
+    /// The cgroup of a container in the pod that has this one.
+    pub(super) fn container_cgroup(self, pod: &str, id: &str) -> String {
         match self.driver {
             Driver::Cgroupfs => format!("{pod}/{id}"),
             Driver::Systemd => format!("{pod}/cri-containerd-{id}.scope"),
         }
     }
 
-    /// The unit that is the pod's cgroup, if it is one.
-    pub(super) fn pod_unit(self, uid: &str) -> Option<String> {
-        (self.driver == Driver::Systemd).then(|| slice(uid))
+    /// The unit that is this cgroup of a pod, if it is one.
+    pub(super) fn unit(self, pod: &str) -> Option<&str> {
+        pod.rsplit('/').next().filter(|_| self.driver == Driver::Systemd)
     }
-}
-
-/// systemd takes a dash for the border between a slice and the one above it.
-fn slice(uid: &str) -> String {
-    format!("kubepods-burstable-pod{}.slice", uid.replace('-', "_"))
 }
 
 #[cfg(test)]
@@ -100,11 +106,20 @@ mod tests {
 
     #[test]
     fn cgroups_as_each_driver_makes_them() {
-        let node = |driver| Kind { runtime: "runc", driver };
-        assert_eq!(node(Driver::Cgroupfs).container_cgroup("a-b", "c"), "/kubepods/burstable/poda-b/c");
-        assert_eq!(
-            node(Driver::Systemd).container_cgroup("a-b", "c"),
-            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-poda_b.slice/cri-containerd-c.scope"
+        let check = |driver, nested, expected: &str| {
+            let node = Kind { runtime: "runc", driver };
+            assert_eq!(node.container_cgroup(&node.pod_cgroup("a-b", nested), "c"), expected);
+        };
+        check(Driver::Cgroupfs, false, "/kubepods/burstable/poda-b/c");
+        check(
+            Driver::Systemd,
+            false,
+            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-poda_b.slice/cri-containerd-c.scope",
+        );
+        check(
+            Driver::Systemd,
+            true,
+            "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/kubelet-kubepods-burstable-poda_b.slice/cri-containerd-c.scope",
         );
     }
 }

@@ -84,14 +84,19 @@ impl Kubelet {
 
     /// Brings a pod up that may not be ready yet.
     pub fn start(&self, spec: &PodSpec) -> anyhow::Result<RunningPod> {
-        let uid = new_uid();
+        let mut uid = new_uid();
+        if spec.is_static {
+            // the hash of its manifest
+            uid.retain(|c| c != '-');
+        }
         let folder = self.root.join("pods").join(&uid);
         let (stamps, logs) = (folder.join("stamps"), folder.join("logs"));
         std::fs::create_dir_all(&stamps)?;
         std::fs::create_dir_all(&logs)?;
+        std::fs::write(folder.join(leftovers::CGROUP), spec.cgroup(&uid))?;
         let sandbox_config = spec.sandbox_config(&uid, &logs);
         let sandbox = self.runtime.run_pod_sandbox(sandbox_config.clone())?;
-        self.pods.lock().unwrap_or_else(PoisonError::into_inner).push((sandbox.clone(), uid.clone()));
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner).push((sandbox.clone(), spec.cgroup(&uid)));
         let (mut containers, mut pids) = (Vec::new(), Vec::new());
         for container in &spec.containers {
             let config = spec.container_config(container, &uid, &stamps, 0);
@@ -126,7 +131,7 @@ impl Kubelet {
     /// The sandbox and what is left in it, and the pod's cgroup.
     pub fn stop_sandbox(&self, pod: &RunningPod) -> anyhow::Result<()> {
         self.runtime.stop_pod_sandbox(&pod.sandbox)?;
-        leftovers::remove_pod_cgroup(&pod.uid)
+        leftovers::remove_cgroup(&pod.cgroup())
     }
 
     /// Ends one container and leaves the others alone, as after a failed liveness probe.
@@ -218,10 +223,10 @@ impl Kubelet {
         move || {
             let pods = std::mem::take(&mut *kubelet.pods.lock().unwrap_or_else(PoisonError::into_inner));
             let mut first_problem = Ok(());
-            for (sandbox, uid) in pods {
+            for (sandbox, cgroup) in pods {
                 let runtime = &kubelet.runtime;
                 let removed = runtime.stop_pod_sandbox(&sandbox).and_then(|()| runtime.remove_pod_sandbox(&sandbox));
-                first_problem = first_problem.and(removed).and(leftovers::remove_pod_cgroup(&uid));
+                first_problem = first_problem.and(removed).and(leftovers::remove_cgroup(&cgroup));
             }
             first_problem
         }
@@ -236,7 +241,7 @@ impl RunningPod {
 
     /// Its cgroup below the root of a hierarchy.
     pub fn cgroup(&self) -> String {
-        kind().pod_cgroup(&self.uid)
+        self.spec.cgroup(&self.uid)
     }
 
     /// Where its server is reached under its address of that family.
@@ -254,7 +259,7 @@ impl RunningPod {
 
     /// The container's cgroup below the root of a hierarchy.
     pub fn container_cgroup(&self, index: usize) -> String {
-        kind().container_cgroup(&self.uid, &self.containers[index])
+        kind().container_cgroup(&self.cgroup(), &self.containers[index])
     }
 }
 

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+/// In a pod's folder: where its cgroup is.
+pub(super) const CGROUP: &str = "cgroup";
+
 const PREFIX: &str = "gracetrace-node-";
 
 /// Held by the one run that uses the bridge and its addresses.
@@ -48,7 +51,9 @@ pub(super) fn remove(root: &Path) -> anyhow::Result<()> {
     crate::clock::wait_until("the end of containerd's processes", Duration::from_secs(5), gone)?;
     unmount_below(root)?;
     for uid in fs::read_dir(root.join("pods")).into_iter().flatten().flatten() {
-        remove_pod_cgroup(&uid.file_name().to_string_lossy())?;
+        if let Ok(path) = fs::read_to_string(uid.path().join(CGROUP)) {
+            remove_cgroup(&path)?;
+        }
     }
     remove_namespaces(root);
     if Path::new("/sys/class/net").join(BRIDGE).exists() {
@@ -118,12 +123,11 @@ fn remove_namespaces(root: &Path) {
 }
 
 /// Removes a pod's cgroup and what is in it, in every hierarchy; and the parents, once they are empty.
-pub(super) fn remove_pod_cgroup(uid: &str) -> anyhow::Result<()> {
-    if let Some(unit) = kind().pod_unit(uid) {
+pub(super) fn remove_cgroup(path: &str) -> anyhow::Result<()> {
+    if let Some(unit) = kind().unit(path) {
         // as the kubelet does; a slice that no container ever started in is not known
-        let _unknown = run(Command::new("systemctl").args(["stop", &unit]));
+        let _unknown = run(Command::new("systemctl").args(["stop", unit]));
     }
-    let path = kind().pod_cgroup(uid);
     for hierarchy in hierarchies()? {
         let cgroup = hierarchy.join(path.trim_start_matches('/'));
         remove_tree(&cgroup);

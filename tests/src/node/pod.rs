@@ -22,6 +22,10 @@ pub struct PodSpec {
     pub share_pids: bool,
     /// `hostNetwork`.
     pub host_network: bool,
+    /// From a manifest on the node, as the control plane's own pods are, and not from the API.
+    pub is_static: bool,
+    /// Of a cluster that runs in a container of this node, as kind's do.
+    pub is_nested: bool,
     /// Its containers.
     pub containers: Vec<ContainerSpec>,
 }
@@ -68,6 +72,8 @@ impl PodSpec {
             grace_s,
             share_pids: false,
             host_network: false,
+            is_static: false,
+            is_nested: false,
             containers: vec![app],
         }
     }
@@ -77,6 +83,11 @@ impl PodSpec {
     pub fn and(mut self, container: ContainerSpec) -> Self {
         self.containers.push(container);
         self
+    }
+
+    /// Its cgroup below the root of a hierarchy.
+    pub(super) fn cgroup(&self, uid: &str) -> String {
+        kind().pod_cgroup(uid, self.is_nested)
     }
 
     pub(super) fn sandbox_config(&self, uid: &str, logs: &Path) -> PodSandboxConfig {
@@ -91,9 +102,13 @@ impl PodSpec {
             hostname: if self.host_network { String::new() } else { self.name.clone() },
             log_directory: logs.display().to_string(),
             labels: self.labels(uid, &[("app", &self.name)]),
-            annotations: strings(&[("kubernetes.io/config.source", "api")]),
+            annotations: if self.is_static {
+                strings(&[("kubernetes.io/config.source", "file"), ("kubernetes.io/config.hash", uid)])
+            } else {
+                strings(&[("kubernetes.io/config.source", "api")])
+            },
             linux: Some(LinuxPodSandboxConfig {
-                cgroup_parent: kind().pod_cgroup(uid),
+                cgroup_parent: self.cgroup(uid),
                 security_context: Some(LinuxSandboxSecurityContext {
                     namespace_options: Some(self.namespaces()),
                     ..Default::default()

@@ -15,6 +15,8 @@ pub(crate) struct Case {
     pub(crate) victim: &'static [&'static str],
     pub(crate) listen: &'static str,
     pub(crate) share_pids: bool,
+    pub(crate) is_static: bool,
+    pub(crate) is_nested: bool,
     /// Over which family the clients come, by turns; `true` is IPv6.
     pub(crate) over_ipv6: &'static [bool],
     pub(crate) clients: &'static [Use],
@@ -53,6 +55,8 @@ impl Default for Case {
             victim: &["graceful"],
             listen: PORT[1],
             share_pids: false,
+            is_static: false,
+            is_nested: false,
             over_ipv6: &[false],
             clients: &[],
             knocks: None,
@@ -84,7 +88,7 @@ pub(crate) use case;
 pub(crate) fn check(node: &Node, case: &Case) -> anyhow::Result<Vec<String>> {
     let victim = [&[PORT[0], case.listen], case.victim].concat();
     let mut spec = PodSpec::new(case.name, case.grace_s, &victim);
-    spec.share_pids = case.share_pids;
+    (spec.share_pids, spec.is_static, spec.is_nested) = (case.share_pids, case.is_static, case.is_nested);
     let mut traced = Traced::pod(node, &spec)?;
     for (&usage, &ipv6) in case.clients.iter().zip(case.over_ipv6.iter().cycle()) {
         let server = traced.pod.server_over(ipv6)?;

@@ -14,6 +14,7 @@ mod harness;
 mod healthy;
 mod hooks;
 mod inside;
+mod namespaced;
 mod neighbours;
 mod outside;
 mod play;
@@ -24,6 +25,8 @@ mod shells;
 mod stopped;
 
 use case::{Case, case, check};
+use gracetrace_tests::client::Use;
+use gracetrace_tests::counts::Counts;
 use gracetrace_tests::node::Node;
 use gracetrace_tests::suite::{self, Scenario};
 use std::path::Path;
@@ -109,7 +112,18 @@ fn stranger() -> Vec<Scenario<Node>> {
         Scenario { name: "lost-records", play: caught::lost_records },
         Scenario { name: "lost-exit", play: caught::lost_exit },
         Scenario { name: "fail-on", play: caught::fail_on },
+        Scenario { name: "private-cgroupns", play: namespaced::private_cgroup_namespace },
         case!("short-grace", { grace_s: 2 }),
+        case!("static-pod", {
+            is_static: true,
+            clients: &[Use::Served],
+            connections: Counts { open_at_stop: 1, closed_gracefully: 1, ..Counts::default() },
+        }),
+        case!("nested-cluster", {
+            is_nested: true,
+            clients: &[Use::Served],
+            connections: Counts { open_at_stop: 1, closed_gracefully: 1, ..Counts::default() },
+        }),
         case!("nearly-slow", { grace_s: 4, victim: &["slow-drain", "2800"] }),
     ]
 }

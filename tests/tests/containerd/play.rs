@@ -134,13 +134,19 @@ impl<'a> Traced<'a> {
 
 /// `gracetrace --pod` on this pod with more flags, once it traces, and where it records.
 pub(crate) fn tracer_on(node: &Node, spec: &PodSpec, more: &[&str]) -> anyhow::Result<(Tracer, PathBuf)> {
+    let (arguments, log) = tracer_args(node, spec, more);
+    let mut tracer = Tracer::start(arguments)?;
+    tracer.wait_for_line(&format!("tracing {}/{}", spec.namespace, spec.name))?;
+    Ok((tracer, log))
+}
+
+/// The command line for that.
+pub(crate) fn tracer_args(node: &Node, spec: &PodSpec, more: &[&str]) -> (Vec<String>, PathBuf) {
     let log = node.scratch().join(format!("{}.jsonl", spec.name));
     let (endpoint, record) = (node.endpoint(), log.display().to_string());
     let whom = ["--pod", &spec.name, "-n", &spec.namespace, "--runtime-endpoint", &endpoint];
     let how = ["-o", "json", "--timeout", "60s", "--record", &record];
-    let mut tracer = Tracer::start([&whom[..], &how, more].concat())?;
-    tracer.wait_for_line(&format!("tracing {}/{}", spec.namespace, spec.name))?;
-    Ok((tracer, log))
+    ([&whom[..], &how, more].concat().into_iter().map(str::to_owned).collect(), log)
 }
 
 /// The pod's names, as its labels and annotations tell them.

@@ -1,0 +1,64 @@
+//! gracetrace in a cgroup namespace of its own, as it is in a pod of its own.
+
+use crate::inside::unified;
+use crate::play::{PORT, tracer_args, who};
+use gracetrace_tests::client::{self, Stages, Use};
+use gracetrace_tests::counts::Counts;
+use gracetrace_tests::facts::Facts;
+use gracetrace_tests::node::{Node, PodSpec};
+use gracetrace_tests::recording;
+use gracetrace_tests::tracer::Tracer;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `$1` is a cgroup to be in, `$2` where the v2 tree is mounted, `$3` where the node's is to be: what is at `$2` then begins at
+/// that cgroup, as in a container.
+const AS_IN_A_POD: &str = r#"
+echo $$ >"$1/cgroup.procs" && exec unshare --cgroup --mount sh -c '
+mount --bind "$2" "$3" && umount -l "$2" && mount -t cgroup2 none "$2" && shift 3 && exec "$@"' sh "$@"
+"#;
+
+/// Removes the cgroup, also after a failure.
+struct Own(PathBuf);
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let empty = || std::fs::remove_dir(&self.0).is_ok().then_some(());
+        let _busy = gracetrace_tests::clock::wait_until("an empty cgroup", Duration::from_secs(3), empty);
+    }
+}
+
+/// The node's tree is mounted beside its own, and the pod is found in that.
+pub(crate) fn private_cgroup_namespace(node: &Node) -> anyhow::Result<Vec<String>> {
+    let tree = unified("/")?;
+    let own = Own(tree.join(format!("gracetrace-tests-own-{}", std::process::id())));
+    std::fs::create_dir(&own.0)?;
+    let mounted = node.scratch().join("node-cgroup");
+    std::fs::create_dir_all(&mounted)?;
+    let places = [&own.0, &tree, &mounted].map(|place| place.display().to_string());
+
+    let spec = PodSpec::new("private-cgroupns", 8, &[PORT[0], PORT[1], "graceful"]);
+    let pod = node.kubelet.run(&spec)?;
+    let (arguments, log) = tracer_args(node, &spec, &[]);
+    let through = [["sh", "-c", AS_IN_A_POD, "sh"].map(str::to_owned).as_slice(), &places].concat();
+    let mut tracer = Tracer::start_through(&through, &arguments)?;
+    tracer.wait_for_line(&format!("tracing {}/{}", spec.namespace, spec.name))?;
+    let clients = client::open_all(pod.server, [Use::Served, Use::Asks(400)], &Stages::all_reached())?;
+    std::thread::sleep(Duration::from_millis(100));
+    node.kubelet.stop(&pod)?;
+    let finished = tracer.finish()?;
+    let seen = client::seen_by_all(clients)?;
+    node.kubelet.remove(&pod)?;
+    let mut facts = Facts::of(finished.report()?);
+    who(&mut facts, &pod);
+    facts.is("/outcome", "Graceful");
+    facts.is("/containers/0/stop/signal", "SIGTERM");
+    facts.is("/containers/0/exit/code", 0);
+    facts.counts(&Counts { open_at_stop: 2, closed_gracefully: 2, ..Counts::default() }, true);
+    facts.details_are(seen.iter());
+    facts.findings(&[]);
+    facts.complete();
+    let lines = facts.verdict()?;
+    recording::replays(&log, &finished, "pod-private-cgroupns")?;
+    Ok(lines)
+}
