@@ -74,6 +74,40 @@ fn pods_come_with_all_below_them() {
     assert!(found.iter().all(|found| found.at == NOW && fake.tree.id(&found.path).expect("its id") == found.id));
 }
 
+/// As CRI-O lays it out with crun and systemd's driver, and conmon in the pod's slice.
+#[test]
+fn a_tree_of_cri_o() {
+    let fake = fake();
+    let slice = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0f1e2d3c_4b5a_6978_8796_a5b4c3d2e1f0.slice";
+    let pod = fake.cgroup(slice, &[]);
+    let (scope, conmon) = (format!("{slice}/crio-{ID}.scope"), format!("{slice}/crio-conmon-{ID}.scope"));
+    let inside = format!("{scope}/container");
+    fake.cgroup(&conmon, &[10]);
+    fake.cgroup(&scope, &[]);
+    fake.cgroup(&inside, &[20]);
+    fake.cgroup(&format!("/system.slice/crio-conmon-{ID}.scope"), &[11]);
+    for tgid in [10, 11, 20] {
+        fake.process(tgid, 100);
+    }
+
+    let found = fake.walk();
+    let container = |path: &str| cgroup_path::parse(path)?.container.map(|container| (container.id, container.runtime));
+    let told: Vec<_> = found.iter().map(|found| (found.path.as_str(), found.pod, container(&found.path))).collect();
+    let known = Some((ID.to_owned(), Some("cri-o")));
+    assert_eq!(
+        told,
+        [
+            (slice, pod, None),
+            (scope.as_str(), pod, known.clone()),
+            (inside.as_str(), pod, known),
+            // what watches the container is none
+            (conmon.as_str(), pod, None),
+        ]
+    );
+    let tgids: Vec<_> = found.iter().flat_map(|found| &found.processes).map(|process| process.tgid).collect();
+    assert_eq!(tgids, [20, 10]);
+}
+
 #[test]
 fn members_are_those_of_all_below() {
     let fake = fake();

@@ -19,8 +19,9 @@ const LOG_NOTHING: u8 = 0;
 /// Ends the name of a hook's second program, for kernels on which the first can be passed over.
 const AGAIN: &str = "_again";
 
-const PAGE: u32 = 4096;
-const SMALLEST_RING: u32 = 64 << 10;
+/// The largest page that Linux has on any machine: a ring is to be a multiple of it.
+const PAGE: u32 = 64 << 10;
+const SMALLEST_RING: u32 = PAGE;
 const LARGEST_RING: u32 = 1 << 30;
 
 /// A tracepoint: the program of the same name is attached to it.
