@@ -74,6 +74,16 @@ const VM: [Need; 4] = [
     },
 ];
 
+/// For `cargo xtask bench` on top: the peers.
+const BENCH: [Need; 4] = [
+    Need { name: "sigsnoop", why: PEER, package: "libbpf-tools", find: || program("sigsnoop") },
+    Need { name: "exitsnoop", why: PEER, package: "libbpf-tools", find: || program("exitsnoop") },
+    Need { name: "tcpstates", why: PEER, package: "libbpf-tools", find: || program("tcpstates") },
+    Need { name: "bpftrace", why: PEER, package: "bpftrace", find: || program("bpftrace") },
+];
+
+const PEER: &str = "gracetrace is measured beside it";
+
 /// For `cargo xtask docs` on top.
 const DOCS: [Need; 3] = [
     Need {
@@ -109,6 +119,7 @@ pub(crate) fn run(purpose: Purpose) -> Result<()> {
         Purpose::Test => "set-up for the build and the tests",
         Purpose::Docs => "set-up for the build and the documentation",
         Purpose::Vm => "set-up for the build and the tests on other kernels",
+        Purpose::Bench => "set-up for the build and the bench",
     });
     let mut apt = Apt::default();
     let mut unmet = Vec::new();
@@ -117,6 +128,7 @@ pub(crate) fn run(purpose: Purpose) -> Result<()> {
         Purpose::Test => BUILD.iter().chain(&TEST).collect(),
         Purpose::Docs => BUILD.iter().chain(&DOCS).collect(),
         Purpose::Vm => BUILD.iter().chain(&VM).collect(),
+        Purpose::Bench => BUILD.iter().chain(&BENCH).collect(),
     };
     meet(&needs, &mut apt, &mut unmet);
     match bpf::compiler(&mut apt) {
