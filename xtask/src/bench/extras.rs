@@ -5,7 +5,7 @@ use super::columns::{daemon, peer, traced};
 use super::interrupted;
 use super::rounds::{Setting, number};
 use super::stats::Store;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use std::fs;
 use std::process::Command;
@@ -120,6 +120,24 @@ pub(super) fn reports(setting: &Setting<'_>, count: usize, store: &mut Store) ->
         let ended: u64 = line.trim().rsplit(' ').next().and_then(|word| word.parse().ok()).context("no end")?;
         store.add(GRACETRACE, "report ms", number(now - ended) / 1e6);
         agent.wait(PATIENCE)?;
+    }
+    Ok(())
+}
+
+/// The engine alone, and through `replay`, with 10, 100 and 1,000 pods that end at once.
+pub(super) fn scale(setting: &Setting<'_>, store: &mut Store) -> Result<()> {
+    let output = Command::new(&setting.binaries.scale).arg(&setting.binaries.gracetrace).output();
+    let output = output.context("can't start scale")?;
+    ensure!(output.status.success(), "scale failed: {}", String::from_utf8_lossy(&output.stderr));
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [what, pods, inputs, ns] = words.as_slice() else { continue };
+        let (inputs, ns): (f64, f64) = (inputs.parse()?, ns.parse()?);
+        store.add(GRACETRACE, &format!("{what} M inputs/s, {pods} pods"), 1e3 * inputs / ns);
+    }
+    let rate = |pods: u32| store.values(GRACETRACE, &format!("engine M inputs/s, {pods} pods")).last().copied();
+    if let (Some(few), Some(many)) = (rate(10), rate(1000)) {
+        store.add(GRACETRACE, "engine cost 1000/10", few / many);
     }
     Ok(())
 }

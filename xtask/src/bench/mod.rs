@@ -35,6 +35,7 @@ pub(crate) struct Binaries {
     pub(crate) gracetrace: PathBuf,
     pub(crate) gauge: PathBuf,
     pub(crate) load: PathBuf,
+    pub(crate) scale: PathBuf,
 }
 
 /// How thorough a run is.
@@ -108,7 +109,7 @@ fn binaries() -> Result<Binaries> {
     process::heading("the bench's own programs (release)");
     process::run(&mut process::cargo(["build", "--release", "--package", "gracetrace-tests", "--bins"])?)?;
     let folder = process::target_folder()?.join("release");
-    Ok(Binaries { gracetrace, gauge: folder.join("gauge"), load: folder.join("load") })
+    Ok(Binaries { gracetrace, gauge: folder.join("gauge"), load: folder.join("load"), scale: folder.join("scale") })
 }
 
 fn whole(binaries: &Binaries, plan: &Plan, json: Option<&Path>) -> Result<()> {
@@ -151,6 +152,8 @@ fn measure(setting: &Setting<'_>, plan: &Plan, store: &mut Store) -> Result<Vec<
         extras::storm(setting, store)?;
         extras::agents(setting, store)?;
     }
+    eprintln!("    the engine alone, and replay");
+    extras::scale(setting, store)?;
     eprintln!("    starts, idling, reports");
     extras::daemons(setting, plan.starts, plan.idle, store)?;
     extras::reports(setting, plan.reports, store)?;
