@@ -76,9 +76,12 @@ pub(crate) fn state_set(ctx: &Call) -> Outcome {
         maps::port_closed(netns_of(sock), port, &local_address(sock), whose);
     }
     let current = Task::current();
-    let current_in_pod = maps::pod_of(current_cgroup) == Some(owner.pod);
-    let dying = current_in_pod && current.flags() & PF_EXITING != 0;
-    if !dying && !maps::is_stopping(owner.pod) {
+    let stopping = maps::is_stopping(owner.pod);
+    let leaving = current.flags() & PF_EXITING != 0;
+    // of a healthy pod, whose tasks are not leaving, nothing more is asked
+    let current_in_pod = (stopping || leaving) && maps::pod_of(current_cgroup) == Some(owner.pod);
+    let dying = leaving && current_in_pod;
+    if !dying && !stopping {
         note_kubelet(sock, owner, current, old_state, new_state);
         return Outcome::Skipped(Reason::NotStopping);
     }

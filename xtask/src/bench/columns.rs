@@ -25,19 +25,22 @@ pub(super) enum Column {
     Peers,
     /// tcplife, into a file.
     Lifetimes,
+    /// bpftrace with a raw tracepoint that does nothing on each of the same three hooks: nobody can be below that.
+    Empty,
     /// bpftrace that counts on the same three hooks.
     Counting,
     /// bpftrace that prints a line an event.
     Printing,
 }
 
-pub(super) const ALL: [Column; 8] = [
+pub(super) const ALL: [Column; 9] = [
     Column::Bare,
     Column::Untracked,
     Column::Healthy,
     Column::Terminating,
     Column::Peers,
     Column::Lifetimes,
+    Column::Empty,
     Column::Counting,
     Column::Printing,
 ];
@@ -47,12 +50,16 @@ const ATTACH: Duration = Duration::from_millis(200);
 const READY: Duration = Duration::from_secs(20);
 const COUNTS: &str = "tracepoint:signal:signal_generate { @s = count(); } tracepoint:sched:sched_process_exit { @e = count(); } \
     tracepoint:sock:inet_sock_set_state { @t = count(); }";
+const NOTHING: &str = "rawtracepoint:signal_generate { 1 } rawtracepoint:sched_process_exit { 1 } rawtracepoint:inet_sock_set_state { 1 }";
 const PRINTS: &str = "tracepoint:signal:signal_generate { printf(\"%d %s %d %d\\n\", pid, comm, args->sig, args->pid); } \
     tracepoint:sched:sched_process_exit { printf(\"%d %s\\n\", pid, comm); } \
     tracepoint:sock:inet_sock_set_state { printf(\"%d %s %d %d\\n\", pid, comm, args->oldstate, args->newstate); }";
 /// Peers find tracepoints through tracefs, which need not be mounted: it is, for them alone.
 const MOUNTS: &str = "mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing; \
     mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug; exec \"$@\"";
+
+/// Goes into a cgroup, then becomes the load.
+const ENTER: &str = "echo $$ > \"$1/cgroup.procs\" && shift && exec \"$@\"";
 
 impl Column {
     pub(super) fn name(self) -> &'static str {
@@ -63,6 +70,7 @@ impl Column {
             Self::Terminating => "terminating",
             Self::Peers => "peers",
             Self::Lifetimes => "tcplife",
+            Self::Empty => "empty",
             Self::Counting => "bt-count",
             Self::Printing => "bt-printf",
         }
@@ -80,6 +88,7 @@ impl Column {
             Self::Untracked => Ok(vec![daemon(binaries, folder)?]),
             Self::Peers => ["sigsnoop", "exitsnoop", "tcpstates"].iter().map(|name| peer(&[name], folder, 1)).collect(),
             Self::Lifetimes => Ok(vec![peer(&["tcplife"], folder, 1)?]),
+            Self::Empty => Ok(vec![peer(&["bpftrace", "-e", NOTHING], folder, 3)?]),
             Self::Counting => Ok(vec![peer(&["bpftrace", "-e", COUNTS], folder, 3)?]),
             Self::Printing => Ok(vec![peer(&["bpftrace", "-e", PRINTS], folder, 3)?]),
         }
@@ -90,9 +99,16 @@ impl Column {
         let command = match self {
             Self::Healthy => traced(binaries, folder, &[], words)?,
             Self::Terminating => traced(binaries, folder, &["--stop-after", "100ms"], words)?,
-            Self::Bare | Self::Untracked | Self::Peers | Self::Lifetimes | Self::Counting | Self::Printing => {
-                let mut command = Command::new(&binaries.load);
-                command.args(words);
+            Self::Bare
+            | Self::Untracked
+            | Self::Peers
+            | Self::Lifetimes
+            | Self::Empty
+            | Self::Counting
+            | Self::Printing => {
+                // in a cgroup of its own, as everything on a node is
+                let mut command = Command::new("sh");
+                command.args(["-c", ENTER, "sh"]).arg(&binaries.cgroup).arg(&binaries.load).args(words);
                 command
             }
         };
@@ -102,12 +118,14 @@ impl Column {
     /// The hook of a peer's program; gracetrace's are known by their links.
     pub(super) fn hook(self, program: &str) -> Option<&'static str> {
         match (self, program) {
-            (Self::Peers, "sig_trace") | (Self::Counting | Self::Printing, "signal_generate") => {
+            (Self::Peers, "sig_trace") | (Self::Empty | Self::Counting | Self::Printing, "signal_generate") => {
                 Some("signal_generate")
             }
-            (Self::Peers | Self::Counting | Self::Printing, "sched_process_e") => Some("sched_process_exit"),
+            (Self::Peers | Self::Empty | Self::Counting | Self::Printing, "sched_process_e") => {
+                Some("sched_process_exit")
+            }
             (Self::Peers, "handle_set_stat")
-            | (Self::Counting | Self::Printing, "inet_sock_set_s")
+            | (Self::Empty | Self::Counting | Self::Printing, "inet_sock_set_s")
             | (Self::Lifetimes, "inet_sock_set_s") => Some("inet_sock_set_state"),
             _ => None,
         }

@@ -36,6 +36,8 @@ pub(crate) struct Binaries {
     pub(crate) gauge: PathBuf,
     pub(crate) load: PathBuf,
     pub(crate) scale: PathBuf,
+    /// Where loads run that nobody traces.
+    pub(crate) cgroup: PathBuf,
 }
 
 /// How thorough a run is.
@@ -52,7 +54,15 @@ struct Plan {
 }
 
 const QUICK: Plan = Plan {
-    columns: &[Column::Bare, Column::Untracked, Column::Healthy, Column::Terminating, Column::Peers, Column::Counting],
+    columns: &[
+        Column::Bare,
+        Column::Untracked,
+        Column::Healthy,
+        Column::Terminating,
+        Column::Peers,
+        Column::Empty,
+        Column::Counting,
+    ],
     rounds: 5,
     timed_rounds: 1,
     millis: 120,
@@ -109,11 +119,14 @@ fn binaries() -> Result<Binaries> {
     process::heading("the bench's own programs (release)");
     process::run(&mut process::cargo(["build", "--release", "--package", "gracetrace-tests", "--bins"])?)?;
     let folder = process::target_folder()?.join("release");
-    Ok(Binaries { gracetrace, gauge: folder.join("gauge"), load: folder.join("load"), scale: folder.join("scale") })
+    let cgroup = cgroup2()?.join(format!("gracetrace-bench-{}", std::process::id()));
+    let [gauge, load, scale] = ["gauge", "load", "scale"].map(|name| folder.join(name));
+    Ok(Binaries { gracetrace, gauge, load, scale, cgroup })
 }
 
 fn whole(binaries: &Binaries, plan: &Plan, json: Option<&Path>) -> Result<()> {
     let folder = Folder::make()?;
+    let _cgroup = Cgroup::make(&binaries.cgroup)?;
     let setting = Setting { binaries, folder: &folder.0, millis: plan.millis };
     let mut store = Store::default();
     process::heading("measuring; the machine should be quiet");
@@ -175,6 +188,35 @@ fn void(store: &Store, columns: &[Column], foreign: &[String]) -> Vec<String> {
         why.push(format!("programs of somebody else's were on the hooks: {names}"));
     }
     why
+}
+
+/// Where the v2 hierarchy is mounted.
+fn cgroup2() -> Result<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").context("can't read the mounts")?;
+    let place = |line: &str| {
+        let mut words = line.split(' ').skip(1);
+        let (place, kind) = (words.next()?, words.next()?);
+        (kind == "cgroup2").then(|| PathBuf::from(place))
+    };
+    mounts.lines().find_map(place).context("no cgroup v2 hierarchy is mounted")
+}
+
+/// A cgroup of the bench's own; gone when dropped.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn make(path: &Path) -> Result<Self> {
+        fs::create_dir(path).with_context(|| format!("can't make {}", path.display()))?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir(&self.0) {
+            eprintln!("    {} could not be removed: {error}", self.0.display());
+        }
+    }
 }
 
 /// A folder for what is written meanwhile; gone when dropped.
