@@ -117,16 +117,14 @@ impl Column {
 
     /// The hook of a peer's program; gracetrace's are known by their links.
     pub(super) fn hook(self, program: &str) -> Option<&'static str> {
-        match (self, program) {
-            (Self::Peers, "sig_trace") | (Self::Empty | Self::Counting | Self::Printing, "signal_generate") => {
-                Some("signal_generate")
-            }
-            (Self::Peers | Self::Empty | Self::Counting | Self::Printing, "sched_process_e") => {
-                Some("sched_process_exit")
-            }
-            (Self::Peers, "handle_set_stat")
-            | (Self::Empty | Self::Counting | Self::Printing, "inet_sock_set_s")
-            | (Self::Lifetimes, "inet_sock_set_s") => Some("inet_sock_set_state"),
+        if matches!(self, Self::Bare | Self::Untracked | Self::Healthy | Self::Terminating) {
+            return None;
+        }
+        // as the kernel has cut them
+        match program {
+            "sig_trace" | "signal_generate" => Some("signal_generate"),
+            "sched_process_e" => Some("sched_process_exit"),
+            "handle_set_stat" | "inet_sock_set_s" => Some("inet_sock_set_state"),
             _ => None,
         }
     }

@@ -19,7 +19,7 @@ const RECORDS: u64 = 300_000;
 /// How long a storm and what comes of it may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How long after a storm an agent has surely seen to it.
-const SETTLED: Duration = Duration::from_millis(1000);
+const SETTLED: Duration = Duration::from_secs(1);
 /// As long as that, and longer, what was traced stays.
 const STAYS_MS: &str = "1500";
 const GRACETRACE: &str = "gracetrace";

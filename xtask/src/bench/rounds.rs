@@ -42,7 +42,9 @@ pub(super) fn play(setting: &Setting<'_>, columns: &[Column], rounds: usize, sto
             eprint!(".");
         }
         for (column, (times, _)) in slots {
-            times.iter().for_each(|(kind, ns)| store.add(column.name(), kind, *ns));
+            for (kind, ns) in times {
+                store.add(column.name(), &kind, ns);
+            }
         }
     }
     eprintln!();
@@ -62,7 +64,9 @@ pub(super) fn timed(
         eprint!("\r    kernel time, round {} of {rounds} ", round + 1);
         for column in columns {
             let (_, runs) = slot(setting, *column, true, &mut foreign)?;
-            runs.iter().for_each(|(hook, ns)| store.add(column.name(), &format!("run:{hook}"), *ns));
+            for (hook, ns) in runs {
+                store.add(column.name(), &format!("run:{hook}"), ns);
+            }
         }
     }
     eprintln!();

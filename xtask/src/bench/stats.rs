@@ -26,8 +26,8 @@ impl Store {
 
     /// Of one to the other, round by round.
     pub(super) fn ratios(&self, who: &str, to: &str, what: &str) -> Vec<f64> {
-        let (these, those) = (self.values(who, what), self.values(to, what));
-        these.iter().zip(those).map(|(this, that)| this / that).collect()
+        let (own, other) = (self.values(who, what), self.values(to, what));
+        own.iter().zip(other).map(|(own, other)| own / other).collect()
     }
 
     pub(super) fn ratio(&self, who: &str, to: &str, what: &str) -> Option<f64> {

@@ -30,13 +30,14 @@ pub(super) fn loops(store: &Store, columns: &[Column]) {
 /// Nanoseconds a run of each program.
 pub(super) fn programs(store: &Store, columns: &[Column]) {
     process::heading("kernel time, ns a run of the program on each hook (bpf_stats_enabled), medians");
-    println!("    {:<22}{}", "", columns.iter().map(|column| format!("{:>12}", column.name())).collect::<String>());
+    let row = |name: &str, cells: Vec<String>| println!("    {name:<22}{}", cells.concat());
+    row("", columns.iter().map(|column| format!("{:>12}", column.name())).collect());
     for hook in HOOKS {
         let cell = |column: &Column| match store.median(column.name(), &format!("run:{hook}")) {
             Some(ns) => format!("{ns:>12.0}"),
             None => format!("{:>12}", "–"),
         };
-        println!("    {hook:<22}{}", columns.iter().map(cell).collect::<String>());
+        row(hook, columns.iter().map(cell).collect());
     }
 }
 

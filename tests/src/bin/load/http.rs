@@ -2,6 +2,7 @@
 
 use super::kinds::{SLICES, timed};
 use anyhow::ensure;
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -47,7 +48,7 @@ pub(super) fn requests(port: u16, slice: Duration) -> anyhow::Result<String> {
     for index in 0..SLICES {
         let to = Ipv4Addr::new(127, 1, u8::try_from(std::process::id() & 0xff)?, 1 + u8::try_from(index)?);
         let (count, took) = timed(slice, &mut || request(to, port, REQUEST))?;
-        lines += &format!("http {count} {}\n", took.as_nanos());
+        writeln!(lines, "http {count} {}", took.as_nanos())?;
     }
     Ok(lines)
 }

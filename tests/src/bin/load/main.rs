@@ -8,6 +8,7 @@ mod sys;
 
 use anyhow::{Context, bail};
 use rustix::thread::{CpuSet, sched_setaffinity};
+use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -69,7 +70,7 @@ fn suite(options: &Options) -> anyhow::Result<()> {
     pin(options.cpu)?;
     let server = http::listen()?;
     let mut results = kinds::all(slice(options))?;
-    results += &format!("port {} 0\n", server.local_addr()?.port());
+    writeln!(results, "port {} 0", server.local_addr()?.port())?;
     write(options, &results)?;
     http::serve(&server)
 }
