@@ -25,7 +25,7 @@ pub(super) enum Column {
     Peers,
     /// tcplife, into a file.
     Lifetimes,
-    /// bpftrace with a raw tracepoint that does nothing on each of the same three hooks: nobody can be below that.
+    /// bpftrace with a program that does nothing on each of the same three hooks.
     Empty,
     /// bpftrace that counts on the same three hooks.
     Counting,
@@ -50,7 +50,8 @@ const ATTACH: Duration = Duration::from_millis(200);
 const READY: Duration = Duration::from_secs(20);
 const COUNTS: &str = "tracepoint:signal:signal_generate { @s = count(); } tracepoint:sched:sched_process_exit { @e = count(); } \
     tracepoint:sock:inet_sock_set_state { @t = count(); }";
-const NOTHING: &str = "rawtracepoint:signal_generate { 1 } rawtracepoint:sched_process_exit { 1 } rawtracepoint:inet_sock_set_state { 1 }";
+const NOTHING: &str = "tracepoint:signal:signal_generate { 1 } tracepoint:sched:sched_process_exit { 1 } \
+    tracepoint:sock:inet_sock_set_state { 1 }";
 const PRINTS: &str = "tracepoint:signal:signal_generate { printf(\"%d %s %d %d\\n\", pid, comm, args->sig, args->pid); } \
     tracepoint:sched:sched_process_exit { printf(\"%d %s\\n\", pid, comm); } \
     tracepoint:sock:inet_sock_set_state { printf(\"%d %s %d %d\\n\", pid, comm, args->oldstate, args->newstate); }";
