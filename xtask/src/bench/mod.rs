@@ -130,6 +130,9 @@ fn whole(binaries: &Binaries, plan: &Plan, json: Option<&Path>) -> Result<()> {
     let setting = Setting { binaries, folder: &folder.0, millis: plan.millis };
     let mut store = Store::default();
     process::heading("measuring; the machine should be quiet");
+    // a busy machine is no reason for a run to be void as long as the control holds, but it is one to measure again
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!("    load average before: {}", load.split(' ').take(3).collect::<Vec<_>>().join(" "));
     let mut foreign = measure(&setting, plan, &mut store)?;
     foreign.sort();
     foreign.dedup();
