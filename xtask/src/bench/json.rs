@@ -11,6 +11,7 @@ pub(super) fn document(store: &Store, bars: &[Bar], void: &[String]) -> String {
     });
     let judged = bars.iter().map(|bar| {
         let verdict = match bar.verdict() {
+            _ if !void.is_empty() => "void",
             Verdict::Held => "held",
             Verdict::Missed => "missed",
             Verdict::NotMeasured => "open",

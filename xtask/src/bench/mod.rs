@@ -141,8 +141,8 @@ fn whole(binaries: &Binaries, plan: &Plan, json: Option<&Path>) -> Result<()> {
     table::programs(&store, plan.columns);
     table::figures(&store);
     let bars = bars::judge(&store);
-    table::bars(&bars);
     let void = void(&store, plan.columns, &foreign);
+    table::bars(&bars, !void.is_empty());
     if let Some(path) = json {
         fs::write(path, json::document(&store, &bars, &void))
             .with_context(|| format!("can't write {}", path.display()))?;

@@ -52,11 +52,12 @@ pub(super) fn figures(store: &Store) {
     }
 }
 
-/// Bar by bar.
-pub(super) fn bars(bars: &[Bar]) {
+/// Bar by bar; a void run is shown and not judged.
+pub(super) fn bars(bars: &[Bar], is_void: bool) {
     process::heading("bars");
     for bar in bars {
         let verdict = match bar.verdict() {
+            _ if is_void => "void",
             Verdict::Held => "held",
             Verdict::Missed => "MISSED",
             Verdict::NotMeasured => "open",
