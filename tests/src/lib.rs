@@ -8,6 +8,7 @@ pub mod clock;
 pub mod command;
 pub mod counts;
 pub mod details;
+pub mod ending;
 pub mod facts;
 pub mod node;
 pub mod recording;

@@ -41,7 +41,6 @@ struct Owner {
     pod: u64,
     /// The socket's own cgroup, 0 if that is none of the pod's.
     cgroup: u64,
-    netns: u32,
     by: By,
 }
 
@@ -53,32 +52,36 @@ pub(crate) fn state_set(ctx: &Call) -> Outcome {
     if matches!(new_state, TCP_SYN_RECV | TCP_TIME_WAIT | TCP_NEW_SYN_RECV) {
         return Outcome::Skipped(Reason::Noise);
     }
-    // MPTCP and SCTP sockets come along here as well
-    if read::<u16>(sock, offset(|o| &o.sock_protocol)) != IPPROTO_TCP {
-        return Outcome::Skipped(Reason::NotTcp);
+    if new_state == TCP_LISTEN && is_tcp(sock) {
+        let port = u16::from_be(read(sock, offset(|o| &o.inet_sport)));
+        maps::port_opened(netns_of(sock), port, &local_address(sock));
     }
+    // whose it is comes first: nearly every socket of a node is of no traced pod, and ends here
     let old_state: u32 = ctx.arg(1);
-    let netns = netns_inum(read(sock, offset(|o| &o.sock_net)));
-    if new_state == TCP_LISTEN {
-        maps::port_opened(netns, u16::from_be(read(sock, offset(|o| &o.inet_sport))), &local_address(sock));
-    }
     let current_cgroup = current_cgroup();
-    let owner = match owner_of(sock, netns) {
+    let owner = match owner_of(sock) {
         Some(owner) => owner,
         None if is_owners_doing(sock, old_state, new_state) => match maps::pod_of(current_cgroup) {
-            Some(pod) => Owner { pod, cgroup: 0, netns, by: By::Current },
+            Some(pod) => Owner { pod, cgroup: 0, by: By::Current },
             None => return Outcome::Skipped(Reason::NotTraced),
         },
         None => return Outcome::Skipped(Reason::NotTraced),
     };
+    if !is_tcp(sock) {
+        return Outcome::Skipped(Reason::NotTcp);
+    }
     if old_state == TCP_LISTEN {
         let whose = maps::ClosedPort { pod: owner.pod, cgroup: owner.cgroup };
-        maps::port_closed(netns, u16::from_be(read(sock, offset(|o| &o.inet_sport))), &local_address(sock), whose);
+        let port = u16::from_be(read(sock, offset(|o| &o.inet_sport)));
+        maps::port_closed(netns_of(sock), port, &local_address(sock), whose);
     }
     let current = Task::current();
-    let current_in_pod = maps::pod_of(current_cgroup) == Some(owner.pod);
-    let dying = current_in_pod && current.flags() & PF_EXITING != 0;
-    if !dying && !maps::is_stopping(owner.pod) {
+    let stopping = maps::is_stopping(owner.pod);
+    let leaving = current.flags() & PF_EXITING != 0;
+    // of a healthy pod, whose tasks are not leaving, nothing more is asked
+    let current_in_pod = (stopping || leaving) && maps::pod_of(current_cgroup) == Some(owner.pod);
+    let dying = leaving && current_in_pod;
+    if !dying && !stopping {
         note_kubelet(sock, owner, current, old_state, new_state);
         return Outcome::Skipped(Reason::NotStopping);
     }
@@ -115,6 +118,18 @@ pub(crate) fn state_set(ctx: &Call) -> Outcome {
         record.old_state = old_state;
         record.new_state = new_state;
     })
+}
+
+/// MPTCP and SCTP sockets come along here as well.
+#[inline(always)]
+fn is_tcp(sock: u64) -> bool {
+    read::<u16>(sock, offset(|o| &o.sock_protocol)) == IPPROTO_TCP
+}
+
+/// Inode number of the network namespace a socket is in.
+#[inline(always)]
+fn netns_of(sock: u64) -> u32 {
+    netns_inum(read(sock, offset(|o| &o.sock_net)))
 }
 
 /// An httpGet hook is a connection of the kubelet's before the stop signal, when no socket is reported yet: the last
@@ -164,12 +179,11 @@ pub(crate) fn reset_sent(ctx: &Call) -> Outcome {
         return refused(ctx, ctx.arg(1));
     }
     let state = u32::from(read::<u8>(sock, offset(|o| &o.sock_state)));
-    let netns = netns_inum(read(sock, offset(|o| &o.sock_net)));
     let owner = match state {
         // a handshake that came to nothing
         TCP_NEW_SYN_RECV => None,
-        TCP_TIME_WAIT => owner_of_remains(sock, netns),
-        _ => owner_of(sock, netns),
+        TCP_TIME_WAIT => owner_of_remains(sock),
+        _ => owner_of(sock),
     };
     let Some(owner) = owner else {
         return Outcome::Skipped(Reason::NotTraced);
@@ -193,8 +207,9 @@ pub(crate) fn reset_sent(ctx: &Call) -> Outcome {
 /// Whose connection it was of which only the `TIME_WAIT` is left: that has a port and no cgroup, so by the pod's
 /// listener that closed there, else by the network namespace.
 #[inline(always)]
-fn owner_of_remains(sock: u64, netns: u32) -> Option<Owner> {
-    let owner = |pod, cgroup| Owner { pod, cgroup, netns, by: By::Netns };
+fn owner_of_remains(sock: u64) -> Option<Owner> {
+    let owner = |pod, cgroup| Owner { pod, cgroup, by: By::Netns };
+    let netns = netns_of(sock);
     match maps::closed_port(netns, read(sock, offset(|o| &o.sock_num)), &local_address(sock)) {
         Some(whose) => Some(owner(whose.pod, whose.cgroup)),
         None => maps::pod_of_netns(netns).map(|pod| owner(pod, 0)),
@@ -235,12 +250,12 @@ fn opener(sock: u64) -> u32 {
 /// By its own cgroup, else by the network namespace. A socket of a real cgroup that is none of ours belongs to
 /// somebody else, wherever it is: a port forwarder, a mesh's node agent.
 #[inline(always)]
-fn owner_of(sock: u64, netns: u32) -> Option<Owner> {
+fn owner_of(sock: u64) -> Option<Owner> {
     let cgroup = Cgroup(read(sock, offset(|o| &o.sock_cgroup))).id();
     match maps::pod_of(cgroup) {
-        Some(pod) => Some(Owner { pod, cgroup, netns, by: By::Cgroup }),
+        Some(pod) => Some(Owner { pod, cgroup, by: By::Cgroup }),
         None if cgroup <= ROOT_CGROUP => {
-            maps::pod_of_netns(netns).map(|pod| Owner { pod, cgroup: 0, netns, by: By::Netns })
+            maps::pod_of_netns(netns_of(sock)).map(|pod| Owner { pod, cgroup: 0, by: By::Netns })
         }
         None => None,
     }
@@ -250,7 +265,7 @@ fn owner_of(sock: u64, netns: u32) -> Option<Owner> {
 fn fill_socket(socket: &mut Socket, sock: u64, owner: Owner) {
     socket.address = sock;
     socket.pod = owner.pod;
-    socket.netns = owner.netns;
+    socket.netns = netns_of(sock);
     socket.family = read(sock, offset(|o| &o.sock_family));
     // `skc_num` is 0 by the time of a change to CLOSE, `inet_sport` is not
     socket.local_port = u16::from_be(read(sock, offset(|o| &o.inet_sport)));

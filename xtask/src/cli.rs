@@ -1,6 +1,7 @@
 //! The command line, as data: no behaviour.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
 
 /// Set-up, build, demo and tests of gracetrace
 #[derive(Parser)]
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Test(Selection),
     /// Boot other kernels, or whole nodes, in an emulator and run the tests there
     Vm(VmSelection),
+    /// Measure gracetrace beside its peers, and say which bars hold
+    Bench(BenchSelection),
     /// Write anew what the documentation takes from the program: docs/rules.md and the pictures in docs/img
     Docs,
     /// Formatting, clippy, rustdoc, warnings of the eBPF programs, tidy
@@ -58,6 +61,32 @@ pub(crate) enum Purpose {
     Vm,
     /// To build it and to run the tests on other nodes
     Node,
+    /// To build it and to measure it beside its peers
+    Bench,
+}
+
+/// What to measure, and how thoroughly.
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct BenchSelection {
+    #[command(subcommand)]
+    pub(crate) part: Option<BenchPart>,
+    /// Under three minutes (the default)
+    #[arg(long, conflicts_with = "full")]
+    pub(crate) quick: bool,
+    /// As many rounds as it takes, and what only a long run shows
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Write everything measured to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// A part of the bench that is run by itself.
+#[derive(Clone, Copy, Subcommand)]
+pub(crate) enum BenchPart {
+    /// What each eBPF program costs the verifier and the kernel's memory; fails for one beyond its budget
+    Verifier,
 }
 
 /// Which tests to run.

@@ -3,6 +3,7 @@
 //! Parses, dispatches, exits. It depends on next to nothing, because it installs what the rest needs.
 #![expect(clippy::print_stdout, reason = "what a person reads is this program's output")]
 
+mod bench;
 mod bpf_toolchain;
 mod build;
 mod cli;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Demo => demo::run(),
         Command::Test(selection) => test::run(&selection),
         Command::Vm(selection) => vm::run(&selection),
+        Command::Bench(selection) => bench::run(&selection),
         Command::Docs => docs::run(),
         Command::Lint => lint::run(),
         Command::Tidy => tidy::run(),

@@ -80,6 +80,16 @@ const NODE: [Need; 2] = [
     Need { name: "mkfs.ext4", why: "it makes their disks", package: "e2fsprogs", find: || program("mkfs.ext4") },
 ];
 
+/// For `cargo xtask bench` on top: the peers.
+const BENCH: [Need; 4] = [
+    Need { name: "sigsnoop", why: PEER, package: "libbpf-tools", find: || program("sigsnoop") },
+    Need { name: "exitsnoop", why: PEER, package: "libbpf-tools", find: || program("exitsnoop") },
+    Need { name: "tcpstates", why: PEER, package: "libbpf-tools", find: || program("tcpstates") },
+    Need { name: "bpftrace", why: PEER, package: "bpftrace", find: || program("bpftrace") },
+];
+
+const PEER: &str = "gracetrace is measured beside it";
+
 /// For `cargo xtask docs` on top.
 const DOCS: [Need; 3] = [
     Need {
@@ -116,6 +126,7 @@ pub(crate) fn run(purpose: Purpose) -> Result<()> {
         Purpose::Docs => "set-up for the build and the documentation",
         Purpose::Vm => "set-up for the build and the tests on other kernels",
         Purpose::Node => "set-up for the build and the tests on other nodes",
+        Purpose::Bench => "set-up for the build and the bench",
     });
     let mut apt = Apt::default();
     let mut unmet = Vec::new();
@@ -125,6 +136,7 @@ pub(crate) fn run(purpose: Purpose) -> Result<()> {
         Purpose::Docs => BUILD.iter().chain(&DOCS).collect(),
         Purpose::Vm => BUILD.iter().chain(&VM).collect(),
         Purpose::Node => BUILD.iter().chain(&VM).chain(&NODE).collect(),
+        Purpose::Bench => BUILD.iter().chain(&BENCH).collect(),
     };
     meet(&needs, &mut apt, &mut unmet);
     match bpf::compiler(&mut apt) {

@@ -11,6 +11,7 @@
 
 pub mod cgroup_path;
 
+mod agenda;
 mod assemble;
 mod close;
 mod connections;
@@ -38,6 +39,7 @@ mod tests;
 use crate::input::{Actor, BootNs, CgroupFound, CgroupId, Event, Input, PodFacts, Session, Sockets, TraceScope, What};
 use crate::report::Report;
 use crate::signal;
+use agenda::{Agenda, Due};
 use container::Container;
 pub use diagnosis::{RULES, Rule};
 use facts::Facts;
@@ -65,6 +67,7 @@ pub struct Engine {
     facts: Facts,
     pods: BTreeMap<CgroupId, Pod>,
     places: BTreeMap<CgroupId, Place>,
+    agenda: Agenda,
     lost: Vec<(BootNs, String, u64)>,
     /// Events of the whole node for which no program ran: when noticed, at which hook, how many at most.
     passed_over: Vec<(BootNs, String, u64)>,
@@ -81,6 +84,7 @@ impl Engine {
             facts: Facts::default(),
             pods: BTreeMap::new(),
             places: BTreeMap::new(),
+            agenda: Agenda::default(),
             lost: Vec::new(),
             passed_over: Vec::new(),
             finished: VecDeque::new(),
@@ -90,6 +94,7 @@ impl Engine {
         if let TraceScope::Command { cgroup, .. } = engine.session.scope {
             let started = engine.session.started_at;
             engine.place_container(cgroup, cgroup, None, None, started);
+            engine.look_again(cgroup);
         }
         engine
     }
@@ -100,22 +105,29 @@ impl Engine {
             Input::Event(event) => {
                 self.advance(event.at);
                 self.event(&event);
+                if let Some(pod) = self.pod_of(&event) {
+                    self.look_again(pod);
+                }
             }
             Input::CgroupFound(found) => {
                 self.advance(found.at);
                 self.found(&found);
+                self.look_again(found.pod);
             }
             Input::Pod(facts) => {
                 self.advance(facts.at);
                 self.facts.learn_pod(facts);
+                self.look_at_all_again();
             }
             Input::Container(facts) => {
                 self.advance(facts.at);
                 self.facts.learn_container(facts);
+                self.look_at_all_again();
             }
             Input::Sockets(sockets) => {
                 self.advance(sockets.at);
                 self.sockets(&sockets);
+                self.look_again(sockets.pod);
             }
             Input::KubeletCall(call) => {
                 self.advance(call.at);
@@ -124,6 +136,7 @@ impl Engine {
             Input::PodGone { at, pod } => {
                 self.advance(at);
                 self.pods.get_mut(&pod).into_iter().for_each(|pod| pod.gone(at));
+                self.look_again(pod);
             }
             Input::StopRequested { at, reason } => {
                 self.advance(at);
@@ -183,32 +196,15 @@ impl Engine {
 
     /// When time itself would change something, and what.
     pub fn next_deadline(&self) -> Option<(BootNs, &'static str)> {
-        let pods = self.pods.values();
-        let over = pods.filter_map(|pod| pod.report_at(&self.facts)).min().map(|at| (at, "a pod's report is due"));
-        let single = self.container_reports().map(|(at, ..)| (at, "a container's report is due")).min();
-        over.into_iter().chain(single).min()
+        self.agenda.first().map(|(at, due)| match due {
+            Due::Pod(_) => (at, "a pod's report is due"),
+            Due::Container(..) => (at, "a container's report is due"),
+        })
     }
 
     /// How many pods ended unreported, as nobody knew their name (when one is traced by name).
     pub fn ended_nameless(&self) -> u64 {
         self.nameless
-    }
-
-    /// Reports everything that was due before `now`.
-    fn advance(&mut self, now: BootNs) {
-        loop {
-            let due = |pod: &Pod| pod.report_at(&self.facts).filter(|at| *at <= now);
-            let next = self.pods.values().filter_map(|pod| due(pod).map(|at| (at, pod.cgroup))).min();
-            let single = self.container_reports().filter(|(at, ..)| *at <= now).min();
-            match (next, single) {
-                (Some((at, _)), Some((earlier, pod, container))) if earlier < at => {
-                    self.report_container(pod, container);
-                }
-                (Some((_, pod)), _) => self.report_pod(pod),
-                (None, Some((_, pod, container))) => self.report_container(pod, container),
-                (None, None) => return,
-            }
-        }
     }
 
     fn event(&mut self, event: &Event) {
@@ -330,16 +326,6 @@ impl Engine {
         self.pods.entry(pod).or_insert_with(|| Pod::new(pod)).containers.insert(id, container);
     }
 
-    /// Containers with an end of their own to report: when it is due, in which pod, which.
-    fn container_reports(&self) -> impl Iterator<Item = (BootNs, CgroupId, CgroupId)> + '_ {
-        let wanted = self.session.scope == TraceScope::Node;
-        self.pods.values().filter(move |_| wanted).flat_map(|pod| {
-            pod.ended_alone(&self.facts, CONTAINER_REPORT_MS)
-                .into_iter()
-                .map(|(at, container)| (at, pod.cgroup, container))
-        })
-    }
-
     fn report_container(&mut self, pod: CgroupId, container: CgroupId) {
         let report = self.pods.get(&pod).and_then(|pod| assemble::report(&self.sources(pod, Some(container))));
         self.finished.extend(report);
@@ -391,6 +377,7 @@ impl Engine {
             self.pods.values().filter(|pod| pod.is_ending(&self.facts)).map(|pod| pod.cgroup).collect();
         for id in begun {
             self.report_pod(id);
+            self.look_again(id);
         }
     }
 }

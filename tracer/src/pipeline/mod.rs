@@ -42,7 +42,7 @@ const SEARCHES: u32 = 8;
 /// So long after a signal it is known whether it was a stop signal.
 const JUDGED_NS: u64 = 100_000_000;
 /// How often losses and the clock are looked at, and the log is written out.
-const BEAT: Duration = Duration::from_millis(250);
+const BEAT: Duration = Duration::from_millis(500);
 /// The wall clock is told again after this long …
 const CLOCK_EVERY_NS: u64 = 60_000_000_000;
 /// … or when it has moved this much.

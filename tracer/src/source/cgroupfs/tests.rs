@@ -78,7 +78,8 @@ fn pods_come_with_all_below_them() {
 #[test]
 fn a_tree_of_cri_o() {
     let fake = fake();
-    let slice = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0f1e2d3c_4b5a_6978_8796_a5b4c3d2e1f0.slice";
+    let slice =
+        "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0f1e2d3c_4b5a_6978_8796_a5b4c3d2e1f0.slice";
     let pod = fake.cgroup(slice, &[]);
     let (scope, conmon) = (format!("{slice}/crio-{ID}.scope"), format!("{slice}/crio-conmon-{ID}.scope"));
     let inside = format!("{scope}/container");

@@ -1,0 +1,86 @@
+//! The kinds of load, each a loop that is timed: what it does is what its hook is for, and little else.
+
+use super::sys;
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Each kind is run so many times, the others in between: the best slice is the one that was disturbed least.
+pub(super) const SLICES: u32 = 4;
+/// Operations between two looks at the clock.
+const BATCH: u64 = 16;
+
+/// One operation.
+type Operation<'a> = Box<dyn FnMut() -> anyhow::Result<()> + 'a>;
+
+/// Runs them all, and gives a line for each slice.
+pub(super) fn all(slice: Duration) -> anyhow::Result<String> {
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    let port = listener.local_addr()?.port();
+    let mut loopback = Loopback::new();
+    let mut kinds: Vec<(&str, Operation<'_>)> = vec![
+        // what no tracer of signals, processes or sockets is called for
+        (
+            "control",
+            Box::new(|| {
+                sys::untraced();
+                Ok(())
+            }),
+        ),
+        ("kill", Box::new(|| sys::kill_self(false))),
+        ("handler", Box::new(|| sys::kill_self(true))),
+        ("connect", Box::new(|| connect(&listener, loopback.next(), port))),
+        ("fork", Box::new(sys::fork_and_wait)),
+        ("exec", Box::new(|| Command::new("/bin/true").status().map(|_| ()).map_err(Into::into))),
+    ];
+    let mut lines = String::new();
+    for _ in 0..SLICES {
+        for (name, operation) in &mut kinds {
+            let (count, took) = timed(slice, operation)?;
+            writeln!(lines, "{name} {count} {}", took.as_nanos())?;
+        }
+    }
+    Ok(lines)
+}
+
+/// Repeats it for that long.
+pub(super) fn timed(
+    slice: Duration,
+    operation: &mut impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<(u64, Duration)> {
+    let begun = Instant::now();
+    let mut count = 0;
+    while begun.elapsed() < slice {
+        for _ in 0..BATCH {
+            operation()?;
+        }
+        count += BATCH;
+    }
+    Ok((count, begun.elapsed()))
+}
+
+/// A connection that is made, accepted, and closed from both sides in good order.
+fn connect(listener: &TcpListener, to: Ipv4Addr, port: u16) -> anyhow::Result<()> {
+    let client = TcpStream::connect((to, port))?;
+    let (server, _) = listener.accept()?;
+    drop(client);
+    drop(server);
+    Ok(())
+}
+
+/// Addresses of this machine, another one every so often: each has as many ports of its own, and closed connections keep
+/// theirs for a minute.
+struct Loopback(u32);
+
+impl Loopback {
+    fn new() -> Self {
+        Self(std::process::id() << 12)
+    }
+
+    fn next(&mut self) -> Ipv4Addr {
+        self.0 = self.0.wrapping_add(1);
+        let [_, a, b, c] = (self.0 >> 8).to_be_bytes();
+        Ipv4Addr::new(127, a, b, c.clamp(1, 254))
+    }
+}

@@ -1,0 +1,182 @@
+//! The bars: what each asks for, and whether what was measured holds it. (They are those of docs/performance.md.)
+
+use super::stats::{Store, percentile};
+
+/// What came of one.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Bar {
+    pub(super) name: &'static str,
+    pub(super) asks: &'static str,
+    /// Every figure that counts for it, and the most (or least) that it may be.
+    parts: Vec<Part>,
+    /// What of it this run does not measure.
+    pub(super) unmeasured: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Part {
+    what: String,
+    value: Option<f64>,
+    limit: Limit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Limit {
+    Most(f64),
+    Least(f64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Held,
+    Missed,
+    NotMeasured,
+}
+
+impl Bar {
+    pub(super) fn verdict(&self) -> Verdict {
+        let holds = |part: &Part| part.value.map(|value| part.limit.holds(value));
+        if self.parts.iter().any(|part| holds(part) == Some(false)) {
+            Verdict::Missed
+        } else if self.parts.is_empty()
+            || !self.unmeasured.is_empty()
+            || self.parts.iter().any(|part| holds(part).is_none())
+        {
+            Verdict::NotMeasured
+        } else {
+            Verdict::Held
+        }
+    }
+
+    /// Each figure with its limit; the ones beyond it are marked.
+    pub(super) fn evidence(&self) -> String {
+        let told = self.parts.iter().map(|Part { what, value, limit }| match (value, limit) {
+            (None, _) => format!("{what} not measured"),
+            (Some(value), Limit::Most(most)) => format!("{what} {value:.3} (≤ {most}){}", mark(limit.holds(*value))),
+            (Some(value), Limit::Least(least)) => format!("{what} {value:.3} (≥ {least}){}", mark(limit.holds(*value))),
+        });
+        let missing = Some(format!("not measured here: {}", self.unmeasured)).filter(|_| !self.unmeasured.is_empty());
+        told.chain(missing).collect::<Vec<_>>().join("; ")
+    }
+
+    fn most(mut self, what: &str, value: Option<f64>, most: f64) -> Self {
+        self.parts.push(Part { what: what.to_owned(), value, limit: Limit::Most(most) });
+        self
+    }
+
+    fn least(mut self, what: &str, value: Option<f64>, least: f64) -> Self {
+        self.parts.push(Part { what: what.to_owned(), value, limit: Limit::Least(least) });
+        self
+    }
+
+    fn without(mut self, what: &'static str) -> Self {
+        self.unmeasured = what;
+        self
+    }
+}
+
+impl Limit {
+    fn holds(self, value: f64) -> bool {
+        match self {
+            Self::Most(most) => value <= most,
+            Self::Least(least) => value >= least,
+        }
+    }
+}
+
+fn mark(holds: bool) -> &'static str {
+    if holds { "" } else { " ✗" }
+}
+
+fn bar(name: &'static str, asks: &'static str) -> Bar {
+    Bar { name, asks, parts: Vec::new(), unmeasured: "" }
+}
+
+/// All of them.
+pub(super) fn judge(store: &Store) -> Vec<Bar> {
+    let run = |who: &str, to: &str, hook: &str| store.ratio(who, to, &format!("run:{hook}"));
+    // throughput is the other way round than nanoseconds
+    let throughput = |who: &str, to: &str| store.ratio(to, who, "http");
+    let own = |what: &str| store.median("gracetrace", what);
+    let mib = |what: &str| own(what).map(|kib| kib / 1024.0);
+    let worst = |what: &str, hundredths| percentile(store.values("gracetrace", what).to_vec(), hundredths);
+    let sum = own("storm written").zip(own("storm dropped")).map(|(written, dropped)| written + dropped);
+    vec![
+        bar("P1", "kernel ns per record against the peer's on the same hook")
+            .most("exit", run("terminating", "peers", "sched_process_exit"), 0.20)
+            .most("TCP state", run("terminating", "peers", "inet_sock_set_state"), 0.20)
+            .most("signal", run("terminating", "peers", "signal_generate"), 0.80),
+        bar("P2", "untracked: against bpftrace count() on the same hooks, the whole loop")
+            .most("kill", store.ratio("untracked", "bt-count", "kill"), 1.0)
+            .most("connect", store.ratio("untracked", "bt-count", "connect"), 1.0),
+        bar("P3", "kill loop, tracked, against the three peers together")
+            .most("healthy", store.ratio("healthy", "peers", "kill"), 0.60)
+            .most("terminating", store.ratio("terminating", "peers", "kill"), 0.60),
+        bar("P4", "connect/close loop over bare")
+            .most("healthy", store.ratio("healthy", "bare", "connect"), 1.03)
+            .most("terminating", store.ratio("terminating", "bare", "connect"), 1.15),
+        bar("P5", "HTTP churn throughput")
+            .least("healthy of bare", throughput("healthy", "bare"), 0.97)
+            .least("terminating of bare", throughput("terminating", "bare"), 0.85)
+            .least("terminating of peers", throughput("terminating", "peers"), 1.3),
+        bar("P6", "fork+exit and exec over bare")
+            .most("fork, untracked", store.ratio("untracked", "bare", "fork"), 1.05)
+            .most("exec, untracked", store.ratio("untracked", "bare", "exec"), 1.05)
+            .most("fork, healthy", store.ratio("healthy", "bare", "fork"), 1.05)
+            .most("exec, healthy", store.ratio("healthy", "bare", "exec"), 1.05),
+        bar("P7", "3 M signals from all CPUs while their pod is being stopped: none lost, all accounted for")
+            .most("dropped", own("storm dropped"), 0.0)
+            .least("written and dropped, of sent", sum.zip(own("storm sent")).map(|(sum, sent)| sum / sent), 1.0)
+            .least("report complete", own("storm report complete"), 1.0),
+        bar("P8", "agent's CPU per record, JSON into a file, against sigsnoop's").most(
+            "ratio",
+            store.ratio("gracetrace", "sigsnoop", "agent ns/record"),
+            0.5,
+        ),
+        bar("P9", "resident memory")
+            .most("idle MiB", mib("idle rss KiB"), 16.0)
+            .most("after 3 M records MiB", mib("storm rss KiB"), 48.0)
+            .without("5,000 pods, and five storms more"),
+        bar("P10", "start, idling, and the way from the last exit to the report")
+            .most("start ms", own("start ms"), 150.0)
+            .most("idle CPU %", own("idle cpu %"), 0.05)
+            .most("exit to report p99 ms", worst("report ms", 99), 100.0),
+        bar("P11", "the engine alone")
+            .least("M inputs/s, 10 pods", own("engine M inputs/s, 10 pods"), 1.0)
+            .least("1,000 pods", own("engine M inputs/s, 1000 pods"), 1.0)
+            .most("cost per input, 1,000 pods over 10", own("engine cost 1000/10"), 1.25),
+        bar("P12", "500 pods killed at once with 40 connections each").without("all of it"),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Store, Verdict, judge};
+
+    fn verdict(store: &Store, name: &str) -> Option<Verdict> {
+        judge(store).iter().find(|bar| bar.name == name).map(super::Bar::verdict)
+    }
+
+    #[test]
+    fn a_bar_holds_if_each_of_its_figures_does() {
+        let mut store = Store::default();
+        assert_eq!(verdict(&store, "P4"), Some(Verdict::NotMeasured));
+        store.add("bare", "connect", 100.0);
+        store.add("healthy", "connect", 102.0);
+        assert_eq!(verdict(&store, "P4"), Some(Verdict::NotMeasured));
+        store.add("terminating", "connect", 110.0);
+        assert_eq!(verdict(&store, "P4"), Some(Verdict::Held));
+        store.add("bare", "connect", 100.0);
+        store.add("healthy", "connect", 110.0);
+        assert_eq!(verdict(&store, "P4"), Some(Verdict::Missed));
+    }
+
+    #[test]
+    fn throughput_is_the_inverse_of_time() {
+        let mut store = Store::default();
+        for (who, ns) in [("bare", 100.0), ("healthy", 100.0), ("terminating", 110.0), ("peers", 150.0)] {
+            store.add(who, "http", ns);
+        }
+        assert_eq!(verdict(&store, "P5"), Some(Verdict::Held));
+    }
+}

@@ -1,0 +1,259 @@
+//! `cargo xtask bench`: what gracetrace costs, beside what others cost, and which bars hold.
+//!
+//! It measures what is built here, on this kernel, in one run; it keeps no result and knows none. A run in which the
+//! control was not steady, or somebody else's programs sat on the hooks, is void: it is shown and not judged.
+
+mod agent;
+mod bars;
+mod columns;
+mod extras;
+mod frame;
+mod json;
+mod programs;
+mod rounds;
+mod stats;
+mod table;
+mod verifier;
+
+use crate::cli::{BenchPart, BenchSelection, Purpose};
+use crate::{build, process, setup};
+use anyhow::{Context, Result, bail};
+use bars::Verdict;
+use columns::Column;
+use rounds::Setting;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use stats::Store;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use std::{env, fs};
+
+/// The programs that are measured and that measure.
+pub(crate) struct Binaries {
+    pub(crate) gracetrace: PathBuf,
+    pub(crate) gauge: PathBuf,
+    pub(crate) load: PathBuf,
+    pub(crate) scale: PathBuf,
+    /// Where loads run that nobody traces.
+    pub(crate) cgroup: PathBuf,
+}
+
+/// How thorough a run is.
+struct Plan {
+    columns: &'static [Column],
+    rounds: usize,
+    timed_rounds: usize,
+    /// Of each kind of load in a slot.
+    millis: u32,
+    starts: usize,
+    reports: usize,
+    storms: usize,
+    idle: Duration,
+}
+
+const QUICK: Plan = Plan {
+    columns: &[
+        Column::Bare,
+        Column::Untracked,
+        Column::Healthy,
+        Column::Terminating,
+        Column::Peers,
+        Column::Empty,
+        Column::Counting,
+    ],
+    rounds: 5,
+    timed_rounds: 1,
+    millis: 120,
+    starts: 5,
+    reports: 20,
+    storms: 1,
+    idle: Duration::from_secs(5),
+};
+
+const FULL: Plan = Plan {
+    columns: &columns::ALL,
+    rounds: 21,
+    timed_rounds: 5,
+    millis: 400,
+    starts: 20,
+    reports: 200,
+    storms: 6,
+    idle: Duration::from_secs(60),
+};
+
+/// Within this the control is to stay, or the run says nothing.
+const STEADY: std::ops::RangeInclusive<f64> = 0.90..=1.10;
+
+/// Somebody has asked us to end.
+static TOLD: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+
+/// Measures what was chosen.
+pub(crate) fn run(selection: &BenchSelection) -> Result<()> {
+    if !process::is_root() {
+        bail!("loading probes and making cgroups needs root; run `cargo xtask bench` as root");
+    }
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&TOLD)).context("can't handle signals")?;
+    }
+    let part = selection.part;
+    setup::run(if part.is_some() { Purpose::Build } else { Purpose::Bench })?;
+    let binaries = binaries()?;
+    match part {
+        Some(BenchPart::Verifier) => verifier::run(&binaries),
+        None => whole(&binaries, if selection.full { &FULL } else { &QUICK }, selection.json.as_deref()),
+    }
+}
+
+/// An error once somebody has asked us to end; what was started and set is then put away.
+fn interrupted() -> Result<()> {
+    if TOLD.load(Ordering::Relaxed) {
+        bail!("interrupted");
+    }
+    Ok(())
+}
+
+fn binaries() -> Result<Binaries> {
+    let gracetrace = build::binary(false)?;
+    process::heading("the bench's own programs (release)");
+    process::run(&mut process::cargo(["build", "--release", "--package", "gracetrace-tests", "--bins"])?)?;
+    let folder = process::target_folder()?.join("release");
+    let cgroup = cgroup2()?.join(format!("gracetrace-bench-{}", std::process::id()));
+    let [gauge, load, scale] = ["gauge", "load", "scale"].map(|name| folder.join(name));
+    Ok(Binaries { gracetrace, gauge, load, scale, cgroup })
+}
+
+fn whole(binaries: &Binaries, plan: &Plan, json: Option<&Path>) -> Result<()> {
+    let folder = Folder::make()?;
+    let _cgroup = Cgroup::make(&binaries.cgroup)?;
+    let setting = Setting { binaries, folder: &folder.0, millis: plan.millis };
+    let mut store = Store::default();
+    process::heading("measuring; the machine should be quiet");
+    // a busy machine is no reason for a run to be void as long as the control holds, but it is one to measure again
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!("    load average before: {}", load.split(' ').take(3).collect::<Vec<_>>().join(" "));
+    let mut foreign = measure(&setting, plan, &mut store)?;
+    foreign.sort();
+    foreign.dedup();
+
+    table::loops(&store, plan.columns);
+    table::programs(&store, plan.columns);
+    table::figures(&store);
+    let bars = bars::judge(&store);
+    let void = void(&store, plan.columns, &foreign);
+    table::bars(&bars, !void.is_empty());
+    if let Some(path) = json {
+        fs::write(path, json::document(&store, &bars, &void))
+            .with_context(|| format!("can't write {}", path.display()))?;
+    }
+    if !void.is_empty() {
+        bail!("this run is void and the bars above say nothing: {}", void.join("; "));
+    }
+    let missed: Vec<&str> = bars.iter().filter(|bar| bar.verdict() == Verdict::Missed).map(|bar| bar.name).collect();
+    if !missed.is_empty() {
+        bail!("missed: {}", missed.join(", "));
+    }
+    Ok(())
+}
+
+/// Everything; gives whose programs were in the way.
+fn measure(setting: &Setting<'_>, plan: &Plan, store: &mut Store) -> Result<Vec<String>> {
+    let mut foreign = rounds::play(setting, plan.columns, plan.rounds, store)?;
+    let with_programs: Vec<Column> = plan.columns.iter().copied().filter(|column| *column != Column::Bare).collect();
+    foreign.extend(rounds::timed(setting, &with_programs, plan.timed_rounds, store)?);
+    for _ in 0..plan.storms {
+        interrupted()?;
+        eprintln!("    a storm of {} signals", extras::STORM);
+        extras::storm(setting, store)?;
+        extras::agents(setting, store)?;
+    }
+    eprintln!("    the engine alone, and replay");
+    extras::scale(setting, store)?;
+    eprintln!("    starts, idling, reports");
+    extras::daemons(setting, plan.starts, plan.idle, store)?;
+    extras::reports(setting, plan.reports, store)?;
+    Ok(foreign)
+}
+
+/// Why the run says nothing.
+fn void(store: &Store, columns: &[Column], foreign: &[String]) -> Vec<String> {
+    let mut why = Vec::new();
+    for column in columns {
+        let control = store.ratio(column.name(), Column::Bare.name(), "control");
+        if let Some(control) = control.filter(|control| !STEADY.contains(control)) {
+            why.push(format!("the control of {} was {control:.2} of bare's", column.name()));
+        }
+    }
+    if !foreign.is_empty() {
+        let names: BTreeSet<&str> = foreign.iter().map(String::as_str).collect();
+        let names = names.into_iter().collect::<Vec<_>>().join(", ");
+        why.push(format!("programs of somebody else's were on the hooks: {names}"));
+    }
+    why
+}
+
+/// Where the v2 hierarchy is mounted.
+fn cgroup2() -> Result<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").context("can't read the mounts")?;
+    let place = |line: &str| {
+        let mut words = line.split(' ').skip(1);
+        let (place, kind) = (words.next()?, words.next()?);
+        (kind == "cgroup2").then(|| PathBuf::from(place))
+    };
+    mounts.lines().find_map(place).context("no cgroup v2 hierarchy is mounted")
+}
+
+/// A cgroup of the bench's own; gone when dropped.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn make(path: &Path) -> Result<Self> {
+        fs::create_dir(path).with_context(|| format!("can't make {}", path.display()))?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir(&self.0) {
+            eprintln!("    {} could not be removed: {error}", self.0.display());
+        }
+    }
+}
+
+/// A folder for what is written meanwhile; gone when dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn make() -> Result<Self> {
+        let path = env::temp_dir().join(format!("gracetrace-bench-{}", std::process::id()));
+        fs::create_dir(&path).with_context(|| format!("can't make {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // a folder in the temporary place is not worth an error
+        let _left = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Column, Store, void};
+
+    #[test]
+    fn an_unsteady_control_or_a_stranger_makes_a_run_void() {
+        let mut store = Store::default();
+        store.add("bare", "control", 100.0);
+        store.add("peers", "control", 109.0);
+        let columns = [Column::Bare, Column::Peers];
+        assert_eq!(void(&store, &columns, &[]), Vec::<String>::new());
+        assert_eq!(void(&store, &columns, &["other".to_owned()]).len(), 1);
+        store.add("bare", "control", 100.0);
+        store.add("peers", "control", 120.0);
+        assert_eq!(void(&store, &columns, &[]), ["the control of peers was 1.15 of bare's"]);
+    }
+}

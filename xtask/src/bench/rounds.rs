@@ -1,0 +1,224 @@
+//! Interleaved rounds: in each every column runs the same load once, in another order each time, so that what the
+//! machine does meanwhile falls on all alike. Then the same with the kernel's own clock on each program.
+
+use super::agent::Agent;
+use super::columns::Column;
+use super::programs::{self, Program};
+use super::stats::Store;
+use super::{Binaries, interrupted};
+use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long a slot may take.
+const SLOT: Duration = Duration::from_secs(60);
+/// How long it is waited for somebody else's tracer to go, and how often a slot is tried.
+const ALONE: Duration = Duration::from_secs(20);
+const ATTEMPTS: u32 = 3;
+/// The kernel's clock on programs.
+const STATS: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
+/// What the rounds are made with.
+pub(super) struct Setting<'a> {
+    pub(super) binaries: &'a Binaries,
+    pub(super) folder: &'a Path,
+    /// Of each kind of load in a slot.
+    pub(super) millis: u32,
+}
+
+/// So many rounds; gives whoever else had programs on the hooks and would not go.
+pub(super) fn play(setting: &Setting<'_>, columns: &[Column], rounds: usize, store: &mut Store) -> Result<Vec<String>> {
+    let mut foreign = Vec::new();
+    for round in 0..rounds {
+        eprint!("\r    round {} of {rounds} ", round + 1);
+        let mut slots = Vec::new();
+        for index in 0..columns.len() {
+            let column = columns[(index + round) % columns.len()];
+            slots.push((column, slot(setting, column, false, &mut foreign)?));
+            eprint!(".");
+        }
+        for (column, (times, _)) in slots {
+            for (kind, ns) in times {
+                store.add(column.name(), &kind, ns);
+            }
+        }
+    }
+    eprintln!();
+    Ok(foreign)
+}
+
+/// The same with each program timed: nanoseconds a run, by hook.
+pub(super) fn timed(
+    setting: &Setting<'_>,
+    columns: &[Column],
+    rounds: usize,
+    store: &mut Store,
+) -> Result<Vec<String>> {
+    let _on = Stats::on()?;
+    let mut foreign = Vec::new();
+    for round in 0..rounds {
+        eprint!("\r    kernel time, round {} of {rounds} ", round + 1);
+        for column in columns {
+            let (_, runs) = slot(setting, *column, true, &mut foreign)?;
+            for (hook, ns) in runs {
+                store.add(column.name(), &format!("run:{hook}"), ns);
+            }
+        }
+    }
+    eprintln!();
+    Ok(foreign)
+}
+
+/// By kind of load (or by hook), nanoseconds.
+type Times = BTreeMap<String, f64>;
+
+/// One column's turn, again if somebody else's programs were there.
+fn slot(setting: &Setting<'_>, column: Column, stats: bool, foreign: &mut Vec<String>) -> Result<(Times, Times)> {
+    let mut attempt = 1;
+    loop {
+        let before = alone(setting)?;
+        let (times, runs, beside) = once(setting, column, stats)?;
+        let others = [before, beside].concat();
+        if others.is_empty() || attempt == ATTEMPTS {
+            foreign.extend(others);
+            return Ok((times, runs));
+        }
+        attempt += 1;
+    }
+}
+
+/// Waits for nobody else to trace; gives who will not go.
+fn alone(setting: &Setting<'_>) -> Result<Vec<String>> {
+    let end = Instant::now() + ALONE;
+    loop {
+        interrupted()?;
+        let loaded = programs::loaded(&setting.binaries.gauge)?;
+        let others: Vec<String> = loaded.into_iter().filter(Program::is_tracing).map(|program| program.name).collect();
+        if others.is_empty() || Instant::now() > end {
+            return Ok(others);
+        }
+        sleep(Duration::from_millis(100));
+    }
+}
+
+fn once(setting: &Setting<'_>, column: Column, stats: bool) -> Result<(Times, Times, Vec<String>)> {
+    let Setting { binaries, folder, millis } = setting;
+    let results = folder.join("results");
+    let _stale = fs::remove_file(&results);
+    let tracers = column.tracers(binaries, folder)?;
+    let (path, millis) = (results.display().to_string(), millis.to_string());
+    let words = ["suite", "--results", &path, "--millis", &millis, "--cpu", "0"];
+    let mut load = Agent::start(&mut column.load(binaries, folder, &words)?)?;
+    load.wait_while("the load was done", SLOT, |_| !results.exists())?;
+    let mut lines = fs::read_to_string(&results)?;
+    lines += &http(binaries, folder, &lines, &millis)?;
+    let ours: Vec<&Agent> = tracers.iter().chain(Some(&load).filter(|_| column.runs_the_load())).collect();
+    let (runs, beside) = look(setting, column, &ours, stats)?;
+    quit(binaries, &lines)?;
+    load.wait(SLOT)?;
+    Ok((best(&lines), runs, beside))
+}
+
+/// The client of the load's server, on another CPU.
+fn http(binaries: &Binaries, folder: &Path, lines: &str, millis: &str) -> Result<String> {
+    let port = port(lines)?;
+    let results = folder.join("http");
+    let path = results.display().to_string();
+    let mut client = Command::new(&binaries.load);
+    client.args(["http", "--port", port, "--results", &path, "--millis", millis, "--cpu", "1"]);
+    if !client.status().context("can't start the load's client")?.success() {
+        bail!("the load's client failed");
+    }
+    Ok(fs::read_to_string(results)?)
+}
+
+/// The load's server, and with it the load, ends.
+fn quit(binaries: &Binaries, lines: &str) -> Result<()> {
+    let told = Command::new(&binaries.load).args(["quit", "--port", port(lines)?]).status();
+    if !told.context("can't start the load's client")?.success() {
+        bail!("the load could not be told to quit");
+    }
+    Ok(())
+}
+
+fn port(lines: &str) -> Result<&str> {
+    lines.lines().find_map(|line| line.strip_prefix("port ")?.split(' ').next()).context("the load told no port")
+}
+
+/// What the programs took, and which ones are nobody's of ours.
+fn look(setting: &Setting<'_>, column: Column, ours: &[&Agent], stats: bool) -> Result<(Times, Vec<String>)> {
+    let loaded = programs::loaded(&setting.binaries.gauge)?;
+    let hooks: BTreeMap<u32, String> = ours.iter().flat_map(|agent| agent.tracepoints()).collect();
+    let held: Vec<u32> = ours.iter().flat_map(|agent| agent.programs()).collect();
+    let mut runs = Times::new();
+    let mut beside = Vec::new();
+    for program in loaded.into_iter().filter(Program::is_tracing) {
+        let hook = hooks.get(&program.id).map(String::as_str).or_else(|| column.hook(&program.name));
+        match hook {
+            _ if !held.contains(&program.id) => beside.push(program.name),
+            Some(hook) if stats && program.runs > 0 => {
+                runs.insert(hook.to_owned(), number(program.run_ns) / number(program.runs));
+            }
+            Some(_) | None => {}
+        }
+    }
+    Ok((runs, beside))
+}
+
+/// The best slice of each kind, in nanoseconds an operation.
+fn best(lines: &str) -> Times {
+    let mut best = Times::new();
+    for line in lines.lines() {
+        let mut words = line.split(' ');
+        let (Some(kind), Some(Ok(count)), Some(Ok(ns))) =
+            (words.next(), words.next().map(str::parse::<f64>), words.next().map(str::parse::<f64>))
+        else {
+            continue;
+        };
+        if kind != "port" && count > 0.0 {
+            let least = best.entry(kind.to_owned()).or_insert(f64::MAX);
+            *least = least.min(ns / count);
+        }
+    }
+    best
+}
+
+/// As a number that ratios are made of; nothing here is as large as to lose a digit that counts.
+#[expect(clippy::cast_precision_loss, reason = "below 2^53, or close enough")]
+pub(super) fn number(count: u64) -> f64 {
+    count as f64
+}
+
+/// The kernel times programs until this is dropped; then it does what it did before.
+struct Stats(String);
+
+impl Stats {
+    fn on() -> Result<Self> {
+        let before = fs::read_to_string(STATS).with_context(|| format!("can't read {STATS}"))?;
+        fs::write(STATS, "1").with_context(|| format!("can't write {STATS}"))?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Stats {
+    fn drop(&mut self) {
+        if let Err(error) = fs::write(STATS, &self.0) {
+            eprintln!("    {STATS} could not be set back to {}: {error}", self.0.trim());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::best;
+
+    #[test]
+    fn the_best_slice_counts() {
+        let times = best("kill 100 5000\nfork 2 9000\nkill 100 4000\nport 8080 0\n");
+        assert_eq!(times.into_iter().collect::<Vec<_>>(), [("fork".to_owned(), 4500.0), ("kill".to_owned(), 40.0)]);
+    }
+}

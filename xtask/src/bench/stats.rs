@@ -1,0 +1,76 @@
+//! Numbers by what they are of, a value for each round; and what is made of them: medians, and ratios of the same round.
+
+use std::collections::BTreeMap;
+
+/// Everything measured: who ran, what was measured, a value for each round.
+#[derive(Debug, Default)]
+pub(super) struct Store(BTreeMap<(String, String), Vec<f64>>);
+
+impl Store {
+    pub(super) fn add(&mut self, who: &str, what: &str, value: f64) {
+        self.0.entry((who.to_owned(), what.to_owned())).or_default().push(value);
+    }
+
+    /// In order of who and what.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &str, &[f64])> {
+        self.0.iter().map(|((who, what), values)| (who.as_str(), what.as_str(), values.as_slice()))
+    }
+
+    pub(super) fn values(&self, who: &str, what: &str) -> &[f64] {
+        self.0.get(&(who.to_owned(), what.to_owned())).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn median(&self, who: &str, what: &str) -> Option<f64> {
+        median(self.values(who, what).to_vec())
+    }
+
+    /// Of one to the other, round by round.
+    pub(super) fn ratios(&self, who: &str, to: &str, what: &str) -> Vec<f64> {
+        let (own, other) = (self.values(who, what), self.values(to, what));
+        own.iter().zip(other).map(|(own, other)| own / other).collect()
+    }
+
+    pub(super) fn ratio(&self, who: &str, to: &str, what: &str) -> Option<f64> {
+        median(self.ratios(who, to, what))
+    }
+}
+
+/// The one in the middle, or between the two there.
+pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let upper = *values.get(middle)?;
+    Some(if values.len() % 2 == 1 { upper } else { f64::midpoint(values[middle - 1], upper) })
+}
+
+/// The value below which so many hundredths of all lie; the largest of a few.
+pub(super) fn percentile(mut values: Vec<f64>, hundredths: usize) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let index = (values.len() * hundredths).div_ceil(100).saturating_sub(1);
+    values.get(index).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Store, median, percentile};
+
+    #[test]
+    fn takes_the_middle() {
+        assert_eq!(median(vec![]), None);
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
+        assert_eq!(percentile((1..=200).map(f64::from).collect(), 99), Some(198.0));
+        assert_eq!(percentile(vec![1.0, 2.0], 99), Some(2.0));
+    }
+
+    #[test]
+    fn compares_within_a_round() {
+        let mut store = Store::default();
+        for (bare, traced) in [(10.0, 11.0), (20.0, 24.0), (10.0, 13.0)] {
+            store.add("bare", "kill", bare);
+            store.add("traced", "kill", traced);
+        }
+        assert_eq!(store.ratio("traced", "bare", "kill"), Some(1.2));
+        assert_eq!(store.ratio("traced", "bare", "fork"), None);
+    }
+}
