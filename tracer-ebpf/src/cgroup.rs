@@ -15,7 +15,7 @@ const UID: usize = 32;
 #[inline(always)]
 pub(crate) fn made(ctx: &Call) -> Outcome {
     let cgroup = Cgroup(ctx.arg(0));
-    if !cgroup.is_v2() {
+    if !cgroup.is_watched() {
         return Outcome::Skipped(Reason::OtherHierarchy);
     }
     let id = cgroup.id();
@@ -50,7 +50,7 @@ pub(crate) fn populated(ctx: &Call) -> Outcome {
 #[inline(always)]
 pub(crate) fn released(ctx: &Call) -> Outcome {
     let cgroup = Cgroup(ctx.arg(0));
-    if !cgroup.is_v2() {
+    if !cgroup.is_watched() {
         return Outcome::Skipped(Reason::OtherHierarchy);
     }
     let id = cgroup.id();
@@ -66,7 +66,7 @@ pub(crate) fn released(ctx: &Call) -> Outcome {
 #[inline(always)]
 fn report(ctx: &Call, operation: u32, path: u64) -> Outcome {
     let cgroup = Cgroup(ctx.arg(0));
-    if !cgroup.is_v2() {
+    if !cgroup.is_watched() {
         return Outcome::Skipped(Reason::OtherHierarchy);
     }
     let id = cgroup.id();

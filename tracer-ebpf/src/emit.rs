@@ -25,7 +25,7 @@ pub(crate) enum Reason {
     NotStopping,
     /// Other threads of the process live on.
     NotLast,
-    /// A cgroup of a v1 hierarchy.
+    /// A cgroup of a hierarchy that is not watched.
     OtherHierarchy,
     /// A socket of another protocol, or not a full one.
     NotTcp,

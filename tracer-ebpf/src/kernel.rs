@@ -19,6 +19,8 @@ static SETTINGS: Settings = Settings {
     wakeup_bytes: 0,
     drop_reason_no_socket: 0,
     preemptible: 0,
+    hierarchy_id: 0,
+    subsys: 0,
     reserved: 0,
 };
 
@@ -108,9 +110,18 @@ pub(crate) fn cpu() -> u32 {
     unsafe { helpers::bpf_get_smp_processor_id() }
 }
 
-/// Id of the v2 cgroup of `current`.
+/// Whether cgroups of a v1 hierarchy are watched, and not v2's.
+#[inline(always)]
+pub(crate) fn is_v1() -> bool {
+    setting(|s| &s.hierarchy_id) != 0
+}
+
+/// Id of the cgroup of `current` in the hierarchy that is watched.
 #[inline(always)]
 pub(crate) fn current_cgroup() -> u64 {
+    if is_v1() {
+        return Task::current().cgroup();
+    }
     // SAFETY: takes nothing
     unsafe { helpers::bpf_get_current_cgroup_id() }
 }
@@ -173,11 +184,16 @@ impl Task {
         read_bytes(into, self.0, offset(|o| &o.task_comm));
     }
 
-    /// Id of its v2 cgroup, which stays readable until the task is freed.
+    /// Id of its cgroup in the hierarchy that is watched; stays readable until the task is freed.
     #[inline(always)]
     pub(crate) fn cgroup(self) -> u64 {
         let set: u64 = read(self.0, offset(|o| &o.task_cgroups));
-        Cgroup(read(set, offset(|o| &o.css_set_dfl_cgrp))).id()
+        if !is_v1() {
+            return Cgroup(read(set, offset(|o| &o.css_set_dfl_cgrp))).id();
+        }
+        let slot = u64::from(offset(|o| &o.css_set_subsys)) + u64::from(setting(|s| &s.subsys)) * 8;
+        let state: u64 = read(set.wrapping_add(slot), 0);
+        Cgroup(read(state, offset(|o| &o.css_cgroup))).id()
     }
 
     /// Its id in the innermost PID namespace it lives in.
@@ -269,11 +285,11 @@ impl Cgroup {
         Self(read(self.0, offset(|o| &o.cgroup_self_parent)))
     }
 
-    /// Whether it is of the v2 hierarchy: v1 ids are another numbering.
+    /// Whether it is of the hierarchy that is watched: ids of others are another numbering.
     #[inline(always)]
-    pub(crate) fn is_v2(self) -> bool {
+    pub(crate) fn is_watched(self) -> bool {
         let root: u64 = read(self.0, offset(|o| &o.cgroup_root));
-        root != 0 && read::<u32>(root, offset(|o| &o.cgroup_root_hierarchy_id)) == 0
+        root != 0 && read::<u32>(root, offset(|o| &o.cgroup_root_hierarchy_id)) == setting(|s| &s.hierarchy_id)
     }
 }
 

@@ -447,6 +447,8 @@ offsets! {
     task_blocked = "task_struct" / "blocked",
     task_real_blocked = "task_struct" / "real_blocked",
     css_set_dfl_cgrp = "css_set" / "dfl_cgrp",
+    css_set_subsys = "css_set" / "subsys",
+    css_cgroup = "cgroup_subsys_state" / "cgroup",
     cgroup_kn = "cgroup" / "kn",
     cgroup_root = "cgroup" / "root",
     cgroup_self_parent = "cgroup" / "self.parent",
@@ -531,6 +533,12 @@ pub struct Settings {
     /// A task can be preempted in the middle of a tracepoint's program (7.0 and later): each hook has a second
     /// program there, for what the first one missed.
     pub preemptible: u32,
+    /// `cgroup_root.hierarchy_id` of the hierarchy whose cgroups are watched: 0 is v2. Ids of cgroups are unique in one
+    /// hierarchy only.
+    pub hierarchy_id: u32,
+    /// The number of a controller of that hierarchy (`enum cgroup_subsys_id`), by which a task's cgroup in it is found; of
+    /// no meaning for v2.
+    pub subsys: u32,
     /// Keeps the size a multiple of 8.
     pub reserved: u32,
 }
@@ -576,5 +584,5 @@ assert_layout! {
     Cgroup = 24 + 2 * 8 + 2 * 4 + PATH_LEN,
     Target = 8,
     KubeletCall = 4 * 8,
-    Settings = 8 * 4,
+    Settings = 10 * 4,
 }

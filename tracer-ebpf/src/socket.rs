@@ -2,7 +2,9 @@
 
 use crate::call::Call;
 use crate::emit::{Outcome, Reason, Urgency, emit};
-use crate::kernel::{Cgroup, Task, boot_ns, current_cgroup, jiffies, netns_inum, offset, read, read_bytes, setting};
+use crate::kernel::{
+    Cgroup, Task, boot_ns, current_cgroup, is_v1, jiffies, netns_inum, offset, read, read_bytes, setting,
+};
 use crate::maps;
 use crate::process::fill_actor;
 use crate::refused::{in_first_four, refused};
@@ -251,7 +253,8 @@ fn opener(sock: u64) -> u32 {
 /// somebody else, wherever it is: a port forwarder, a mesh's node agent.
 #[inline(always)]
 fn owner_of(sock: u64) -> Option<Owner> {
-    let cgroup = Cgroup(read(sock, offset(|o| &o.sock_cgroup))).id();
+    // a socket has a v2 cgroup, whose id means something else where a v1 hierarchy is watched
+    let cgroup = if is_v1() { 0 } else { Cgroup(read(sock, offset(|o| &o.sock_cgroup))).id() };
     match maps::pod_of(cgroup) {
         Some(pod) => Some(Owner { pod, cgroup, by: By::Cgroup }),
         None if cgroup <= ROOT_CGROUP => {

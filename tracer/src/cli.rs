@@ -6,6 +6,7 @@
 mod rules;
 mod values;
 
+use crate::source::cgroupfs::{Controller, Wish};
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -150,6 +151,9 @@ pub struct DoctorArgs {
     /// The container runtime's socket, instead of the usual places
     #[arg(long, env = "GRACETRACE_RUNTIME_ENDPOINT", value_name = "ENDPOINT")]
     pub runtime_endpoint: Option<String>,
+    /// Where a pod's processes are told by their cgroup: where the pods are, cgroup v2, or a controller of v1
+    #[arg(long, env = "GRACETRACE_CGROUP_HIERARCHY", value_enum, value_name = "HIERARCHY", default_value_t)]
+    pub cgroup_hierarchy: CgroupHierarchy,
 }
 
 /// How reports are written.
@@ -190,10 +194,39 @@ pub struct ProbeArgs {
     /// How many connections a report lists one by one; all are counted
     #[arg(long, env = "GRACETRACE_MAX_CONNECTIONS", value_name = "N", default_value_t = 1000)]
     pub max_connections: usize,
+    /// Where a pod's processes are told by their cgroup: where the pods are, cgroup v2, or a controller of v1
+    #[arg(long, env = "GRACETRACE_CGROUP_HIERARCHY", value_enum, value_name = "HIERARCHY", default_value_t)]
+    pub cgroup_hierarchy: CgroupHierarchy,
     /// Room for what the kernel saw and gracetrace has not read yet
     #[arg(long, env = "GRACETRACE_RING_BUFFER_SIZE", value_name = "SIZE", default_value = "8MiB")]
     #[arg(value_parser = values::ring_size)]
     pub ring_buffer_size: u32,
+}
+
+/// A cgroup hierarchy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CgroupHierarchy {
+    /// v2 where it is mounted, unless only v1 has pods
+    #[default]
+    Auto,
+    /// v2
+    V2,
+    /// v1's of the controller pids
+    Pids,
+    /// v1's of the controller memory
+    Memory,
+}
+
+impl CgroupHierarchy {
+    /// As it is looked for.
+    pub fn wish(self) -> Wish {
+        match self {
+            Self::Auto => Wish::Auto,
+            Self::V2 => Wish::V2,
+            Self::Pids => Wish::V1(Controller::Pids),
+            Self::Memory => Wish::V1(Controller::Memory),
+        }
+    }
 }
 
 /// How reports are written.

@@ -3,6 +3,7 @@
 use crate::cli::{ProbeArgs, duration_text};
 use crate::input::{Session, TraceScope};
 use crate::log;
+use crate::source::cgroupfs::CgroupTree;
 use crate::source::clock;
 use crate::source::probe::{ProbeOptions, Probes};
 use crate::text;
@@ -11,8 +12,15 @@ use std::fs::File;
 use std::time::Duration;
 
 /// Loads and attaches the probes.
-pub(super) fn load_probes(args: &ProbeArgs, follow_new_pods: bool, kernel_log: bool) -> anyhow::Result<Probes> {
-    let options = ProbeOptions { follow_new_pods, ring_bytes: args.ring_buffer_size, kernel_log };
+pub(super) fn load_probes(
+    args: &ProbeArgs,
+    tree: &CgroupTree,
+    follow_new_pods: bool,
+    kernel_log: bool,
+) -> anyhow::Result<Probes> {
+    tracing::info!("{} at {}", tree.hierarchy(), tree.root().display());
+    let options =
+        ProbeOptions { hierarchy: tree.hierarchy(), follow_new_pods, ring_bytes: args.ring_buffer_size, kernel_log };
     let probes = Probes::load(&options).context("cannot trace")?;
     Ok(probes)
 }

@@ -65,7 +65,7 @@ impl Layout {
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::Unified => "v2",
-            Self::Hybrid => "hybrid: v1 controllers beside a v2 tree, by which gracetrace goes",
+            Self::Hybrid => "hybrid: v1 controllers beside a v2 tree",
             Self::Legacy => "v1 only",
             Self::None => "no cgroup file system is mounted",
         }

@@ -6,7 +6,7 @@ mod host;
 use super::{Exit, console, session};
 use crate::cli::DoctorArgs;
 use crate::engine::cgroup_path;
-use crate::source::cgroupfs::CgroupTree;
+use crate::source::cgroupfs::{CgroupError, CgroupTree, Hierarchy};
 use crate::source::probe::{ProbeOptions, Probes};
 use crate::source::runtime;
 use std::collections::BTreeSet;
@@ -60,8 +60,10 @@ pub(super) async fn doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let mut page = Page::default();
     kernel(&mut page);
     privileges(&mut page);
-    probes(&mut page);
-    cgroups(&mut page);
+    let tree = CgroupTree::find(args.cgroup_hierarchy.wish());
+    // without a tree there is nothing to trace, and the programs can be tried all the same
+    probes(&mut page, tree.as_ref().map_or(Hierarchy::V2, CgroupTree::hierarchy));
+    cgroups(&mut page, tree);
     let answers = runtimes(&mut page, args.runtime_endpoint.as_deref()).await;
     page.section("verdict");
     let verdict = if !page.fatal.is_empty() {
@@ -130,9 +132,9 @@ fn privileges(page: &mut Page) {
     }
 }
 
-fn probes(page: &mut Page) {
+fn probes(page: &mut Page, hierarchy: Hierarchy) {
     page.section("probes");
-    let options = ProbeOptions { follow_new_pods: false, ring_bytes: RING_BYTES, kernel_log: false };
+    let options = ProbeOptions { hierarchy, follow_new_pods: false, ring_bytes: RING_BYTES, kernel_log: false };
     let probes = match Probes::load(&options) {
         Ok(probes) => probes,
         Err(error) => {
@@ -148,17 +150,17 @@ fn probes(page: &mut Page) {
     }
 }
 
-fn cgroups(page: &mut Page) {
+fn cgroups(page: &mut Page, tree: Result<CgroupTree, CgroupError>) {
     page.section("cgroups");
     page.line(Mark::Good, "layout", host::layout().words());
-    let tree = match CgroupTree::find() {
+    let tree = match tree {
         Ok(tree) => tree,
         Err(error) => {
-            page.line(Mark::Fatal, "cgroup2", &console::one_line(&error.into()));
+            page.line(Mark::Fatal, "hierarchy", &console::one_line(&error.into()));
             return;
         }
     };
-    page.line(Mark::Good, "cgroup2", &tree.root().display().to_string());
+    page.line(Mark::Good, "hierarchy", &format!("{}, at {}", tree.hierarchy(), tree.root().display()));
     match tree.pods() {
         Ok(found) => {
             let places = found.iter().filter_map(|found| cgroup_path::parse(&found.path));

@@ -18,13 +18,13 @@ const LOOK: Duration = Duration::from_millis(5);
 /// The cgroup `gracetrace-run-<pid>`.
 #[derive(Debug)]
 pub(super) struct RunCgroup {
-    /// Below the v2 root, starting with `/`.
+    /// Below the hierarchy's root, starting with `/`.
     pub(super) path: String,
     folder: PathBuf,
 }
 
 impl RunCgroup {
-    /// Makes it below the v2 root.
+    /// Makes it below the hierarchy's root.
     pub(super) fn create(tree: &CgroupTree) -> anyhow::Result<Self> {
         let base = format!("gracetrace-run-{}", std::process::id());
         let mut name = base.clone();
@@ -56,7 +56,8 @@ impl RunCgroup {
     pub(super) fn is_empty(&self) -> bool {
         match fs::read_to_string(self.folder.join("cgroup.events")) {
             Ok(events) => !events.lines().any(|line| line == "populated 1"),
-            Err(_) => true,
+            // v1 has no such file
+            Err(_) => !holds_any(&self.folder),
         }
     }
 
@@ -86,6 +87,12 @@ impl Drop for RunCgroup {
             }
         }
     }
+}
+
+/// Whether a process is in a cgroup or below it.
+fn holds_any(folder: &Path) -> bool {
+    let list = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    !list.trim().is_empty() || children(folder).iter().any(|below| holds_any(below))
 }
 
 fn kill_each(folder: &Path) {

@@ -37,7 +37,7 @@ const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// Runs the command, stops it, reports.
 pub(super) async fn run(args: &RunArgs, kernel_log: bool) -> anyhow::Result<Exit> {
     let mut signals = Signals::new()?;
-    let tree = CgroupTree::find().context("cannot trace")?;
+    let tree = CgroupTree::find(args.probes.cgroup_hierarchy.wish()).context("cannot trace")?;
     // dropped last, when the main process has been taken leave of
     let cgroup = RunCgroup::create(&tree)?;
     let mut pipeline = prepare(args, kernel_log, &tree, &cgroup)?;
@@ -68,7 +68,7 @@ pub(super) async fn run(args: &RunArgs, kernel_log: bool) -> anyhow::Result<Exit
 
 fn prepare(args: &RunArgs, kernel_log: bool, tree: &CgroupTree, cgroup: &RunCgroup) -> anyhow::Result<Pipeline> {
     let id = tree.id(&cgroup.path).context("cannot trace the cgroup of the command")?;
-    let probes = session::load_probes(&args.probes, false, kernel_log)?;
+    let probes = session::load_probes(&args.probes, tree, false, kernel_log)?;
     let scope = TraceScope::Command { cgroup: id, program: program(args), stop_signal: args.stop_signal };
     let session = session::begin(&args.probes, &probes, scope, Some(args.grace_period));
     let log = session::record(&args.probes, &session)?;

@@ -1,11 +1,13 @@
-//! The cgroup v2 tree as the file system shows it: where it is mounted, which pods are in it.
+//! The cgroup tree as the file system shows it: where it is mounted, which pods are in it.
 //!
 //! Reads only. A cgroup that goes away while it is looked at is no error, it is just not there.
 
+mod hierarchy;
 mod members;
 mod mountinfo;
 mod process;
 
+pub use hierarchy::{Controller, Hierarchy, Wish};
 pub use members::Members;
 
 use crate::engine::cgroup_path;
@@ -25,9 +27,9 @@ const MAX_CGROUPS: usize = 65_536;
 /// Why the tree cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CgroupError {
-    /// No cgroup2 file system is mounted.
+    /// No cgroup file system that would do is mounted.
     #[error(
-        "no cgroup2 file system is mounted: mount one (`mount -t cgroup2 none /sys/fs/cgroup`), or boot with cgroup v2 or hybrid"
+        "no such cgroup file system is mounted: mount one (`mount -t cgroup2 none /sys/fs/cgroup`), or see what `gracetrace doctor` finds with another --cgroup-hierarchy"
     )]
     NotMounted,
     /// A file or folder could not be read or written.
@@ -42,26 +44,38 @@ pub enum CgroupError {
     },
 }
 
-/// A mounted v2 hierarchy.
+/// A mounted hierarchy.
 #[derive(Clone, Debug)]
 pub struct CgroupTree {
+    hierarchy: Hierarchy,
     root: PathBuf,
     proc: PathBuf,
 }
 
 impl CgroupTree {
-    /// Finds the mount in `/proc/self/mountinfo` (also a hybrid's `unified`).
-    pub fn find() -> Result<Self, CgroupError> {
-        let path = Path::new("/proc/self/mountinfo");
-        let text = std::fs::read(path).map_err(|source| failed("read", path, source))?;
-        let root = mountinfo::cgroup2_mount(&text).ok_or(CgroupError::NotMounted)?;
-        Ok(Self { root, proc: PathBuf::from("/proc") })
+    /// Finds the one that is wished for among the mounts in `/proc/self/mountinfo`.
+    pub fn find(wish: Wish) -> Result<Self, CgroupError> {
+        let read = |path: &str| std::fs::read(path).map_err(|source| failed("read", Path::new(path), source));
+        let (mountinfo, numbers) = (read("/proc/self/mountinfo")?, read("/proc/self/cgroup")?);
+        let has_pods = |root: &PathBuf| Self::of(Hierarchy::V2, root.clone()).pods().is_ok_and(|pods| !pods.is_empty());
+        let (hierarchy, root) = hierarchy::choose(wish, &mountinfo, &String::from_utf8_lossy(&numbers), has_pods)
+            .ok_or(CgroupError::NotMounted)?;
+        Ok(Self::of(hierarchy, root))
+    }
+
+    fn of(hierarchy: Hierarchy, root: PathBuf) -> Self {
+        Self { hierarchy, root, proc: PathBuf::from("/proc") }
+    }
+
+    /// Which hierarchy it is.
+    pub fn hierarchy(&self) -> Hierarchy {
+        self.hierarchy
     }
 
     /// A folder that looks like one.
     #[cfg(test)]
     pub(crate) fn at(root: PathBuf) -> Self {
-        Self { root, proc: PathBuf::from("/proc") }
+        Self::of(Hierarchy::V2, root)
     }
 
     /// Where it is mounted.
@@ -143,7 +157,7 @@ impl CgroupTree {
 #[derive(Debug)]
 struct Place {
     folder: PathBuf,
-    /// Below the v2 root, starting with `/`; empty for the root.
+    /// Below the hierarchy's root, starting with `/`; empty for the root.
     path: String,
     /// Below the start of the walk.
     depth: usize,

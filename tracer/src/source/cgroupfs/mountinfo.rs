@@ -1,38 +1,74 @@
-//! Finds the v2 hierarchy among the mounts (proc(5), `/proc/[pid]/mountinfo`).
+//! Finds the cgroup hierarchies among the mounts (proc(5), `/proc/[pid]/mountinfo`).
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-/// Where cgroup2 is mounted. Of several mounts the one that shows most of the tree: inside a
+/// Where cgroup file systems are mounted. Of several mounts of one the one that shows most of the tree: inside a
 /// container with a cgroup namespace of its own, that is the node's tree mounted from outside
 /// (its root is then written `/../..`), not the container's.
-pub(super) fn cgroup2_mount(mountinfo: &[u8]) -> Option<PathBuf> {
-    let mut best: Option<(i32, PathBuf)> = None;
-    for (height, point) in mountinfo.split(|byte| *byte == b'\n').filter_map(mount) {
-        // a later mount on the same place hides the earlier one
-        let hides = best.as_ref().is_some_and(|(_, known)| *known == point);
-        if hides || best.as_ref().is_none_or(|(known, _)| height > *known) {
-            best = Some((height, point));
-        }
-    }
-    best.map(|(_, point)| point)
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Mounts {
+    /// The v2 hierarchy.
+    pub(super) v2: Option<PathBuf>,
+    /// v1 hierarchies by each of their controllers.
+    pub(super) v1: Vec<(String, PathBuf)>,
 }
 
-/// How far above (or, negative, below) the root of our cgroup namespace the mount begins, and where
-/// it is; `None` if it is no cgroup2.
-fn mount(line: &[u8]) -> Option<(i32, PathBuf)> {
+/// Reads them.
+pub(super) fn mounts(mountinfo: &[u8]) -> Mounts {
+    let mut best: Vec<(Option<String>, i32, PathBuf)> = Vec::new();
+    for Mount { names, height, point } in mountinfo.split(|byte| *byte == b'\n').filter_map(mount) {
+        for name in names {
+            match best.iter_mut().find(|(known, ..)| *known == name) {
+                // a later mount on the same place hides the earlier one
+                Some((_, known, place)) if height > *known || *place == point => {
+                    (*known, *place) = (height, point.clone());
+                }
+                Some(_) => {}
+                None => best.push((name, height, point.clone())),
+            }
+        }
+    }
+    let mut mounts = Mounts::default();
+    for (name, _, point) in best {
+        match name {
+            Some(name) => mounts.v1.push((name, point)),
+            None => mounts.v2 = Some(point),
+        }
+    }
+    mounts
+}
+
+struct Mount {
+    /// `None` for v2, else a v1 controller; of those mounted together each.
+    names: Vec<Option<String>>,
+    /// How far above (or, negative, below) the root of our cgroup namespace the mount begins.
+    height: i32,
+    point: PathBuf,
+}
+
+/// `None` if it is no cgroup file system.
+fn mount(line: &[u8]) -> Option<Mount> {
     // 36 35 98:0 /root /point rw,relatime shared:1 … - cgroup2 source options
     let mut fields = line.split(|byte| *byte == b' ');
     let root = fields.nth(3)?;
     let point = fields.next()?;
-    let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
-    if kind != b"cgroup2" {
-        return None;
-    }
+    let mut after = fields.skip_while(|field| *field != b"-").skip(1);
+    let names = match after.next()? {
+        b"cgroup2" => vec![None],
+        b"cgroup" => {
+            let options = after.nth(1)?.split(|byte| *byte == b',');
+            options
+                .filter_map(|option| std::str::from_utf8(option).ok())
+                .map(|option| Some(option.to_owned()))
+                .collect()
+        }
+        _ => return None,
+    };
     let steps = root.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
     let height = steps.map(|part| if part == b".." { 1 } else { -1 }).sum();
-    Some((height, PathBuf::from(OsString::from_vec(unescape(point)))))
+    Some(Mount { names, height, point: PathBuf::from(OsString::from_vec(unescape(point))) })
 }
 
 /// Undoes `\040`: blanks, tabs, newlines and backslashes are written in octal.
@@ -58,7 +94,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn check(mountinfo: &str, expected: Option<&str>) {
-        assert_eq!(cgroup2_mount(mountinfo.as_bytes()), expected.map(PathBuf::from), "{mountinfo}");
+        assert_eq!(mounts(mountinfo.as_bytes()).v2, expected.map(PathBuf::from), "{mountinfo}");
     }
 
     #[test]
@@ -84,6 +120,18 @@ mod tests {
     fn only_v1() {
         check("32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n", None);
         check("", None);
+    }
+
+    #[test]
+    fn controllers_of_v1() {
+        let mountinfo = "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
+                         33 31 0:30 /../.. /host/pids ro - cgroup cgroup rw,pids\n\
+                         34 31 0:30 / /sys/fs/cgroup/pids ro - cgroup cgroup rw,pids\n";
+        let found = mounts(mountinfo.as_bytes());
+        let place = |name: &str| found.v1.iter().find(|(known, _)| known == name).map(|(_, point)| point.clone());
+        assert_eq!(place("cpuacct"), Some(PathBuf::from("/sys/fs/cgroup/cpu,cpuacct")));
+        assert_eq!(place("pids"), Some(PathBuf::from("/host/pids")));
+        assert_eq!((place("memory"), found.v2.clone()), (None, None));
     }
 
     #[test]
@@ -117,8 +165,8 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics(text in proptest::collection::vec(any::<u8>(), 0..200), line in "[0-9 /.a-z\\\\-]{0,80}( - cgroup2 c)?") {
-            let _ = cgroup2_mount(&text);
-            let _ = cgroup2_mount(line.as_bytes());
+            let _ = mounts(&text);
+            let _ = mounts(line.as_bytes());
         }
     }
 }

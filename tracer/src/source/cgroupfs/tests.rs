@@ -15,7 +15,8 @@ struct Fake {
 
 fn fake() -> Fake {
     let folder = tempfile::tempdir().expect("a folder");
-    let tree = CgroupTree { root: folder.path().join("cgroup"), proc: folder.path().join("proc") };
+    let tree =
+        CgroupTree { hierarchy: Hierarchy::V2, root: folder.path().join("cgroup"), proc: folder.path().join("proc") };
     fs::create_dir_all(&tree.root).expect("a folder");
     Fake { folder, tree }
 }

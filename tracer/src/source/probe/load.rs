@@ -5,6 +5,7 @@ use super::error::{ENOENT, errno};
 use super::passed_over::Guarded;
 use super::{Maps, ProbeError, ProbeOptions, ProbeStatus, Probes, offsets, ring, ticks};
 use crate::input::Sees;
+use crate::source::cgroupfs::Hierarchy;
 use aya::programs::{ProgramError, RawTracePoint};
 use aya::{Ebpf, EbpfLoader};
 use tracer_ebpf::{Settings, kind};
@@ -23,6 +24,9 @@ const AGAIN: &str = "_again";
 const PAGE: u32 = 64 << 10;
 const SMALLEST_RING: u32 = PAGE;
 const LARGEST_RING: u32 = 1 << 30;
+
+/// What a socket's own cgroup tells on v2 alone.
+const V1_LIMIT: &str = "not seen: which container a connection belongs to; in the node's own network namespace, connections that their peers or the kernel end (with cgroup v1 a socket has no cgroup)";
 
 /// A tracepoint: the program of the same name is attached to it.
 struct Hook {
@@ -55,9 +59,12 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     let types = std::fs::read(VMLINUX).map_err(ProbeError::NoBtf)?;
     let btf = Btf::parse(&types)?;
     let ring_bytes = ring_size(options.ring_bytes);
-    let settings = offsets::settings(&btf, options.follow_new_pods, ring_bytes / 8);
+    let settings = offsets::settings(&btf, options.hierarchy, options.follow_new_pods, ring_bytes / 8)?;
     let offsets = offsets::resolve(&btf)?;
     let mut limits = offsets.limits;
+    if matches!(options.hierarchy, Hierarchy::V1 { .. }) {
+        limits.push(V1_LIMIT.to_owned());
+    }
     let mut sees = Sees { connections: true, refused: offsets::sees_refused(&settings, &offsets.words) };
 
     let mut ebpf = load_object(options, &offsets.words, &settings, ring_bytes)?;

@@ -14,6 +14,7 @@ pub use btf::BtfError;
 pub use error::ProbeError;
 
 use crate::input::{BootNs, CgroupId, KubeletCall, Sees};
+use crate::source::cgroupfs::Hierarchy;
 use crate::source::clock;
 use aya::maps::{HashMap, MapData, PerCpuArray};
 use std::fmt;
@@ -24,6 +25,8 @@ use tracer_ebpf::kind;
 /// How to load the probes.
 #[derive(Clone, Debug)]
 pub struct ProbeOptions {
+    /// Whose cgroups are meant.
+    pub hierarchy: Hierarchy,
     /// Let the kernel side follow every new cgroup named like a pod's.
     pub follow_new_pods: bool,
     /// Size of the ring buffer in bytes; rounded up to a power of two of pages.

@@ -5,6 +5,7 @@
 
 use super::ProbeError;
 use super::btf::Btf;
+use crate::source::cgroupfs::Hierarchy;
 use tracer_ebpf::{ABSENT, OFFSET_SOURCES, Settings};
 
 /// Fields that may be missing, by the beginning of their names, and what is not known without them.
@@ -110,6 +111,8 @@ pub(super) fn settings_words(settings: &Settings) -> [u32; size_of::<Settings>()
         wakeup_bytes,
         drop_reason_no_socket,
         preemptible,
+        hierarchy_id,
+        subsys,
         reserved,
     } = *settings;
     [
@@ -120,17 +123,33 @@ pub(super) fn settings_words(settings: &Settings) -> [u32; size_of::<Settings>()
         wakeup_bytes,
         drop_reason_no_socket,
         preemptible,
+        hierarchy_id,
+        subsys,
         reserved,
     ]
 }
 
 /// Which variants of its tracepoints this kernel has.
-pub(super) fn settings(btf: &Btf<'_>, follow_new_pods: bool, wakeup_bytes: u32) -> Settings {
+pub(super) fn settings(
+    btf: &Btf<'_>,
+    hierarchy: Hierarchy,
+    follow_new_pods: bool,
+    wakeup_bytes: u32,
+) -> Result<Settings, ProbeError> {
+    let (hierarchy_id, subsys) = match hierarchy {
+        Hierarchy::V2 => (0, 0),
+        Hierarchy::V1 { controller, id } => {
+            // its place in /proc/cgroups is another number
+            let member = controller.subsys_id();
+            let missing = || ProbeError::MissingField { structure: "cgroup_subsys_id", member };
+            (id, btf.enum_value("cgroup_subsys_id", member).ok_or_else(missing)?)
+        }
+    };
     let count = |name| btf.tracepoint(name).map_or(0, |arguments| arguments.count);
     let reset_has_reason = count("tcp_send_reset") >= 3;
     let drop_reason =
         if count("kfree_skb") >= 3 { btf.enum_value("skb_drop_reason", "SKB_DROP_REASON_NO_SOCKET") } else { None };
-    Settings {
+    Ok(Settings {
         exit_has_group_dead: u32::from(count("sched_process_exit") >= 2),
         reset_has_reason: u32::from(reset_has_reason),
         victim_is_task: u32::from(btf.tracepoint("mark_victim").is_some_and(|arguments| arguments.first_is_pointer)),
@@ -138,8 +157,10 @@ pub(super) fn settings(btf: &Btf<'_>, follow_new_pods: bool, wakeup_bytes: u32) 
         wakeup_bytes,
         drop_reason_no_socket: drop_reason.filter(|_| !reset_has_reason).unwrap_or(0),
         preemptible: u32::from(btf.has_typedef(PREEMPTIBLE)),
+        hierarchy_id,
+        subsys,
         reserved: 0,
-    }
+    })
 }
 
 #[cfg(test)]

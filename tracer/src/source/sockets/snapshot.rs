@@ -8,7 +8,7 @@ use super::netns::{self, Netns, OpenError};
 use super::owner::Sorted;
 use super::{Spaces, UNKNOWN, Wanted};
 use crate::input::{FoundSocket, Sockets};
-use crate::source::cgroupfs::{CgroupTree, Members};
+use crate::source::cgroupfs::{CgroupTree, Hierarchy, Members};
 use crate::source::clock;
 use crate::text;
 use std::io;
@@ -62,7 +62,10 @@ impl Snapshot {
         for (family, name) in [(Family::V4, "IPv4"), (Family::V6, "IPv6")] {
             // one socket each: what one question left unread does not disturb the next
             let diag = open(&netns, spaces).map_err(|error| format!("{error}: {UNKNOWN}"))?;
-            if let Err(error) = diag::list(diag.as_fd(), family, |row: Row| sorted.add(row)) {
+            // a socket's cgroup is one of v2, whose numbers mean something else in another hierarchy
+            let is_v2 = tree.hierarchy() == Hierarchy::V2;
+            let add = |row: Row| sorted.add(Row { cgroup: row.cgroup.filter(|_| is_v2), ..row });
+            if let Err(error) = diag::list(diag.as_fd(), family, add) {
                 self.problems.push(format!("TCP over {name}: {error}: not all that was there before is known"));
             }
         }
