@@ -125,7 +125,10 @@ impl Counts {
         let named = self.named().into_iter();
         named
             .map(|(name, count)| {
-                let null = !stopped && AFTER_STOP.contains(&name) || !sees.refused && name == REFUSED;
+                let of_all = name == "openAtStop" || AFTER_STOP.contains(&name);
+                let null = !stopped && AFTER_STOP.contains(&name)
+                    || !sees.refused && name == REFUSED
+                    || !sees.connections && of_all;
                 (name, if null { Value::Null } else { Value::from(count) })
             })
             .collect()
@@ -176,6 +179,10 @@ impl Facts {
             "stillOpen",
             "unknown",
         ];
+        if !self.sees().connections {
+            self.is(&format!("{at}/openAtStop"), Value::Null);
+            return;
+        }
         let ended = ends.iter().map(|name| count(name)).sum::<Option<u64>>();
         let fact = format!("{at}: as many ends as connections");
         self.holds(there.is_some() && there == ended, &fact, &format!("{there:?} connections, {ended:?} ends"));

@@ -20,7 +20,7 @@ pub struct Facts {
 impl Facts {
     /// Nothing asserted yet.
     pub fn of(report: Value) -> Self {
-        let sees = Sees { connections: true, refused: true };
+        let sees = Sees { connections: true, refused: true, on_host_network: true };
         Self { report, sees, untold: 0, held: Vec::new(), broken: Vec::new() }
     }
 

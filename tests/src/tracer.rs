@@ -92,6 +92,9 @@ impl Tracer {
                 command.env_remove(name);
             }
         }
+        if let Some(hierarchy) = std::env::var_os("GRACETRACE_TEST_HIERARCHY") {
+            command.env("GRACETRACE_CGROUP_HIERARCHY", hierarchy);
+        }
         let started_at = boot_ns();
         let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         let all = running.as_mut().ok_or_else(|| anyhow::anyhow!("the run is being interrupted"))?;
@@ -125,10 +128,13 @@ impl Tracer {
 
     /// Waits until stdout has that many whole lines.
     pub fn wait_for_reports(&self, lines: usize) -> anyhow::Result<()> {
-        wait_until(&format!("{lines} lines of report"), Duration::from_secs(30), || {
-            (self.stdout.text().matches('\n').count() >= lines).then_some(())
-        })
-        .map_err(|error| anyhow::anyhow!("{error}; stdout: {}; stderr: {}", self.stdout.text(), self.stderr.text()))
+        self.wait_for(&format!("{lines} lines of report"), |stdout| stdout.matches('\n').count() >= lines)
+    }
+
+    /// Waits until what it has written on stdout will do.
+    pub fn wait_for(&self, what: &str, will_do: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+        wait_until(what, Duration::from_secs(30), || will_do(&self.stdout.text()).then_some(()))
+            .map_err(|error| anyhow::anyhow!("{error}; stdout: {}; stderr: {}", self.stdout.text(), self.stderr.text()))
     }
 
     /// Sends it SIGTERM; the reading is taken just before.

@@ -1,32 +1,56 @@
 //! One run of a hook's program, and the other program that makes up for it where it did not run.
 //!
 //! The kernel guards a program against recursion, by processor: while it runs there, it is passed over for anything else
-//! that happens there. An interrupt in its middle is short. But from 7.0 on a *task* can be preempted in its
-//! middle, and until that task runs again every other task of that processor is unseen, for milliseconds (the
-//! kernel counts them as `recursion_misses`, of the whole node, so that nobody can tell whose they were). There
-//! each hook has two programs: the second does what the first was not there to do.
+//! that happens there. For most hooks that is nothing, but a socket changes its state in processes and in the interrupts
+//! that break in on them. And from 7.0 on a *task* can be preempted in the middle of any program: until it runs again every
+//! other task of that processor is unseen, for milliseconds. (The kernel counts these as `recursion_misses`, of the whole
+//! node, so that nobody can tell whose they were.) So the hooks of sockets have two programs everywhere, and from 7.0 on each hook
+//! has: the second does what the first was not there to do.
 
-use crate::kernel::setting;
+use crate::kernel::{Task, setting};
 use crate::maps;
 use aya_ebpf::programs::RawTracePointContext;
 use aya_ebpf::{Argument, EbpfContext};
+use tracer_ebpf::nests;
+
+/// A tracepoint, as it is told from others here.
+#[derive(Clone, Copy)]
+pub(crate) struct HookId {
+    hash: u64,
+    /// What it tells of happens in interrupts as well as in processes.
+    nests: bool,
+}
+
+impl HookId {
+    pub(crate) const fn of(name: &str) -> Self {
+        let bytes = name.as_bytes();
+        // FNV-1a
+        let (mut hash, mut at) = (0xcbf2_9ce4_8422_2325_u64, 0);
+        while at < bytes.len() {
+            hash = (hash ^ bytes[at] as u64).wrapping_mul(0x0100_0000_01b3);
+            at += 1;
+        }
+        Self { hash, nests: nests(name) }
+    }
+}
 
 /// A run of a program.
 pub(crate) struct Call {
     pub(crate) ctx: RawTracePointContext,
+    hook: HookId,
     /// The hook's second program is running.
     second: bool,
 }
 
 impl Call {
     #[inline(always)]
-    pub(crate) fn first(ctx: RawTracePointContext) -> Self {
-        Self { ctx, second: false }
+    pub(crate) fn first(ctx: RawTracePointContext, hook: HookId) -> Self {
+        Self { ctx, hook, second: false }
     }
 
     #[inline(always)]
-    pub(crate) fn second(ctx: RawTracePointContext) -> Self {
-        Self { ctx, second: true }
+    pub(crate) fn second(ctx: RawTracePointContext, hook: HookId) -> Self {
+        Self { ctx, hook, second: true }
     }
 
     /// An argument of the tracepoint.
@@ -35,15 +59,30 @@ impl Call {
         self.ctx.arg(index)
     }
 
+    /// The first program has begun.
+    #[inline(always)]
+    pub(crate) fn begin(&self) {
+        if self.is_doubled() {
+            maps::begin(self.who_and_what());
+        }
+    }
+
+    /// Whether the first program, as nearly always, has run for this a moment ago: then all is done. If anything came in between
+    /// it is not known any more, and the marks decide.
+    #[inline(always)]
+    pub(crate) fn has_just_been_seen(&self) -> bool {
+        maps::has_begun(self.who_and_what())
+    }
+
     /// Whether the record of this kind is for this program to write: the first one's always, and it leaves a
     /// mark; the second one's if there is no mark.
     ///
     /// The kernel calls both in a row from the same place with the arguments in the same place, on a stack that is
-    /// nobody else's meanwhile: that place and what is in it tell the event. (A mark stays where the second program is
-    /// passed over; it misleads only if the first one then misses the same thing in the same place.)
+    /// nobody else's meanwhile: that place and what is in it tell the event. (A mark stays where the second program is passed over; it misleads only if the first one then misses the same thing in
+    /// the same place.)
     #[inline(always)]
     pub(crate) fn is_due(&self, kind: u16) -> bool {
-        if setting(|s| &s.preemptible) == 0 {
+        if !self.is_doubled() {
             return true;
         }
         let event = [self.ctx.as_ptr() as u64, self.arg::<u64>(0) ^ u64::from(kind) << 48];
@@ -52,5 +91,17 @@ impl Call {
         }
         maps::mark(&event);
         true
+    }
+
+    #[inline(always)]
+    fn is_doubled(&self) -> bool {
+        self.hook.nests || setting(|s| &s.preemptible) != 0
+    }
+
+    /// Enough to tell what is going on now from what breaks in on it: the same task is `current` then, and a socket in its hands
+    /// is left alone. (The verifier would not have the place compared.)
+    #[inline(always)]
+    fn who_and_what(&self) -> [u64; 2] {
+        [Task::current().0, self.arg::<u64>(0) ^ self.hook.hash]
     }
 }

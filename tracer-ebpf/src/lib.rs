@@ -508,6 +508,12 @@ offsets! {
     net_device_net = "net_device" / "nd_net.net",
 }
 
+/// Whether what a tracepoint tells of happens in interrupts as well as in the processes that these break in on. The kernel
+/// passes a program over that it has interrupted, so such a hook has two.
+pub const fn nests(tracepoint: &str) -> bool {
+    matches!(tracepoint.as_bytes(), b"inet_sock_set_state" | b"tcp_send_reset" | b"kfree_skb")
+}
+
 /// A field this kernel has not.
 pub const ABSENT: u32 = u32::MAX;
 
@@ -531,7 +537,7 @@ pub struct Settings {
     /// `tcp_send_reset` tells of refused attempts itself, or where nothing does.
     pub drop_reason_no_socket: u32,
     /// A task can be preempted in the middle of a tracepoint's program (7.0 and later): each hook has a second
-    /// program there, for what the first one missed.
+    /// program there, for what the first one missed, and not only those that [`nests`] names.
     pub preemptible: u32,
     /// `cgroup_root.hierarchy_id` of the hierarchy whose cgroups are watched: 0 is v2. Ids of cgroups are unique in one
     /// hierarchy only.

@@ -36,24 +36,30 @@ fn main() {}
 
 #[cfg(target_arch = "bpf")]
 mod hooks {
-    use crate::call::Call;
+    use crate::call::{Call, HookId};
     use crate::emit::finish;
     use crate::{cgroup, oom, process, refused, signal, socket};
     use aya_ebpf::macros::raw_tracepoint;
     use aya_ebpf::programs::RawTracePointContext;
 
-    /// A hook's two programs; the second is loaded only where the first can be missed (see [`Call`]).
+    /// A hook's two programs; the second is loaded only where the first can be passed over (see [`Call`]).
     macro_rules! hooks {
         ($($(#[doc = $why:literal])* $name:literal $first:ident, $name_again:literal $second:ident => $run:path;)*) => { $(
             $(#[doc = $why])*
             #[raw_tracepoint(tracepoint = $name)]
             fn $first(ctx: RawTracePointContext) -> u32 {
-                finish($run(&Call::first(ctx)))
+                let call = Call::first(ctx, HookId::of($name));
+                call.begin();
+                finish($run(&call))
             }
 
             #[raw_tracepoint(tracepoint = $name_again)]
             fn $second(ctx: RawTracePointContext) -> u32 {
-                finish($run(&Call::second(ctx)))
+                let call = Call::second(ctx, HookId::of($name));
+                if call.has_just_been_seen() {
+                    return 0;
+                }
+                finish($run(&call))
             }
         )* };
     }

@@ -49,6 +49,10 @@ static EXITED: LruHashMap<[u64; 2], u32> = LruHashMap::with_max_entries(8192, 0)
 #[map]
 static MARKS: LruHashMap<[u64; 2], u32> = LruHashMap::with_max_entries(4096, 0);
 
+/// What a first program on this CPU has begun with last; see [`Call`](crate::call::Call).
+#[map]
+static LAST: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(1, 0);
+
 /// What was learnt from a canary; see [`learnt`].
 #[map]
 static LEARNT: Array<u64> = Array::with_max_entries(learnt::COUNT, 0);
@@ -127,11 +131,16 @@ pub(crate) fn pod_of_netns(inum: u32) -> Option<u64> {
 /// better no pod by its namespace than the host's connections as a pod's.
 #[inline(always)]
 pub(crate) fn own_netns(inum: u32, pod: u64) {
-    let host = learnt(learnt::HOST_NETNS);
-    let is_pods = inum != 0 && host != 0 && u64::from(inum) != host && u64::from(inum) != learnt(learnt::OWN_NETNS);
-    if is_pods && pod_of_netns(inum) != Some(pod) {
+    if !is_shared_netns(inum) && pod_of_netns(inum) != Some(pod) {
         let _ = NETNS.insert(&inum, &pod, u64::from(BPF_ANY));
     }
+}
+
+/// Whether others than a pod live in this network namespace, or may: until the host's own is known, in any.
+#[inline(always)]
+pub(crate) fn is_shared_netns(inum: u32) -> bool {
+    let host = learnt(learnt::HOST_NETNS);
+    inum == 0 || host == 0 || u64::from(inum) == host || u64::from(inum) == learnt(learnt::OWN_NETNS)
 }
 
 /// Whose listener it was that closed.
@@ -240,6 +249,23 @@ fn delivery(tgid: u32, signal: u32) -> u64 {
 #[inline(always)]
 pub(crate) fn first_to_exit(tgid: u32, start_ns: u64) -> bool {
     EXITED.insert(&[u64::from(tgid), start_ns], &1, u64::from(BPF_NOEXIST)).is_ok()
+}
+
+/// A first program has begun with this event on this CPU.
+#[inline(always)]
+pub(crate) fn begin(event: [u64; 2]) {
+    if let Some(last) = LAST.get_ptr_mut(0) {
+        // SAFETY: the slot of this CPU, alive as long as the program. Whoever breaks in between the two words leaves something
+        // that is no event, and the marks decide.
+        unsafe { core::ptr::write_volatile(last, event) }
+    }
+}
+
+/// Whether that was the last that one began with here.
+#[inline(always)]
+pub(crate) fn has_begun(event: [u64; 2]) -> bool {
+    // SAFETY: as above
+    LAST.get_ptr(0).is_some_and(|last| unsafe { core::ptr::read_volatile(last) } == event)
 }
 
 /// A first program has seen to this event.

@@ -62,7 +62,14 @@ pub(crate) fn state_set(ctx: &Call) -> Outcome {
     let old_state: u32 = ctx.arg(1);
     let current_cgroup = current_cgroup();
     let owner = match owner_of(sock) {
+        // a socket has no cgroup there, and is the container's that does with it what only its owner can do
+        Some(owner) if is_v1() && is_owners_doing(sock, old_state, new_state) => {
+            let is_pods = maps::pod_of(current_cgroup) == Some(owner.pod);
+            Owner { cgroup: if is_pods { current_cgroup } else { 0 }, ..owner }
+        }
         Some(owner) => owner,
+        // where a socket has no cgroup and others live in its namespace, half of what it does could be told: none is
+        None if is_v1() && maps::is_shared_netns(netns_of(sock)) => return Outcome::Skipped(Reason::NotTraced),
         None if is_owners_doing(sock, old_state, new_state) => match maps::pod_of(current_cgroup) {
             Some(pod) => Owner { pod, cgroup: 0, by: By::Current },
             None => return Outcome::Skipped(Reason::NotTraced),

@@ -73,11 +73,19 @@ pub struct Sees {
     pub connections: bool,
     /// Attempts to connect to a closed port.
     pub refused: bool,
+    /// Both also for pods in the node's own network namespace.
+    #[serde(default = "everywhere")]
+    pub on_host_network: bool,
+}
+
+/// What was so when logs did not tell.
+fn everywhere() -> bool {
+    true
 }
 
 impl Default for Sees {
     fn default() -> Self {
-        Self { connections: true, refused: false }
+        Self { connections: true, refused: false, on_host_network: true }
     }
 }
 

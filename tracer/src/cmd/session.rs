@@ -31,6 +31,11 @@ pub(super) fn begin(args: &ProbeArgs, probes: &Probes, scope: TraceScope, grace:
     if let Some(grace) = &grace {
         tracing::info!("grace period where no pod tells its own: {}", duration_text(grace));
     }
+    let mut sees = probes.sees();
+    if matches!(scope, TraceScope::Command { .. }) && !sees.on_host_network {
+        // the command shares a network namespace with us, if not with the whole node
+        (sees.connections, sees.refused) = (false, false);
+    }
     Session {
         started_at: clock::boot_now(),
         wall_offset_ns: clock::wall_offset_ns(),
@@ -41,7 +46,7 @@ pub(super) fn begin(args: &ProbeArgs, probes: &Probes, scope: TraceScope, grace:
         scope,
         max_connections: args.max_connections,
         limits: probes.limits(),
-        sees: probes.sees(),
+        sees,
     }
 }
 

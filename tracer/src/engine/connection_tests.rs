@@ -263,7 +263,7 @@ fn connections_inside_the_pod_are_shown_and_not_counted() {
 #[test]
 fn refused_attempts_are_counted_and_the_kubelets_apart() {
     let mut story = Story::new();
-    story.engine.see(crate::input::Sees { connections: true, refused: true });
+    story.engine.see(crate::input::Sees { connections: true, refused: true, on_host_network: true });
     story.stop(Disposition::Handler);
     story.socket(9, Listen, Close, |_, _| ());
     refused(&mut story, "wrk");

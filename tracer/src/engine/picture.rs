@@ -5,7 +5,7 @@ use super::container::Container;
 use super::facts::Facts;
 use super::pod::Pod;
 use super::verdict;
-use crate::input::{BootNs, CgroupId, ContainerRole, Session, TraceScope};
+use crate::input::{BootNs, CgroupId, ContainerRole, Sees, Session, TraceScope};
 use crate::report::{ClosedBy, ConnectionEnd, Direction, Scope, Work};
 
 /// What a report is made from.
@@ -71,6 +71,14 @@ impl<'a> Picture<'a> {
         let (lost, passed_over) = (since(lost), since(passed_over));
         let connections = Vec::new();
         Some(Self { pod, facts, containers, connections, lost, passed_over, start, session, wall_offset_ns, scope })
+    }
+
+    /// What can be counted of this pod's.
+    pub(super) fn sees(&self) -> Sees {
+        let sees = self.session.sees;
+        let host = self.pod.uid.as_deref().and_then(|uid| self.facts.pod(uid)).and_then(|facts| facts.host_network);
+        let is_seen = sees.on_host_network || host != Some(true);
+        Sees { connections: sees.connections && is_seen, refused: sees.refused && is_seen, ..sees }
     }
 
     /// Milliseconds since the start, to a microsecond.

@@ -174,9 +174,9 @@ impl Picture<'_> {
 
     /// The counts of one container's connections; of all, if `None`.
     pub(super) fn counts(&self, container: Option<CgroupId>) -> ConnectionCounts {
-        let stop = self.stopped_at().filter(|_| self.session.sees.connections);
+        let stop = self.stopped_at().filter(|_| self.sees().connections);
         let mut counts = ConnectionCounts {
-            open_at_stop: self.session.sees.connections.then_some(0),
+            open_at_stop: self.sees().connections.then_some(0),
             opened_after_stop: stop.map(|_| 0),
             accepted_after_stop: stop.map(|_| 0),
             ..Default::default()
@@ -215,7 +215,7 @@ impl Picture<'_> {
     }
 
     fn count_refused(&self, counts: &mut ConnectionCounts, container: Option<CgroupId>) {
-        if !self.session.sees.refused {
+        if !self.sees().refused {
             return;
         }
         let wanted = |owner: Option<CgroupId>| match (container, self.scope) {

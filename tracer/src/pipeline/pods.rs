@@ -5,6 +5,7 @@ use super::target::{Target, Verdict};
 use crate::engine::cgroup_path;
 use crate::input::{CgroupFound, CgroupId, Input, PodFacts};
 use crate::source::cgroupfs::CgroupTree;
+use crate::source::sockets::netns_of;
 use anyhow::Context;
 use std::collections::BTreeSet;
 
@@ -99,7 +100,13 @@ impl Pipeline {
     }
 
     fn track(&mut self, found: &CgroupFound) -> anyhow::Result<()> {
-        self.probes.track(found.id, found.pod).with_context(|| format!("cannot trace {}", found.path))
+        let failed = || format!("cannot trace {}", found.path);
+        self.probes.track(found.id, found.pod).with_context(failed)?;
+        // of programs that begin later the probes learn it themselves
+        for netns in found.processes.iter().filter_map(|process| netns_of(process.tgid)) {
+            self.probes.track_netns(netns, found.pod).with_context(failed)?;
+        }
+        Ok(())
     }
 
     fn forget(&mut self, pods: Vec<CgroupId>) -> anyhow::Result<()> {

@@ -11,7 +11,7 @@ job() {
 finish() {
     if [ -d "$LOGS" ]; then
         stty -F /dev/ttyS1 raw -echo
-        tar -c -C "$LOGS" . | gzip -1 >/dev/ttyS1
+        tar -c -C "$LOGS" . | gzip -1 -f >/dev/ttyS1
     fi
     echo "@vm done"
 }

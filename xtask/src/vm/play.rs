@@ -57,12 +57,12 @@ pub(super) fn kernel(kernel: &Kernel, stage: &Stage, selection: &VmSelection) ->
 fn jobs(selection: &VmSelection) -> Vec<Job> {
     let mut jobs = vec![
         Job::new("doctor", &["/vm/gracetrace", "doctor"], &[]),
-        Job::new("kernel", &["/vm/kernel"], &selection.arguments),
+        Job::new("kernel", &["/vm/kernel-tier"], &selection.arguments),
     ];
     let schedules = selection.schedules;
     if schedules > 0 {
         let schedules = format!("GRACETRACE_SCHEDULES={schedules}");
-        jobs.push(Job::new("differential", &["env", &schedules, "/vm/differential"], &[]));
+        jobs.push(Job::new("differential", &["env", &schedules, "/vm/differential-tier"], &[]));
     }
     jobs
 }

@@ -47,8 +47,13 @@ impl Programs {
             // known by its path
             (self.victim.display().to_string(), self.victim.as_path()),
         ];
-        own.into_iter().chain(self.tiers.iter().map(|(name, program)| (format!("vm/{name}"), program.as_path())))
+        own.into_iter().chain(self.tiers.iter().map(|(name, program)| (tier(name), program.as_path())))
     }
+}
+
+/// Where a tier's program is to be. Not simply by its name: `containerd` is one that gracetrace knows for a runtime's.
+pub(super) fn tier(name: &str) -> String {
+    format!("vm/{name}-tier")
 }
 
 /// A copy without what only a debugger reads, where there is a tool to take that out: less to load.

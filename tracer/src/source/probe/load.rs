@@ -6,9 +6,10 @@ use super::passed_over::Guarded;
 use super::{Maps, ProbeError, ProbeOptions, ProbeStatus, Probes, offsets, ring, ticks};
 use crate::input::Sees;
 use crate::source::cgroupfs::Hierarchy;
+use crate::source::sockets;
 use aya::programs::{ProgramError, RawTracePoint};
 use aya::{Ebpf, EbpfLoader};
-use tracer_ebpf::{Settings, kind};
+use tracer_ebpf::{Settings, kind, nests};
 
 /// The kernel side, built for `bpfel-unknown-none` (see `build.rs`).
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("GRACETRACE_PROBES"));
@@ -26,7 +27,7 @@ const SMALLEST_RING: u32 = PAGE;
 const LARGEST_RING: u32 = 1 << 30;
 
 /// What a socket's own cgroup tells on v2 alone.
-const V1_LIMIT: &str = "not seen: which container a connection belongs to; in the node's own network namespace, connections that their peers or the kernel end (with cgroup v1 a socket has no cgroup)";
+const V1_LIMIT: &str = "not seen: which container a connection belongs to, and connections in the node's own network namespace (with cgroup v1 a socket has no cgroup)";
 
 /// A tracepoint: the program of the same name is attached to it.
 struct Hook {
@@ -65,7 +66,8 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     if matches!(options.hierarchy, Hierarchy::V1 { .. }) {
         limits.push(V1_LIMIT.to_owned());
     }
-    let mut sees = Sees { connections: true, refused: offsets::sees_refused(&settings, &offsets.words) };
+    let refused = offsets::sees_refused(&settings, &offsets.words);
+    let mut sees = Sees { connections: true, refused, on_host_network: options.hierarchy == Hierarchy::V2 };
 
     let mut ebpf = load_object(options, &offsets.words, &settings, ring_bytes)?;
     let mut status = Vec::with_capacity(HOOKS.len());
@@ -73,7 +75,7 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     for hook in HOOKS.iter().filter(|hook| is_wanted(hook.name, &settings)) {
         let is_there = btf.tracepoint(hook.name).is_some() && attach(&mut ebpf, hook.name, hook.name)?;
         let again = format!("{}{AGAIN}", hook.name);
-        if is_there && settings.preemptible != 0 {
+        if is_there && (settings.preemptible != 0 || nests(hook.name)) {
             // after the first: the kernel calls them in this order
             attach(&mut ebpf, &again, hook.name)?;
         }
@@ -86,7 +88,7 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
             }
             limits.push(format!("not seen: {} (this kernel has no tracepoint {})", hook.lost, hook.name));
             match hook.name {
-                "inet_sock_set_state" => sees = Sees { connections: false, refused: false },
+                "inet_sock_set_state" => (sees.connections, sees.refused) = (false, false),
                 "tcp_send_reset" => sees.refused &= settings.drop_reason_no_socket != 0,
                 "kfree_skb" => sees.refused = false,
                 _ => {}
@@ -109,8 +111,20 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     let calibration = ticks::Calibration::start(take(&mut ebpf, "LEARNT")?);
     limits.extend(calibration.limits());
     let host_netns = calibration.host_netns();
+    let own_netns = sockets::netns_of(std::process::id());
     let reader = Some(ring::Reader::new(take(&mut ebpf, "EVENTS")?, logger, calibration));
-    Ok(Probes { _ebpf: ebpf, maps, reader, status, limits, sees, host_netns, guarded, lost: [0; kind::COUNT] })
+    Ok(Probes {
+        _ebpf: ebpf,
+        maps,
+        reader,
+        status,
+        limits,
+        sees,
+        host_netns,
+        own_netns,
+        guarded,
+        lost: [0; kind::COUNT],
+    })
 }
 
 fn load_object(

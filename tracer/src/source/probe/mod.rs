@@ -46,6 +46,7 @@ pub struct Probes {
     limits: Vec<String>,
     sees: Sees,
     host_netns: Option<u32>,
+    own_netns: Option<u32>,
     guarded: Vec<passed_over::Guarded>,
     /// What was already handed out as lost, by kind.
     lost: [u64; kind::COUNT],
@@ -118,6 +119,17 @@ impl Probes {
     pub fn track(&mut self, cgroup: CgroupId, pod: CgroupId) -> Result<(), ProbeError> {
         let result = self.maps.targets.insert(cgroup.0, pod.0, 0);
         result.map_err(|error| ProbeError::from_system(format!("trace cgroup {}", cgroup.0), &error))
+    }
+
+    /// A program of this pod runs in this network namespace. That tells whose a socket is where its cgroup does not: on v1.
+    pub fn track_netns(&mut self, netns: u32, pod: CgroupId) -> Result<(), ProbeError> {
+        let is_shared =
+            self.host_netns.is_none_or(|host| host == netns) || self.own_netns.is_none_or(|own| own == netns);
+        if self.sees.on_host_network || is_shared {
+            return Ok(());
+        }
+        let result = self.maps.netns.insert(netns, pod.0, 0);
+        result.map_err(|error| ProbeError::from_system(format!("trace network namespace {netns}"), &error))
     }
 
     /// Trace nothing of this pod any more, cgroups made inside it since included.

@@ -28,6 +28,11 @@ const WAITING: usize = 512;
 /// What is missing if nothing could be read.
 const UNKNOWN: &str = "connections and listeners that were there before are not known";
 
+/// Inode number of the network namespace of a process; `None` if it has ended, or may not be looked at (`CAP_SYS_PTRACE`).
+pub fn netns_of(tgid: u32) -> Option<u32> {
+    netns::Netns::of_process(tgid).ok().map(|netns| netns.inode)
+}
+
 /// A pod whose sockets are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {

@@ -58,12 +58,16 @@ impl Snapshot {
         let members = members(tree, wanted)?;
         let netns = netns_of(&members, wanted.tgid)?;
         self.netns = Some(netns.inode);
+        let is_v2 = tree.hierarchy() == Hierarchy::V2;
+        if !is_v2 && spaces.are_shared(netns.inode) {
+            let why = "with cgroup v1 a socket in the node's own network namespace cannot be told from a stranger's";
+            return Err(format!("{why}: {UNKNOWN}"));
+        }
         let mut sorted = Sorted::new(&members.cgroups, spaces.are_shared(netns.inode));
         for (family, name) in [(Family::V4, "IPv4"), (Family::V6, "IPv6")] {
             // one socket each: what one question left unread does not disturb the next
             let diag = open(&netns, spaces).map_err(|error| format!("{error}: {UNKNOWN}"))?;
             // a socket's cgroup is one of v2, whose numbers mean something else in another hierarchy
-            let is_v2 = tree.hierarchy() == Hierarchy::V2;
             let add = |row: Row| sorted.add(Row { cgroup: row.cgroup.filter(|_| is_v2), ..row });
             if let Err(error) = diag::list(diag.as_fd(), family, add) {
                 self.problems.push(format!("TCP over {name}: {error}: not all that was there before is known"));

@@ -104,7 +104,7 @@ fn jobs(kind: &Kind, selection: &VmSelection) -> Vec<Job> {
     let driver = format!("GRACETRACE_NODE_CGROUPS={}", kind.driver);
     vec![
         Job::new("doctor", &["/vm/gracetrace", "doctor"], &[]),
-        Job::new("containerd", &["env", &runtime, &driver, "/vm/containerd"], &selection.arguments),
+        Job::new("containerd", &["env", &runtime, &driver, "/vm/containerd-tier"], &selection.arguments),
     ]
 }
 
