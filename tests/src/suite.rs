@@ -19,6 +19,9 @@ pub struct Scenario<W> {
 #[derive(Debug)]
 pub struct NotPossible(pub String);
 
+/// Of what rests on whose a socket is, where others live in the same network namespace.
+pub const NO_CGROUP: &str = "with cgroup v1 a socket has no cgroup that tells whose it is";
+
 impl std::fmt::Display for NotPossible {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "not possible here: {}", self.0)

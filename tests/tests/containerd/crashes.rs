@@ -1,6 +1,6 @@
 //! Ends that are the program's own fault or its memory's: with a stop under way, in a child, long before.
 
-use crate::ends_itself::wait_for_exit;
+use crate::ends_itself::{says_oom_killed, wait_for_exit};
 use crate::play::{Ended, PORT, Traced};
 use gracetrace_tests::client::Use;
 use gracetrace_tests::counts::Counts;
@@ -33,11 +33,8 @@ fn hungry(name: &str, victim: &[&str]) -> PodSpec {
 /// The stop itself takes more memory than there is.
 pub(crate) fn oom_on_stop(node: &Node) -> anyhow::Result<Vec<String>> {
     let mut ended = Traced::pod(node, &hungry("oom-on-stop", &["eat-on-stop", "200"]))?.stop()?;
-    ended.facts.holds(
-        ended.endings[0].reason == "OOMKilled",
-        "the runtime says OOMKilled",
-        &ended.endings[0].reason.clone(),
-    );
+    let (code, reason) = (ended.endings[0].exit_code, ended.endings[0].reason.clone());
+    says_oom_killed(&mut ended, code, &reason);
     ended.facts.is("/outcome", "OOMKilled");
     // it was being stopped already: the OOM killer is not what set the end off
     ended.facts.is("/trigger/kind", "Unknown");
@@ -81,7 +78,7 @@ pub(crate) fn oom_group(node: &Node) -> anyhow::Result<Vec<String>> {
     let traced = Traced::pod(node, &spec)?;
     let (code, reason) = wait_for_exit(&traced)?;
     let mut ended = traced.stop_sandbox()?;
-    ended.facts.holds(code == 137 && reason == "OOMKilled", "the runtime says 137, OOMKilled", &reason);
+    says_oom_killed(&mut ended, code, &reason);
     ended.facts.is("/outcome", "OOMKilled");
     ended.facts.is("/trigger/kind", "OOM");
     ended.facts.is("/containers/0/stop", Value::Null);

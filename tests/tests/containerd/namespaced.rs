@@ -7,6 +7,7 @@ use gracetrace_tests::counts::Counts;
 use gracetrace_tests::facts::Facts;
 use gracetrace_tests::node::{Node, PodSpec};
 use gracetrace_tests::recording;
+use gracetrace_tests::suite::NotPossible;
 use gracetrace_tests::tracer::Tracer;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,6 +32,9 @@ impl Drop for Own {
 /// The node's tree is mounted beside its own, and the pod is found in that.
 pub(crate) fn private_cgroup_namespace(node: &Node) -> anyhow::Result<Vec<String>> {
     let tree = unified("/")?;
+    if !tree.join("cgroup.events").exists() && !tree.join("cgroup.controllers").exists() {
+        return Err(NotPossible("no cgroup v2 that could be mounted once more".to_owned()).into());
+    }
     let own = Own(tree.join(format!("gracetrace-tests-own-{}", std::process::id())));
     std::fs::create_dir(&own.0)?;
     let mounted = node.scratch().join("node-cgroup");

@@ -23,6 +23,7 @@ pub(crate) fn proxy_leaves_first(node: &Node) -> anyhow::Result<Vec<String>> {
     let mut ended = traced.stop()?;
     ended.facts.is("/outcome", "Graceful");
     ended.connections(&Counts { internal: 2, open_at_stop: 1, closed_gracefully: 1, ..Counts::default() });
+    ended.needs_cgroups_of_sockets()?;
     inside(&mut ended)?;
     ended.facts.findings(&["sidecar-exited-first"]);
     let finding = ended.facts.at("/findings/0").clone();
@@ -179,6 +180,7 @@ pub(crate) fn host_network(node: &Node) -> anyhow::Result<Vec<String>> {
     neighbour.met()?;
     node.kubelet.stop(&beside)?;
     node.kubelet.remove(&beside)?;
+    ended.needs_cgroups_of_sockets()?;
     ended.facts.is("/outcome", "Graceful");
     ended.connections(&Counts { open_at_stop: 2, closed_gracefully: 2, refused: 10, ..Counts::default() });
     // the app may have closed some of it before the look

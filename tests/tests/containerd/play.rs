@@ -7,6 +7,7 @@ use gracetrace_tests::counts::Counts;
 use gracetrace_tests::facts::Facts;
 use gracetrace_tests::node::{Ending, Node, PodSpec, RunningPod, kind};
 use gracetrace_tests::recording;
+use gracetrace_tests::suite::{NO_CGROUP, NotPossible};
 use gracetrace_tests::tracer::{Finished, Tracer};
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -254,6 +255,12 @@ impl Ended {
         let call = ms_between(ending.stop.0, ending.ended_at);
         let at = self.facts.container(&self.pod.spec.containers[container].name.clone());
         self.facts.between(&format!("{at}/stopToExitMs"), timeout, call);
+    }
+
+    /// What follows rests on them.
+    pub(crate) fn needs_cgroups_of_sockets(&self) -> anyhow::Result<()> {
+        let sees = recording::sees(&self.log)?;
+        if sees.on_host_network { Ok(()) } else { Err(NotPossible(NO_CGROUP.to_owned()).into()) }
     }
 
     /// The pod's counts, all exact, and each client as it saw its own end.

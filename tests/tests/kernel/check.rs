@@ -9,7 +9,7 @@ use gracetrace_tests::facts::Facts;
 use gracetrace_tests::recording;
 use gracetrace_tests::stamps::StampFile;
 use gracetrace_tests::storm::Storm;
-use gracetrace_tests::suite::NotPossible;
+use gracetrace_tests::suite::{NO_CGROUP, NotPossible};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
@@ -172,9 +172,9 @@ pub(crate) fn check(machine: &Machine, case: &Case) -> anyhow::Result<Vec<String
         ended: over.ended,
     };
     let sees = recording::sees(&log)?;
-    let has_connections = !(case.clients.is_empty() && case.knocks.is_none());
+    let has_connections = !case.clients.is_empty() || case.knocks.is_some() || case.connections != Counts::default();
     if !sees.connections && has_connections {
-        return Err(NotPossible("here a socket has no cgroup by which it could be the command's".to_owned()).into());
+        return Err(NotPossible(NO_CGROUP.to_owned()).into());
     }
     let mut facts = Facts::of(over.finished.report()?).seeing(sees);
     ending(&mut facts, case, &played, init, comm.trim());

@@ -6,6 +6,7 @@ use gracetrace_tests::command::{Machine, Running};
 use gracetrace_tests::counts::Counts;
 use gracetrace_tests::facts::Facts;
 use gracetrace_tests::recording;
+use gracetrace_tests::suite::{NO_CGROUP, NotPossible};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::Read;
 use std::net::TcpStream;
@@ -42,7 +43,11 @@ pub(crate) fn ten_thousand(machine: &Machine) -> anyhow::Result<Vec<String>> {
     let log = running.log.clone();
     let over = running.finish()?;
     let (orderly, reset) = ends.join().map_err(|_| anyhow::anyhow!("the clients panicked"))??;
-    let mut facts = Facts::of(over.finished.report()?).seeing(recording::sees(&log)?);
+    let sees = recording::sees(&log)?;
+    if !sees.connections {
+        return Err(NotPossible(NO_CGROUP.to_owned()).into());
+    }
+    let mut facts = Facts::of(over.finished.report()?).seeing(sees);
     facts.is("/outcome", "ForceKilled");
     facts.counts(&Counts { open_at_stop: MANY, dropped_by_kill: orderly + reset, reset, ..Counts::default() }, true);
     facts.holds(orderly + reset == MANY, "every client saw an end", &format!("{orderly} FIN, {reset} RST"));

@@ -84,7 +84,7 @@ fn kernels(played: &[Played], date: &str, emulator: &str) -> String {
 fn nodes(played: &[Played], date: &str, emulator: &str) -> String {
     let mut text = format!(
         "\nWritten by `cargo xtask vm --node --document` on {date}: Debian's packages, installed by mmdebstrap and booted with systemd\n\
-         and cgroup v2 alone in {emulator} without hardware virtualisation. The tests are those of the containerd tier.\n\n\
+         in {emulator} without hardware virtualisation. The tests are those of the containerd tier.\n\n\
          | node | made of | tests passed | failed | not possible there | logs replayed elsewhere |\n\
          |---|---|---|---|---|---|\n"
     );

@@ -18,13 +18,6 @@ ulimit -n 65536
 # socket at all
 echo 262144 >/proc/sys/net/ipv4/tcp_max_tw_buckets
 
-# a turn on the processor is as much longer as all that is done in it, or tasks would be preempted in the middle of
-# what takes microseconds elsewhere (where the kernel has this to set: from 6.6 on)
-slice=/sys/kernel/debug/sched/base_slice_ns
-if [ -f $slice ]; then
-    echo $(($(cat $slice) * $(cat /vm/slow))) >$slice
-fi
-
 for module in /vm/modules/*; do
     case $module in
     *.xz) xzcat "$module" >/tmp/module.ko ;;

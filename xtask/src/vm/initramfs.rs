@@ -45,7 +45,6 @@ pub(super) fn write(path: &Path, kernel: &Kernel, programs: &Programs, jobs: &[J
     let failed = tests.join("fixtures/logs/failed").display().to_string();
     archive.folder(&failed)?;
     archive.link(&process::target_folder()?.join("tmp").display().to_string(), &failed)?;
-    archive.file("vm/slow", slow.to_string().as_bytes())?;
     archive.file("vm/jobs", jobs::script(jobs, &tests, slow).as_bytes())?;
     archive.finish()
 }

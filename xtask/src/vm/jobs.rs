@@ -29,6 +29,7 @@ pub(super) fn script(jobs: &[Job], tests: &Path, slow: u32) -> String {
         format!("export GRACETRACE_KEEP_FAILED={}", quoted(&logs.join("failed").display().to_string())),
         "export GRACETRACE_BIN=/vm/gracetrace GRACETRACE_SAVE_LOGS=1".to_owned(),
         format!("export GRACETRACE_SLOW={slow}"),
+        format!("stretch_turns {slow}"),
     ];
     lines.extend(jobs.iter().map(|Job { name, words }| {
         let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();

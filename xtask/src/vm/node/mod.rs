@@ -1,5 +1,5 @@
-//! `cargo xtask vm --node`: whole nodes in the emulator, systemd with cgroup v2 alone and a container runtime of a
-//! newer Debian; the containerd tier runs on them.
+//! `cargo xtask vm --node`: whole nodes in the emulator, with systemd and another Debian's container runtime; the
+//! containerd tier runs on them.
 
 mod disk;
 mod root;
@@ -28,20 +28,26 @@ struct Kind {
     release: &'static str,
     runtime: &'static str,
     driver: &'static str,
+    /// On its kernel's command line.
+    parameters: &'static str,
 }
 
-/// containerd 1.7 and 2.x, runc and crun, both cgroup drivers.
-const KINDS: [Kind; 4] = [
-    Kind { name: "trixie-runc-systemd", release: "trixie", runtime: "runc", driver: "systemd" },
-    Kind { name: "trixie-crun-cgroupfs", release: "trixie", runtime: "crun", driver: "cgroupfs" },
-    Kind { name: "forky-runc-systemd", release: "forky", runtime: "runc", driver: "systemd" },
-    Kind { name: "forky-crun-systemd", release: "forky", runtime: "crun", driver: "systemd" },
+/// What systemd, before 258, takes for cgroup v1 alone.
+const V1: &str = "systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1";
+
+/// containerd 1.7 and 2.x with cgroup v2 alone, runc and crun, both cgroup drivers; and one with cgroup v1 alone.
+const KINDS: [Kind; 5] = [
+    Kind { name: "trixie-runc-systemd", release: "trixie", runtime: "runc", driver: "systemd", parameters: "" },
+    Kind { name: "trixie-crun-cgroupfs", release: "trixie", runtime: "crun", driver: "cgroupfs", parameters: "" },
+    Kind { name: "forky-runc-systemd", release: "forky", runtime: "runc", driver: "systemd", parameters: "" },
+    Kind { name: "forky-crun-systemd", release: "forky", runtime: "crun", driver: "systemd", parameters: "" },
+    Kind { name: "bookworm-runc-v1", release: "bookworm", runtime: "runc", driver: "systemd", parameters: V1 },
 ];
 
 /// Shows which nodes there are.
 pub(super) fn list() {
-    for Kind { name, release, runtime, driver } in &KINDS {
-        println!("    {name:<22} Debian {release}, {runtime}, cgroup driver {driver}");
+    for kind in &KINDS {
+        println!("    {:<22} Debian {}, {}", kind.name, kind.release, kind.words());
     }
 }
 
@@ -71,6 +77,14 @@ pub(super) fn play(selection: &VmSelection, folder: &Path) -> Result<(Vec<Played
     Ok((played, stage.emulator))
 }
 
+impl Kind {
+    /// What cannot be told by its packages.
+    fn words(&self) -> String {
+        let version = if self.parameters == V1 { "v1" } else { "v2" };
+        format!("{}, cgroup {version}, driver {}", self.runtime, self.driver)
+    }
+}
+
 fn choose(wanted: &[String]) -> Result<Vec<&'static Kind>> {
     let chosen: Vec<_> = KINDS
         .iter()
@@ -90,10 +104,10 @@ fn one(kind: &Kind, root: &Root, stage: &Stage, selection: &VmSelection) -> Resu
         kernel: &root.kernel,
         initramfs: &root.initramfs,
         disks: &[&root.image, &programs],
-        parameters: PARAMETERS,
+        parameters: &format!("{PARAMETERS} {}", kind.parameters),
         limit: Duration::from_secs(selection.minutes.unwrap_or(40) * 60),
     };
-    let version = format!("{}, cgroup driver {}", root.about, kind.driver);
+    let version = format!("{}; {}", root.about, kind.words());
     let played = stage.play(&guest, &place, kind.name, kind.name.to_owned(), version)?;
     disk::remove(&programs)?;
     Ok(played)
@@ -117,7 +131,7 @@ mod tests {
         let check = |wanted: &str, expected: Option<usize>| {
             assert_eq!(choose(&[wanted.to_owned()]).ok().map(|kinds| kinds.len()), expected, "{wanted}");
         };
-        check("all", Some(4));
+        check("all", Some(5));
         check("forky", Some(2));
         check("trixie-crun", Some(1));
         check("youki", None);
