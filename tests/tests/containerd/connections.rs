@@ -81,7 +81,7 @@ fn late() -> Vec<Scenario<Node>> {
             },
         }),
         case!("late-clients", {
-            victim: &["--accept-for", "3200", "graceful"], knocks: FOR_3_S,
+            victim: &["--accept-for", "4200", "graceful"], knocks: FOR_3_S,
             connections: Counts { opened_after_stop: 30, accepted_after_stop: 30, closed_gracefully: 30, ..Counts::default() },
             findings: &["late-connections"],
             also: |ended| advises_the_lag(ended, "late-connections"),

@@ -100,7 +100,7 @@ fn late() -> Vec<Scenario<Machine>> {
             },
         }),
         case!("late-clients", {
-            run: &["--grace-period", "6s"], victim: &["--listen", "127.0.0.1:0", "--accept-for", "3200", "graceful"], knocks: FOR_3_S,
+            run: &["--grace-period", "6s"], victim: &["--listen", "127.0.0.1:0", "--accept-for", "4200", "graceful"], knocks: FOR_3_S,
             findings: &["late-connections"],
             connections: Counts { opened_after_stop: 30, accepted_after_stop: 30, closed_gracefully: 30, ..Counts::default() },
             also: |facts, played| listener_closed(facts, &played.stamps),
