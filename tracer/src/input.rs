@@ -32,7 +32,7 @@ impl BootNs {
     }
 }
 
-/// Id of a cgroup in the v2 hierarchy: the inode number of its directory.
+/// Id of a cgroup in the hierarchy that is watched: the inode number of its directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CgroupId(pub u64);
@@ -297,7 +297,7 @@ pub enum What {
         parent: CgroupId,
         /// The pod's cgroup.
         pod: CgroupId,
-        /// Path below the v2 root, starting with `/`.
+        /// Path below the root of the hierarchy that is watched, starting with `/`.
         path: String,
     },
     /// The last process of a cgroup and of all below it has left.
@@ -426,7 +426,7 @@ pub struct CgroupFound {
     pub id: CgroupId,
     /// The pod's cgroup.
     pub pod: CgroupId,
-    /// Path below the v2 root, starting with `/`.
+    /// Path below the root of the hierarchy that is watched, starting with `/`.
     pub path: String,
     /// The processes in it (not in those below it), oldest first.
     pub processes: Vec<Process>,

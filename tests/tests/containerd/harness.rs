@@ -27,7 +27,7 @@ fn graceful(node: &Node) -> anyhow::Result<Vec<String>> {
     anyhow::ensure!(ending.exit_code == 0, "{ending:?}");
     let stamps = pod.stamps("app");
     let drained = ms_between(stamps.first("handler")?.at_ns, stamps.first("exit")?.at_ns);
-    anyhow::ensure!((200.0 - tolerance_ms()..400.0 + tolerance_ms()).contains(&drained), "drained for {drained} ms");
+    anyhow::ensure!((200.0 - tolerance_ms()..400.0 * slow()).contains(&drained), "drained for {drained} ms");
     let late = ms_between(stamps.first("exit")?.at_ns, ending.ended_at);
     anyhow::ensure!((0.0..tolerance_ms()).contains(&late), "the pidfd was {late} ms later than the victim");
     node.kubelet.remove(&pod)?;
@@ -46,7 +46,7 @@ fn forced(node: &Node) -> anyhow::Result<Vec<String>> {
     anyhow::ensure!(ending.exit_code == 137, "SIGQUIT met a SIGTERM handler's PID 1: {ending:?}");
     anyhow::ensure!(client::count(&seen, End::Eof) == 2, "{seen:?}");
     let took = ms_between(ending.stop.0, ending.ended_at);
-    anyhow::ensure!((2000.0..2400.0 + tolerance_ms()).contains(&took), "killed after {took} ms");
+    anyhow::ensure!((2000.0..2000.0 + 400.0 * slow()).contains(&took), "killed after {took} ms");
     Ok(vec![format!("STOPSIGNAL SIGQUIT met no handler; killed {took:.0} ms after StopContainer")])
 }
 
@@ -59,7 +59,7 @@ fn two_containers_and_a_hook(node: &Node) -> anyhow::Result<Vec<String>> {
     let hook = ms_between(begun, ended);
     // whole seconds of it are gone
     let left_s = 8 - i64::try_from((ended - begun) / 1_000_000_000)?;
-    anyhow::ensure!(code == 0 && (1000.0..1400.0 + tolerance_ms()).contains(&hook), "{endings:?}");
+    anyhow::ensure!(code == 0 && (1000.0..1000.0 + 400.0 * slow()).contains(&hook), "{endings:?}");
     anyhow::ensure!(endings[0].timeout_s == left_s && endings[1].timeout_s == 8, "{endings:?}");
     anyhow::ensure!(
         endings[1].ended_at < endings[0].ended_at && endings.iter().all(|one| one.exit_code == 0),

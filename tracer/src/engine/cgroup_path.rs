@@ -55,7 +55,7 @@ const STATIC_UID_LEN: usize = 32;
 /// Length of a container's id.
 const CONTAINER_ID_LEN: usize = 64;
 
-/// Reads a path below the v2 root (`/kubepods.slice/…`); `None` if no pod is in it.
+/// Reads a path below a hierarchy's root (`/kubepods.slice/…`); `None` if no pod is in it.
 pub fn parse(path: &str) -> Option<PodCgroup> {
     let mut parent = "";
     let mut components = path.split('/').filter(|component| !component.is_empty()).enumerate();

@@ -26,7 +26,7 @@ pub(super) struct Looks {
 
 #[derive(Debug)]
 struct Pod {
-    /// Of its cgroup, below the v2 root.
+    /// Of its cgroup, below the hierarchy's root.
     path: String,
     /// Its cgroups, those that are gone included; the kernel gives greater numbers to newer ones.
     cgroups: BTreeSet<CgroupId>,

@@ -2,6 +2,7 @@
 
 use super::archive::output;
 use super::boot::Emulator;
+use super::node::LEFT_OUT;
 use super::play::Played;
 use crate::process;
 use anyhow::{Context, Result};
@@ -84,7 +85,8 @@ fn kernels(played: &[Played], date: &str, emulator: &str) -> String {
 fn nodes(played: &[Played], date: &str, emulator: &str) -> String {
     let mut text = format!(
         "\nWritten by `cargo xtask vm --node --document` on {date}: Debian's packages, installed by mmdebstrap and booted with systemd\n\
-         in {emulator} without hardware virtualisation. The tests are those of the containerd tier.\n\n\
+         in {emulator} without hardware virtualisation. The tests are those of the containerd tier\n\
+         but `{LEFT_OUT}`.\n\n\
          | node | made of | tests passed | failed | not possible there | logs replayed elsewhere |\n\
          |---|---|---|---|---|---|\n"
     );

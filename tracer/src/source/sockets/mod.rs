@@ -38,7 +38,7 @@ pub fn netns_of(tgid: u32) -> Option<u32> {
 pub struct Wanted {
     /// The pod's cgroup.
     pub pod: CgroupId,
-    /// That cgroup's path below the v2 root, starting with `/`.
+    /// That cgroup's path below the hierarchy's root, starting with `/`.
     pub path: String,
     /// Cgroups that were the pod's at any time: one is gone as soon as nobody is in it, and its sockets may live on.
     pub cgroups: BTreeSet<CgroupId>,
