@@ -65,6 +65,11 @@ impl Machine {
         Ok(Self { victim: victim.to_owned(), folder })
     }
 
+    /// The program that is stopped.
+    pub fn victim(&self) -> &Path {
+        &self.victim
+    }
+
     /// A file in it.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)

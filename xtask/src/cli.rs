@@ -109,9 +109,12 @@ pub(crate) struct VmSelection {
     /// Series of kernels (6.1, or newest); without it the usual ones
     #[arg(long, value_delimiter = ',', value_name = "SERIES")]
     pub(crate) kernel: Vec<String>,
-    /// Instead, the containerd tier on nodes with systemd and cgroup v2 alone; a part of their names chooses among them
+    /// Instead, the containerd tier on whole nodes; a part of their names chooses among them
     #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "all", value_delimiter = ',', conflicts_with = "kernel")]
     pub(crate) node: Vec<String>,
+    /// Which cgroup hierarchies a kernel mounts; with several, each kernel is tried with each
+    #[arg(long, value_enum, default_value = "v2", value_delimiter = ',', conflicts_with = "node")]
+    pub(crate) cgroups: Vec<Cgroups>,
     /// Only show which kernels (or nodes) there are
     #[arg(long)]
     pub(crate) list: bool,
@@ -127,6 +130,28 @@ pub(crate) struct VmSelection {
     /// What follows `--` goes to the tier's program: a filter, `--skip many`, …
     #[arg(last = true)]
     pub(crate) arguments: Vec<String>,
+}
+
+/// Which cgroup hierarchies are mounted.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Cgroups {
+    /// v2 alone
+    V2,
+    /// v1 alone, one hierarchy for each controller
+    V1,
+    /// Those of v1, and v2 without controllers
+    Hybrid,
+}
+
+impl Cgroups {
+    /// As it is written on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::V2 => "v2",
+            Self::V1 => "v1",
+            Self::Hybrid => "hybrid",
+        }
+    }
 }
 
 /// A test tier, from the cheapest to the dearest; they run in this order.

@@ -6,6 +6,7 @@ mod calm;
 mod cases;
 mod check;
 mod connections;
+mod hierarchies;
 mod many;
 mod startup;
 mod tcp;

@@ -10,7 +10,23 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 mount -t securityfs securityfs /sys/kernel/security
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
+# as distributions do it: v2 alone, v1 alone (each controller by itself, and systemd's own hierarchy without any), or both
+cgroups=$(cat /vm/cgroups)
+if [ "$cgroups" = v2 ]; then
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup
+else
+    mount -t tmpfs tmpfs /sys/fs/cgroup
+    mkdir /sys/fs/cgroup/systemd
+    mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
+    for controller in cpu memory pids; do
+        mkdir /sys/fs/cgroup/$controller
+        mount -t cgroup -o $controller cgroup /sys/fs/cgroup/$controller || echo "@vm trouble no v1 hierarchy of $controller"
+    done
+    if [ "$cgroups" = hybrid ]; then
+        mkdir /sys/fs/cgroup/unified
+        mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
+    fi
+fi
 mount -t debugfs debugfs /sys/kernel/debug
 ip link set lo up
 ulimit -n 65536

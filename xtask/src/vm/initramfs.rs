@@ -5,6 +5,7 @@ use super::cpio::Cpio;
 use super::jobs::{self, Job};
 use super::kernels::Kernel;
 use super::programs::Programs;
+use crate::cli::Cgroups;
 use crate::process;
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
@@ -15,8 +16,18 @@ use std::process::Command;
 /// The first process.
 const INIT: &str = include_str!("init.sh");
 
+/// What a guest is given.
+pub(super) struct Contents<'a> {
+    pub(super) kernel: &'a Kernel,
+    pub(super) programs: &'a Programs,
+    pub(super) jobs: &'a [Job],
+    /// How it mounts cgroups.
+    pub(super) cgroups: Cgroups,
+}
+
 /// Writes the archive.
-pub(super) fn write(path: &Path, kernel: &Kernel, programs: &Programs, jobs: &[Job], slow: u32) -> Result<()> {
+pub(super) fn write(path: &Path, guest: &Contents<'_>, slow: u32) -> Result<()> {
+    let Contents { kernel, programs, jobs, cgroups } = guest;
     let mut archive = Cpio::create(path)?;
     for folder in ["bin", "dev", "proc", "sys", "tmp", "vm/modules"] {
         archive.folder(folder)?;
@@ -45,6 +56,7 @@ pub(super) fn write(path: &Path, kernel: &Kernel, programs: &Programs, jobs: &[J
     let failed = tests.join("fixtures/logs/failed").display().to_string();
     archive.folder(&failed)?;
     archive.link(&process::target_folder()?.join("tmp").display().to_string(), &failed)?;
+    archive.file("vm/cgroups", cgroups.name().as_bytes())?;
     archive.file("vm/jobs", jobs::script(jobs, &tests, slow).as_bytes())?;
     archive.finish()
 }

@@ -16,11 +16,12 @@ mod play;
 mod programs;
 mod results;
 
-use crate::cli::{Purpose, VmSelection};
+use crate::cli::{Cgroups, Purpose, VmSelection};
 use crate::{process, setup};
 use anyhow::{Context, Result, bail};
 use archive::Archive;
 use boot::Emulator;
+use kernels::Kernel;
 use play::{Played, Stage};
 use programs::Programs;
 use std::path::Path;
@@ -71,7 +72,10 @@ fn run_kernels(selection: &VmSelection, folder: &Path) -> Result<()> {
         folder: folder.join("runs"),
         interrupted: interruption()?,
     };
-    let played = play_all(&kernels, &stage, "kernels", &|kernel| play::kernel(kernel, &stage, selection))?;
+    let guests: Vec<_> =
+        kernels.iter().flat_map(|kernel| selection.cgroups.iter().map(move |it| (kernel, *it))).collect();
+    let play = |guest: &(&Kernel, Cgroups)| play::kernel(guest.0, guest.1, &stage, selection);
+    let played = play_all(&guests, &stage, "kernels", &play)?;
     conclude("kernel", &played)?;
     if selection.document {
         document::write_kernels(&played, &stage.emulator)?;

@@ -2,12 +2,12 @@
 
 use super::archive::output;
 use super::boot::{Emulator, Guest};
-use super::initramfs;
+use super::initramfs::{self, Contents};
 use super::jobs::Job;
 use super::kernels::Kernel;
 use super::programs::Programs;
 use super::results::{Results, verdict};
-use crate::cli::VmSelection;
+use crate::cli::{Cgroups, VmSelection};
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,25 +42,31 @@ pub(super) struct Played {
 }
 
 /// Plays a kernel.
-pub(super) fn kernel(kernel: &Kernel, stage: &Stage, selection: &VmSelection) -> Result<Played> {
-    let place = stage.place(&kernel.name)?;
+pub(super) fn kernel(kernel: &Kernel, cgroups: Cgroups, stage: &Stage, selection: &VmSelection) -> Result<Played> {
+    let with_cgroups = |text: &str, between: &str| match cgroups {
+        Cgroups::V2 => text.to_owned(),
+        Cgroups::V1 | Cgroups::Hybrid => format!("{text}{between}{}", cgroups.name()),
+    };
+    let (name, label) = (with_cgroups(&kernel.name, ", cgroup "), with_cgroups(&kernel.series.to_string(), " "));
+    let place = stage.place(&with_cgroups(&kernel.name, "-cgroup-"))?;
     let initramfs = place.join("initramfs");
-    initramfs::write(&initramfs, kernel, &stage.programs, &jobs(selection), SLOW)?;
+    let contents = Contents { kernel, programs: &stage.programs, jobs: &jobs(selection, cgroups), cgroups };
+    initramfs::write(&initramfs, &contents, SLOW)?;
     let limit = Duration::from_secs(selection.minutes.unwrap_or(15) * 60);
     let guest = Guest { kernel: &kernel.image, initramfs: &initramfs, disks: &[], parameters: "", limit };
-    let (name, version) = (kernel.name.clone(), kernel.version.clone());
-    let played = stage.play(&guest, &place, &kernel.series.to_string(), name, version)?;
+    let played = stage.play(&guest, &place, &label, name, kernel.version.clone())?;
     fs::remove_file(&initramfs).with_context(|| format!("can't remove {}", initramfs.display()))?;
     Ok(played)
 }
 
-fn jobs(selection: &VmSelection) -> Vec<Job> {
+fn jobs(selection: &VmSelection, cgroups: Cgroups) -> Vec<Job> {
     let mut jobs = vec![
         Job::new("doctor", &["/vm/gracetrace", "doctor"], &[]),
         Job::new("kernel", &["/vm/kernel-tier"], &selection.arguments),
     ];
     let schedules = selection.schedules;
-    if schedules > 0 {
+    // with v1 alone there is nothing to compare: of connections in a shared network namespace nothing is told
+    if schedules > 0 && cgroups != Cgroups::V1 {
         let schedules = format!("GRACETRACE_SCHEDULES={schedules}");
         jobs.push(Job::new("differential", &["env", &schedules, "/vm/differential-tier"], &[]));
     }
