@@ -1,6 +1,6 @@
 //! Ends that are the program's own fault or its memory's: with a stop under way, in a child, long before.
 
-use crate::ends_itself::{says_oom_killed, wait_for_exit};
+use crate::ends_itself::{pid1_went, says_oom_killed, wait_for_exit};
 use crate::play::{Ended, PORT, Traced};
 use gracetrace_tests::client::Use;
 use gracetrace_tests::counts::Counts;
@@ -78,14 +78,7 @@ pub(crate) fn oom_group(node: &Node) -> anyhow::Result<Vec<String>> {
     let traced = Traced::pod(node, &spec)?;
     let (code, reason) = wait_for_exit(&traced)?;
     let mut ended = traced.stop_sandbox()?;
-    says_oom_killed(&mut ended, code, &reason);
-    ended.facts.is("/outcome", "OOMKilled");
-    ended.facts.is("/trigger/kind", "OOM");
-    ended.facts.is("/containers/0/stop", Value::Null);
-    ended.facts.is("/containers/0/kill/cause", "OOM");
-    ended.facts.is("/containers/0/kill/sender", Value::Null);
-    ended.exited("app", Err("SIGKILL"));
-    ended.facts.findings(&["oom-killed"]);
+    pid1_went(&mut ended, code, &reason);
     ended.facts.timeline("OOMVictim", 2);
     let summary = ended.facts.at("/findings/0/summary").as_str().unwrap_or_default().to_owned();
     ended.facts.holds(summary.contains("sh (") && summary.contains("the main process"), "PID 1 is named", &summary);

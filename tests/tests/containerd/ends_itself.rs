@@ -21,14 +21,9 @@ pub(crate) fn says_oom_killed(ended: &mut Ended, code: i32, reason: &str) {
     ended.facts.holds(holds, "the runtime says 137, OOMKilled", &format!("{code}, {reason}"));
 }
 
-/// PID 1 takes more memory than the container's limit.
-pub(crate) fn oom_pid1(node: &Node) -> anyhow::Result<Vec<String>> {
-    let mut spec = PodSpec::new("oom-pid1", 8, &["--delay", "2500", "eat-memory", "200"]);
-    spec.containers[0].memory_mib = Some(32);
-    let traced = Traced::pod(node, &spec)?;
-    let (code, reason) = wait_for_exit(&traced)?;
-    let mut ended = traced.stop_sandbox()?;
-    says_oom_killed(&mut ended, code, &reason);
+/// The OOM killer took PID 1, in quiet times.
+pub(crate) fn pid1_went(ended: &mut Ended, code: i32, reason: &str) {
+    says_oom_killed(ended, code, reason);
     ended.facts.is("/outcome", "OOMKilled");
     ended.facts.is("/trigger/kind", "OOM");
     ended.facts.is("/containers/0/stop", Value::Null);
@@ -36,6 +31,16 @@ pub(crate) fn oom_pid1(node: &Node) -> anyhow::Result<Vec<String>> {
     ended.facts.is("/containers/0/kill/sender", Value::Null);
     ended.exited("app", Err("SIGKILL"));
     ended.facts.findings(&["oom-killed"]);
+}
+
+/// PID 1 takes more memory than the container's limit.
+pub(crate) fn oom_pid1(node: &Node) -> anyhow::Result<Vec<String>> {
+    let mut spec = PodSpec::new("oom-pid1", 8, &["--delay", "2500", "eat-memory", "200"]);
+    spec.containers[0].memory_mib = Some(32);
+    let traced = Traced::pod(node, &spec)?;
+    let (code, reason) = wait_for_exit(&traced)?;
+    let mut ended = traced.stop_sandbox()?;
+    pid1_went(&mut ended, code, &reason);
     ended.facts.timeline("OOMVictim", 1);
     ended.verdict()
 }
