@@ -46,7 +46,9 @@ fn play(machine: &Machine, name: &str, flags: &[&str]) -> anyhow::Result<Vec<Str
     let [traced] = traced.as_slice() else { anyhow::bail!("the command is not in one hierarchy, but in {traced:?}") };
     let mut met = Vec::new();
     for other in others {
-        if let Some(place) = meet(&traced.root.join(&run), &other.root)? {
+        // each with names of its own inside: of two that meet, the one inside stays
+        let nested = format!("nested-{}", met.len());
+        if let Some(place) = meet((&traced.root.join(&run), &nested), &other.root)? {
             met.push((other, place));
         }
     }
@@ -102,13 +104,13 @@ fn sweep() -> anyhow::Result<()> {
 }
 
 /// Makes cgroups below `inside` and below `elsewhere` until one has the number of the other; the one elsewhere is left.
-fn meet(inside: &Path, elsewhere: &Path) -> anyhow::Result<Option<PathBuf>> {
-    let (mut own, mut other) = (Made::new(inside, "nested", 0)?, Made::new(elsewhere, NAME, 0)?);
+fn meet((inside, nested): (&Path, &str), elsewhere: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let (mut own, mut other) = (Made::new(inside, nested, 0)?, Made::new(elsewhere, NAME, 0)?);
     let (mut inside_made, mut elsewhere_made) = (1, 1);
     // the new one first: a number is not given again soon, but who knows
     while own.id != other.id && inside_made < INSIDE && elsewhere_made < ELSEWHERE {
         if own.id < other.id {
-            let next = Made::new(inside, "nested", inside_made)?;
+            let next = Made::new(inside, nested, inside_made)?;
             std::mem::replace(&mut own, next).remove()?;
             inside_made += 1;
         } else {
