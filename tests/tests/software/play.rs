@@ -87,7 +87,10 @@ pub(crate) fn play(world: &World, case: &Case) -> anyhow::Result<Vec<String>> {
     compare(&mut facts, case, &endings[0], &heard);
     // HAProxy ends a connection to the server behind with a RST unless that server's FIN is there already
     let reset = case.expected.counts.reset + met.iter().filter(|one| one.end == Some(End::Reset)).count() as u64;
-    facts.counts(&Counts { reset, ..case.expected.counts.clone() }, true);
+    let counts = case.expected.counts.clone();
+    let left = left_by_themselves(&facts, case);
+    let (dropped_by_kill, closed_at_exit) = (counts.dropped_by_kill - left, counts.closed_at_exit + left);
+    facts.counts(&Counts { reset, dropped_by_kill, closed_at_exit, ..counts }, true);
     facts.is("/containers/0/processes/seen", alive);
     let (least, most) = case.expected.killed_along;
     let killed = facts.at("/containers/0/processes/killedByPidNamespace").as_u64().unwrap_or(u64::MAX);
@@ -179,8 +182,22 @@ fn compare(facts: &mut Facts, case: &Case, ending: &Ending, heard: &[Heard]) {
         let fact = format!("{:?} saw {end:?}, {answer:?}", client.what);
         facts.holds(found == (*end, *answer), &fact, &format!("it saw {found:?}"));
     }
-    facts.findings(case.expected.findings);
+    let mut findings = case.expected.findings.to_vec();
+    let left = left_by_themselves(facts, case);
+    if left > 0 {
+        let told = facts.rules();
+        findings.retain(|rule| *rule != "connections-dropped" || left < case.expected.counts.dropped_by_kill);
+        findings.extend(["requests-in-flight-at-exit"].iter().filter(|rule| told.iter().any(|told| told == *rule)));
+    }
+    facts.findings(&findings);
     (case.expected.more)(facts);
+}
+
+/// Connections whose process was quicker to leave than the kernel to kill it, where either may be.
+fn left_by_themselves(facts: &Facts, case: &Case) -> u64 {
+    let (least, most) = case.expected.killed_along;
+    let told = facts.at("/connections/closedAtExit").as_u64().unwrap_or(0);
+    if least < most { told.min(case.expected.counts.dropped_by_kill) } else { 0 }
 }
 
 /// A connection that the pod opened is listed, and ended as the server behind it saw it end.
