@@ -39,6 +39,8 @@ const FACTS: usize = 1024;
 const HOLD_NS: u64 = 1_000_000;
 /// So often after a loss, a beat apart, it is looked which pods are still there.
 const SEARCHES: u32 = 8;
+/// So often, in looks around, it is asked what the kernel passed over while no report is due: every half a minute.
+const PASSED_OVER_BEATS: u32 = 60;
 /// So long after a signal it is known whether it was a stop signal.
 const JUDGED_NS: u64 = 100_000_000;
 /// How often losses and the clock are looked at, and the log is written out.
@@ -67,6 +69,8 @@ pub struct Pipeline {
     arrived: BootNs,
     beat: Interval,
     clock_told: (BootNs, i64),
+    /// Looks around since it was asked what the kernel passed over.
+    beats: u32,
     /// Records were lost: so many times it is looked yet which pods are still there.
     searches: u32,
 }
@@ -102,6 +106,7 @@ impl Pipeline {
             resolver: None,
             target: None,
             looks: None,
+            beats: 0,
             order: Order::default(),
             own: VecDeque::new(),
             arrived: BootNs(0),
@@ -177,6 +182,7 @@ impl Pipeline {
         }
         self.release(BootNs(u64::MAX))?;
         self.tell_losses()?;
+        self.tell_passed_over()?;
         self.core.feed(Input::Finish { at: clock::boot_now() })?;
         self.core.flush();
         Ok(())
@@ -265,6 +271,7 @@ impl Pipeline {
             return Ok(());
         }
         self.tell_losses()?;
+        self.tell_passed_over()?;
         self.core.feed(Input::Tick { at: now })
     }
 
@@ -297,6 +304,10 @@ impl Pipeline {
 
     fn look_around(&mut self) -> anyhow::Result<()> {
         self.tell_losses()?;
+        self.beats += 1;
+        if self.beats >= PASSED_OVER_BEATS {
+            self.tell_passed_over()?;
+        }
         self.search_for_pods();
         // by then the engine has seen the signal, and knows what it was
         let judged = BootNs(self.arrived.0.saturating_sub(JUDGED_NS));
@@ -334,6 +345,12 @@ impl Pipeline {
                 self.core.feed(Input::Lost { at: clock::boot_now(), what: what.to_owned(), count })?;
             }
         }
+        Ok(())
+    }
+
+    /// Dearer to ask for than losses: before a report, and now and then so that it is not told what was long before.
+    fn tell_passed_over(&mut self) -> anyhow::Result<()> {
+        self.beats = 0;
         for (hook, most) in self.probes.take_passed_over() {
             self.searches = SEARCHES;
             self.core.feed(Input::PassedOver { at: clock::boot_now(), hook: hook.to_owned(), most })?;
