@@ -161,7 +161,8 @@ fn look(setting: &Setting<'_>, column: Column, ours: &[&Agent], stats: bool) -> 
         match hook {
             _ if !held.contains(&program.id) => beside.push(program.name),
             Some(hook) if stats && program.runs > 0 => {
-                runs.insert(hook.to_owned(), number(program.run_ns) / number(program.runs));
+                // what an event costs: where a hook has two programs, both run for it
+                *runs.entry(hook.to_owned()).or_default() += number(program.run_ns) / number(program.runs);
             }
             Some(_) | None => {}
         }
