@@ -149,12 +149,13 @@ impl Engine {
                 self.wall_offset_ns = wall_offset_ns;
             }
             Input::Lost { at, what, count } => {
-                self.advance(at);
+                // what is noticed now may have been lost before, so it is told in what is due by now as well
                 keep(&mut self.lost, (at, what, count));
+                self.advance(at);
             }
             Input::PassedOver { at, hook, most } => {
-                self.advance(at);
                 keep(&mut self.passed_over, (at, hook, most));
+                self.advance(at);
             }
             Input::Tick { at } => self.advance(at),
             Input::Finish { at } => {
