@@ -324,6 +324,22 @@ fn a_loss_makes_the_report_incomplete() {
     assert_eq!(rules(&report), ["incomplete"]);
 }
 
+/// It is asked for when a report is due, and what is noticed then is later than that.
+#[test]
+fn a_loss_that_is_noticed_when_the_report_is_due_is_told_in_it() {
+    let check = |noticed: fn(BootNs) -> Input| {
+        let mut story = Story::new();
+        story.stop(Disposition::Handler).exit(100, 0).what(What::CgroupEmptied { pod: CGROUP });
+        let due = story.engine.next_deadline().expect("a report is due").0;
+        story.engine.handle(noticed(BootNs(due.0 + 5_000)));
+        story.engine.handle(Input::Tick { at: BootNs(due.0 + 10_000) });
+        let report = story.engine.poll().expect("a report");
+        assert!(!report.completeness.complete, "{:?}", report.completeness);
+    };
+    check(|at| Input::Lost { at, what: "socket_state".to_owned(), count: 1 });
+    check(|at| Input::PassedOver { at, hook: "inet_sock_set_state".to_owned(), most: 1 });
+}
+
 #[test]
 fn events_that_no_program_was_shown_may_be_this_pods() {
     let mut story = Story::new();

@@ -91,7 +91,7 @@ pub(super) fn choose(
             let first_v1 = || CONTROLLERS.into_iter().find_map(v1);
             let Some(unified) = v2() else { return first_v1() };
             // a hybrid node, whose runtime may not care for the v2 tree
-            let elsewhere = || first_v1().filter(|(_, root)| has_pods(root));
+            let elsewhere = || CONTROLLERS.into_iter().filter_map(v1).find(|(_, root)| has_pods(root));
             if has_pods(&unified.1) { Some(unified) } else { Some(elsewhere().unwrap_or(unified)) }
         }
     }
@@ -137,6 +137,12 @@ mod tests {
         check(Wish::Auto, &[CPU, PIDS, UNIFIED], &[], Some((Hierarchy::V2, unified)));
         check(Wish::Auto, &[CPU, PIDS, UNIFIED], &[unified, pids], Some((Hierarchy::V2, unified)));
         check(Wish::Auto, &[CPU, PIDS, UNIFIED], &[pids], Some((OF_PIDS, pids)));
+        check(
+            Wish::Auto,
+            &[PIDS, MEMORY, UNIFIED],
+            &["/sys/fs/cgroup/memory"],
+            Some((OF_MEMORY, "/sys/fs/cgroup/memory")),
+        );
         check(Wish::Auto, &[CPU], &[], None);
         check(Wish::Auto, &[], &[], None);
     }

@@ -57,6 +57,7 @@ impl CgroupTree {
     pub fn find(wish: Wish) -> Result<Self, CgroupError> {
         let read = |path: &str| std::fs::read(path).map_err(|source| failed("read", Path::new(path), source));
         let (mountinfo, numbers) = (read("/proc/self/mountinfo")?, read("/proc/self/cgroup")?);
+        // a walk is the same in every hierarchy
         let has_pods = |root: &PathBuf| Self::of(Hierarchy::V2, root.clone()).pods().is_ok_and(|pods| !pods.is_empty());
         let (hierarchy, root) = hierarchy::choose(wish, &mountinfo, &String::from_utf8_lossy(&numbers), has_pods)
             .ok_or(CgroupError::NotMounted)?;
