@@ -151,9 +151,9 @@ pub struct DoctorArgs {
     /// The container runtime's socket, instead of the usual places
     #[arg(long, env = "GRACETRACE_RUNTIME_ENDPOINT", value_name = "ENDPOINT")]
     pub runtime_endpoint: Option<String>,
-    /// Where a pod's processes are told by their cgroup: where the pods are, cgroup v2, or a controller of v1
-    #[arg(long, env = "GRACETRACE_CGROUP_HIERARCHY", value_enum, value_name = "HIERARCHY", default_value_t)]
-    pub cgroup_hierarchy: CgroupHierarchy,
+    /// By which cgroups.
+    #[command(flatten)]
+    pub cgroups: CgroupArgs,
 }
 
 /// How reports are written.
@@ -194,13 +194,22 @@ pub struct ProbeArgs {
     /// How many connections a report lists one by one; all are counted
     #[arg(long, env = "GRACETRACE_MAX_CONNECTIONS", value_name = "N", default_value_t = 1000)]
     pub max_connections: usize,
-    /// Where a pod's processes are told by their cgroup: where the pods are, cgroup v2, or a controller of v1
-    #[arg(long, env = "GRACETRACE_CGROUP_HIERARCHY", value_enum, value_name = "HIERARCHY", default_value_t)]
-    pub cgroup_hierarchy: CgroupHierarchy,
+    /// By which cgroups.
+    #[command(flatten)]
+    pub cgroups: CgroupArgs,
     /// Room for what the kernel saw and gracetrace has not read yet
     #[arg(long, env = "GRACETRACE_RING_BUFFER_SIZE", value_name = "SIZE", default_value = "8MiB")]
     #[arg(value_parser = values::ring_size)]
     pub ring_buffer_size: u32,
+}
+
+/// By which cgroups pods are told apart.
+#[derive(Clone, Copy, Debug, Args)]
+#[group(skip)]
+pub struct CgroupArgs {
+    /// The cgroup hierarchy by which it is told whose a process is
+    #[arg(long, env = "GRACETRACE_CGROUP_HIERARCHY", value_enum, value_name = "HIERARCHY", default_value_t)]
+    pub cgroup_hierarchy: CgroupHierarchy,
 }
 
 /// A cgroup hierarchy.

@@ -78,7 +78,7 @@ fn out_of_memory(node: &Node) -> anyhow::Result<Vec<String>> {
     let status = node.kubelet.runtime.status(&pod.containers[0])?;
     node.kubelet.stop_sandbox(&pod)?;
     anyhow::ensure!(
-        status.exit_code == 137 && (status.reason == "OOMKilled" || slow() > 1.0),
+        status.exit_code == 137 && (status.reason == "OOMKilled" || slow() > 1.0 && status.reason == "Error"),
         "{} {}",
         status.exit_code,
         status.reason

@@ -173,7 +173,7 @@ pub(crate) fn check(machine: &Machine, case: &Case) -> anyhow::Result<Vec<String
     };
     let sees = recording::sees(&log)?;
     let has_connections = !case.clients.is_empty() || case.knocks.is_some() || case.connections != Counts::default();
-    if !sees.connections && has_connections {
+    if !sees.on_host_network && has_connections {
         return Err(NotPossible(NO_CGROUP.to_owned()).into());
     }
     let mut facts = Facts::of(over.finished.report()?).seeing(sees);

@@ -44,7 +44,7 @@ pub(crate) fn ten_thousand(machine: &Machine) -> anyhow::Result<Vec<String>> {
     let over = running.finish()?;
     let (orderly, reset) = ends.join().map_err(|_| anyhow::anyhow!("the clients panicked"))??;
     let sees = recording::sees(&log)?;
-    if !sees.connections {
+    if !sees.on_host_network {
         return Err(NotPossible(NO_CGROUP.to_owned()).into());
     }
     let mut facts = Facts::of(over.finished.report()?).seeing(sees);

@@ -58,7 +58,7 @@ fn start(args: &TraceArgs, kernel_log: bool) -> anyhow::Result<Pipeline> {
         Some(name) => TraceScope::Pod { namespace: namespace.map(str::to_owned), name: name.clone() },
         None => TraceScope::Node,
     };
-    let tree = CgroupTree::find(args.probes.cgroup_hierarchy.wish()).context("cannot trace")?;
+    let tree = CgroupTree::find(args.probes.cgroups.cgroup_hierarchy.wish()).context("cannot trace")?;
     let probes = session::load_probes(&args.probes, &tree, true, kernel_log)?;
     let session = session::begin(&args.probes, &probes, scope, args.grace_period);
     let log = session::record(&args.probes, &session)?;

@@ -68,6 +68,13 @@ impl Results {
         }
     }
 
+    /// Of what cannot be played there these are known. Any other is trouble: a machine that suddenly tells less must not look well.
+    pub(super) fn know_impossible(&mut self, names: &[&str], v1: bool) {
+        let is_known = |name: &str, why: &str| names.contains(&name) || v1 && why.starts_with("with cgroup v1 ");
+        let unknown = self.impossible.iter().filter(|(name, why)| !is_known(name, why));
+        self.trouble.extend(unknown.map(|(name, why)| format!("{name} was to be possible there ({why})")));
+    }
+
     /// Whether everything that this kernel can play went well.
     pub(super) fn is_good(&self) -> bool {
         self.failed.is_empty() && self.trouble.is_empty() && self.passed > 0
@@ -115,6 +122,21 @@ mod tests {
         assert_eq!(results.impossible, [("mptcp-listener".to_owned(), "no MPTCP".to_owned())]);
         assert_eq!(results.limits, ["not seen: refused connections (why)"]);
         assert!(results.trouble.is_empty() && !results.is_good());
+    }
+
+    #[test]
+    fn only_what_is_known_may_be_impossible() {
+        let none = "test many ... not possible here: with cgroup v1 a socket has no cgroup <0.00s>";
+        let lines =
+            ["@vm begin kernel", "test graceful ... ok <1.10s>", "test a ... not possible here: why <0.00s>", none];
+        let check = |names: &[&str], v1: bool, trouble: usize| {
+            let mut results = check(&lines, End::Done);
+            results.know_impossible(names, v1);
+            assert_eq!(results.trouble.len(), trouble, "{:?}", results.trouble);
+        };
+        check(&["a"], true, 0);
+        check(&["a"], false, 1);
+        check(&[], false, 2);
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub(super) async fn doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let mut page = Page::default();
     kernel(&mut page);
     privileges(&mut page);
-    let tree = CgroupTree::find(args.cgroup_hierarchy.wish());
+    let tree = CgroupTree::find(args.cgroups.cgroup_hierarchy.wish());
     // without a tree there is nothing to trace, and the programs can be tried all the same
     probes(&mut page, tree.as_ref().map_or(Hierarchy::V2, CgroupTree::hierarchy));
     cgroups(&mut page, tree);

@@ -37,7 +37,7 @@ const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// Runs the command, stops it, reports.
 pub(super) async fn run(args: &RunArgs, kernel_log: bool) -> anyhow::Result<Exit> {
     let mut signals = Signals::new()?;
-    let tree = CgroupTree::find(args.probes.cgroup_hierarchy.wish()).context("cannot trace")?;
+    let tree = CgroupTree::find(args.probes.cgroups.cgroup_hierarchy.wish()).context("cannot trace")?;
     // dropped last, when the main process has been taken leave of
     let cgroup = RunCgroup::create(&tree)?;
     let mut pipeline = prepare(args, kernel_log, &tree, &cgroup)?;

@@ -8,7 +8,8 @@ pub(super) const RULE: Rule = Rule {
     severity: Severity::Error,
     fires: "The preStop hook was still running when the stop signal came.",
     means: "The hook counts against the grace period. The kubelet waits for it until that is over, or the shorter \
-            one of an eviction or a second deletion, and then sends the stop signal; from then on the program has about two seconds until SIGKILL.",
+            one of an eviction or a second deletion, and then sends the stop signal; from then on the program has \
+            about two seconds until SIGKILL.",
     advice: "Give the hook an end of its own, well inside the grace period:\n\n\
              \x20   timeout 10 /opt/drain.sh\n\n\
              and raise `terminationGracePeriodSeconds` to what hook and drain take together.",

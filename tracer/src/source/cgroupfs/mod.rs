@@ -29,7 +29,7 @@ const MAX_CGROUPS: usize = 65_536;
 pub enum CgroupError {
     /// No cgroup file system that would do is mounted.
     #[error(
-        "no such cgroup file system is mounted: mount one (`mount -t cgroup2 none /sys/fs/cgroup`), or see what `gracetrace doctor` finds with another --cgroup-hierarchy"
+        "the cgroup hierarchy is not mounted (v2, or v1's of pids or memory; --cgroup-hierarchy names one): mount it, v2 with `mount -t cgroup2 none /sys/fs/cgroup`, or leave --cgroup-hierarchy out"
     )]
     NotMounted,
     /// A file or folder could not be read or written.

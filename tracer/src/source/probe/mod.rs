@@ -46,7 +46,9 @@ pub struct Probes {
     limits: Vec<String>,
     sees: Sees,
     host_netns: Option<u32>,
+    /// This process's.
     own_netns: Option<u32>,
+    /// Each hook's programs, and what the kernel had passed them over for.
     guarded: Vec<passed_over::Guarded>,
     /// What was already handed out as lost, by kind.
     lost: [u64; kind::COUNT],
