@@ -11,26 +11,19 @@ use crate::kernel::{Task, setting};
 use crate::maps;
 use aya_ebpf::programs::RawTracePointContext;
 use aya_ebpf::{Argument, EbpfContext};
-use tracer_ebpf::nests;
+use tracer_ebpf::{nests, slot};
 
 /// A tracepoint, as it is told from others here.
 #[derive(Clone, Copy)]
 pub(crate) struct HookId {
-    hash: u64,
+    slot: u32,
     /// What it tells of happens in interrupts as well as in processes.
     nests: bool,
 }
 
 impl HookId {
     pub(crate) const fn of(name: &str) -> Self {
-        let bytes = name.as_bytes();
-        // FNV-1a
-        let (mut hash, mut at) = (0xcbf2_9ce4_8422_2325_u64, 0);
-        while at < bytes.len() {
-            hash = (hash ^ bytes[at] as u64).wrapping_mul(0x0100_0000_01b3);
-            at += 1;
-        }
-        Self { hash, nests: nests(name) }
+        Self { slot: slot(name), nests: nests(name) }
     }
 }
 
@@ -67,11 +60,15 @@ impl Call {
         }
     }
 
-    /// Whether the first program, as nearly always, has run for this a moment ago: then all is done. If anything came in between
-    /// it is not known any more, and the marks decide.
+    /// Whether the first program, as nearly always, has run for this a moment ago: then all is done. If not it was passed over,
+    /// which is counted. (Where it is no longer known, the marks decide what is written.)
     #[inline(always)]
     pub(crate) fn has_just_been_seen(&self) -> bool {
-        maps::has_begun(self.who_and_what())
+        let seen = maps::take_begun(self.who_and_what());
+        if !seen {
+            maps::made_up(self.hook.slot);
+        }
+        seen
     }
 
     /// Whether the record of this kind is for this program to write: the first one's always, and it leaves a
@@ -102,6 +99,6 @@ impl Call {
     /// is left alone. (The verifier would not have the place compared.)
     #[inline(always)]
     fn who_and_what(&self) -> [u64; 2] {
-        [Task::current().0, self.arg::<u64>(0) ^ self.hook.hash]
+        [Task::current().0, self.arg::<u64>(0) ^ u64::from(self.hook.slot) << 56]
     }
 }

@@ -59,10 +59,10 @@ pub(crate) enum Urgency {
 #[inline(always)]
 pub(crate) fn finish(outcome: Outcome) -> u32 {
     match outcome {
-        Outcome::Emitted(kind) => add_one(&GENERATED, kind),
+        Outcome::Emitted(kind) => add_one(&GENERATED, kind.into()),
         Outcome::Dropped(kind) => {
-            add_one(&GENERATED, kind);
-            add_one(&DROPPED, kind);
+            add_one(&GENERATED, kind.into());
+            add_one(&DROPPED, kind.into());
         }
         Outcome::Skipped(
             Reason::NotTraced
@@ -150,8 +150,8 @@ fn wakeup(urgency: Urgency) -> u64 {
 }
 
 #[inline(always)]
-fn add_one(counters: &PerCpuArray<u64>, kind: u16) {
-    if let Some(counter) = counters.get_ptr_mut(u32::from(kind)) {
+pub(crate) fn add_one(counters: &PerCpuArray<u64>, slot: u32) {
+    if let Some(counter) = counters.get_ptr_mut(slot) {
         // SAFETY: adds to the slot of this CPU, aligned and alive as long as the program runs. Atomic, as
         // an interrupt on this CPU may count as well; without a result, so that 5.10 can do it. (`core`
         // has no `fetch_add` for this target.)

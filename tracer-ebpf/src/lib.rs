@@ -6,6 +6,10 @@
 //! them, so nothing here may be a Rust enum.
 #![no_std]
 
+mod tracepoints;
+
+pub use tracepoints::{TRACEPOINTS, nests, slot};
+
 /// Length of a task's `comm` in the kernel (`TASK_COMM_LEN`), the last byte being NUL.
 pub const COMM_LEN: usize = 16;
 /// Room for the command line of a process that a container runtime put into a container.
@@ -506,12 +510,6 @@ offsets! {
     skb_network_header = "sk_buff" / "network_header",
     skb_transport_header = "sk_buff" / "transport_header",
     net_device_net = "net_device" / "nd_net.net",
-}
-
-/// Whether what a tracepoint tells of happens in interrupts as well as in the processes that these break in on. The kernel
-/// passes a program over that it has interrupted, so such a hook has two.
-pub const fn nests(tracepoint: &str) -> bool {
-    matches!(tracepoint.as_bytes(), b"inet_sock_set_state" | b"tcp_send_reset" | b"kfree_skb")
 }
 
 /// A field this kernel has not.

@@ -48,14 +48,14 @@ mod hooks {
             $(#[doc = $why])*
             #[raw_tracepoint(tracepoint = $name)]
             fn $first(ctx: RawTracePointContext) -> u32 {
-                let call = Call::first(ctx, HookId::of($name));
+                let call = Call::first(ctx, const { HookId::of($name) });
                 call.begin();
                 finish($run(&call))
             }
 
             #[raw_tracepoint(tracepoint = $name_again)]
             fn $second(ctx: RawTracePointContext) -> u32 {
-                let call = Call::second(ctx, HookId::of($name));
+                let call = Call::second(ctx, const { HookId::of($name) });
                 if call.has_just_been_seen() {
                     return 0;
                 }

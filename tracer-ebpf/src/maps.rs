@@ -1,9 +1,10 @@
 //! The maps, each with what fills it, what empties it and what bounds it.
 
+use crate::emit::add_one;
 use aya_ebpf::bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
-use tracer_ebpf::{KubeletCall, Target, kind, learnt};
+use tracer_ebpf::{KubeletCall, TRACEPOINTS, Target, kind, learnt};
 
 /// Records for user space; the loader sets the size.
 #[map]
@@ -49,9 +50,16 @@ static EXITED: LruHashMap<[u64; 2], u32> = LruHashMap::with_max_entries(8192, 0)
 #[map]
 static MARKS: LruHashMap<[u64; 2], u32> = LruHashMap::with_max_entries(4096, 0);
 
-/// What a first program on this CPU has begun with last; see [`Call`](crate::call::Call).
+/// What first programs on this CPU have begun with; see [`Call`](crate::call::Call).
 #[map]
-static LAST: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(1, 0);
+static BEGUN: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(BEGUN_SLOTS, 0);
+
+/// Several, so that what breaks in on an event does not take its place.
+const BEGUN_SLOTS: u32 = 64;
+
+/// Events for which a second program ran and the first one did not, by [`slot`](tracer_ebpf::slot).
+#[map]
+static MADE_UP: PerCpuArray<u64> = PerCpuArray::with_max_entries(TRACEPOINTS.len() as u32, 0);
 
 /// What was learnt from a canary; see [`learnt`].
 #[map]
@@ -254,18 +262,38 @@ pub(crate) fn first_to_exit(tgid: u32, start_ns: u64) -> bool {
 /// A first program has begun with this event on this CPU.
 #[inline(always)]
 pub(crate) fn begin(event: [u64; 2]) {
-    if let Some(last) = LAST.get_ptr_mut(0) {
+    if let Some(begun) = BEGUN.get_ptr_mut(begun_slot(event)) {
         // SAFETY: the slot of this CPU, alive as long as the program. Whoever breaks in between the two words leaves something
         // that is no event, and the marks decide.
-        unsafe { core::ptr::write_volatile(last, event) }
+        unsafe { core::ptr::write_volatile(begun, event) }
     }
 }
 
-/// Whether that was the last that one began with here.
+/// Whether one has; that is forgotten then, for the same may come again.
 #[inline(always)]
-pub(crate) fn has_begun(event: [u64; 2]) -> bool {
+pub(crate) fn take_begun(event: [u64; 2]) -> bool {
+    let Some(begun) = BEGUN.get_ptr_mut(begun_slot(event)) else {
+        return false;
+    };
     // SAFETY: as above
-    LAST.get_ptr(0).is_some_and(|last| unsafe { core::ptr::read_volatile(last) } == event)
+    let has = unsafe { core::ptr::read_volatile(begun) } == event;
+    if has {
+        // SAFETY: as above
+        unsafe { core::ptr::write_volatile(begun, [0; 2]) }
+    }
+    has
+}
+
+/// Both are addresses, whose lowest bits say nothing.
+#[inline(always)]
+fn begun_slot([who, what]: [u64; 2]) -> u32 {
+    ((who >> 7 ^ what >> 6 ^ what >> 12 ^ what >> 56) as u32) & (BEGUN_SLOTS - 1)
+}
+
+/// A second program runs for an event that the first one was not shown.
+#[inline(always)]
+pub(crate) fn made_up(slot: u32) {
+    add_one(&MADE_UP, slot);
 }
 
 /// A first program has seen to this event.

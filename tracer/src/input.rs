@@ -166,8 +166,8 @@ pub enum Input {
         at: BootNs,
         /// The tracepoint.
         hook: String,
-        /// How many at most, and of the whole node: the kernel does not tell whose they were.
-        most: u64,
+        /// How many, of the whole node: the kernel does not tell whose they were.
+        count: u64,
     },
     /// Time has passed, and every event up to then has been handed in.
     Tick {

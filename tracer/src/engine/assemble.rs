@@ -205,13 +205,13 @@ impl Picture<'_> {
                 self.pod.connections.uncounted
             ));
         }
-        let passed_over: u64 = self.passed_over.iter().map(|(_, _, most)| most).sum();
+        let passed_over: u64 = self.passed_over.iter().map(|(_, _, count)| count).sum();
         if passed_over > 0 {
             let mut hooks: Vec<&str> = self.passed_over.iter().map(|(_, hook, _)| hook.as_str()).collect();
             hooks.sort_unstable();
             hooks.dedup();
             reasons.push(format!(
-                "not seen: up to {passed_over} events on this node, perhaps this pod's (the kernel passed over interrupted programs: {})",
+                "not seen: {passed_over} events on this node, perhaps this pod's (the kernel passed over interrupted programs: {})",
                 hooks.join(", ")
             ));
         }

@@ -69,7 +69,7 @@ pub struct Engine {
     places: BTreeMap<CgroupId, Place>,
     agenda: Agenda,
     lost: Vec<(BootNs, String, u64)>,
-    /// Events of the whole node for which no program ran: when noticed, at which hook, how many at most.
+    /// Events of the whole node for which no program ran: when noticed, at which hook, how many.
     passed_over: Vec<(BootNs, String, u64)>,
     finished: VecDeque<Report>,
     /// Pods that ended without a name, when only one pod was asked for.
@@ -153,8 +153,8 @@ impl Engine {
                 keep(&mut self.lost, (at, what, count));
                 self.advance(at);
             }
-            Input::PassedOver { at, hook, most } => {
-                keep(&mut self.passed_over, (at, hook, most));
+            Input::PassedOver { at, hook, count } => {
+                keep(&mut self.passed_over, (at, hook, count));
                 self.advance(at);
             }
             Input::Tick { at } => self.advance(at),

@@ -16,7 +16,7 @@ pub(super) struct Sources<'a> {
     pub wall_offset_ns: i64,
     /// Losses noticed while tracing went on: when, of what, how many.
     pub lost: &'a [(BootNs, String, u64)],
-    /// Events that no program was shown: when noticed, at which hook, how many of the whole node at most.
+    /// Events that no program was shown: when noticed, at which hook, how many of the whole node.
     pub passed_over: &'a [(BootNs, String, u64)],
     /// Only this container, which ended while its pod lives on.
     pub only: Option<CgroupId>,

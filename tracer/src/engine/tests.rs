@@ -337,22 +337,22 @@ fn a_loss_that_is_noticed_when_the_report_is_due_is_told_in_it() {
         assert!(!report.completeness.complete, "{:?}", report.completeness);
     };
     check(|at| Input::Lost { at, what: "socket_state".to_owned(), count: 1 });
-    check(|at| Input::PassedOver { at, hook: "inet_sock_set_state".to_owned(), most: 1 });
+    check(|at| Input::PassedOver { at, hook: "inet_sock_set_state".to_owned(), count: 1 });
 }
 
 #[test]
 fn events_that_no_program_was_shown_may_be_this_pods() {
     let mut story = Story::new();
     let before = BootNs(story.now);
-    story.engine.handle(Input::PassedOver { at: before, hook: "signal_generate".to_owned(), most: 9 });
+    story.engine.handle(Input::PassedOver { at: before, hook: "signal_generate".to_owned(), count: 9 });
     story.stop(Disposition::Handler);
     let at = BootNs(story.now);
-    for most in [2, 3] {
-        story.engine.handle(Input::PassedOver { at, hook: "inet_sock_set_state".to_owned(), most });
+    for count in [2, 3] {
+        story.engine.handle(Input::PassedOver { at, hook: "inet_sock_set_state".to_owned(), count });
     }
     let report = story.exit(100, 0).report();
     assert_eq!((report.completeness.complete, report.completeness.events_lost), (false, 0));
-    let reason = "not seen: up to 5 events on this node, perhaps this pod's (the kernel passed over interrupted programs: inet_sock_set_state)";
+    let reason = "not seen: 5 events on this node, perhaps this pod's (the kernel passed over interrupted programs: inet_sock_set_state)";
     assert_eq!(report.completeness.reasons[0], reason);
     assert_eq!(rules(&report), ["incomplete"]);
 }

@@ -311,7 +311,7 @@ fn input() -> impl Strategy<Value = Input> {
         1 => (any::<u64>(), text()).prop_map(|(at, reason)| Input::StopRequested { at: BootNs(at), reason }),
         1 => (any::<u64>(), any::<i64>()).prop_map(|(at, wall_offset_ns)| Input::Clock { at: BootNs(at), wall_offset_ns }),
         1 => (any::<[u64; 2]>(), text()).prop_map(|([at, count], what)| Input::Lost { at: BootNs(at), what, count }),
-        1 => (any::<[u64; 2]>(), text()).prop_map(|([at, most], hook)| Input::PassedOver { at: BootNs(at), hook, most }),
+        1 => (any::<[u64; 2]>(), text()).prop_map(|([at, count], hook)| Input::PassedOver { at: BootNs(at), hook, count }),
         1 => any::<u64>().prop_map(tick),
         1 => any::<u64>().prop_map(|at| Input::Finish { at: BootNs(at) }),
     ]

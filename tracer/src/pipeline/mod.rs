@@ -351,9 +351,9 @@ impl Pipeline {
     /// Dearer to ask for than losses: before a report, and now and then so that it is not told what was long before.
     fn tell_passed_over(&mut self) -> anyhow::Result<()> {
         self.beats = 0;
-        for (hook, most) in self.probes.take_passed_over() {
+        for (hook, count) in self.probes.take_passed_over() {
             self.searches = SEARCHES;
-            self.core.feed(Input::PassedOver { at: clock::boot_now(), hook: hook.to_owned(), most })?;
+            self.core.feed(Input::PassedOver { at: clock::boot_now(), hook: hook.to_owned(), count })?;
         }
         Ok(())
     }

@@ -74,13 +74,12 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     let mut guarded = Vec::with_capacity(HOOKS.len());
     for hook in HOOKS.iter().filter(|hook| is_wanted(hook.name, &settings)) {
         let is_there = btf.tracepoint(hook.name).is_some() && attach(&mut ebpf, hook.name, hook.name)?;
-        let again = format!("{}{AGAIN}", hook.name);
         if is_there && (settings.preemptible != 0 || nests(hook.name)) {
             // after the first: the kernel calls them in this order
-            attach(&mut ebpf, &again, hook.name)?;
+            attach(&mut ebpf, &format!("{}{AGAIN}", hook.name), hook.name)?;
         }
         if is_there {
-            guarded.push(Guarded::of(&ebpf, hook.name, &[hook.name, &again]));
+            guarded.extend(Guarded::of(&ebpf, hook.name));
         }
         if !is_there {
             if hook.is_essential {
@@ -217,6 +216,7 @@ fn take_maps(ebpf: &mut Ebpf) -> Result<Maps, ProbeError> {
         kubelet_calls: take(ebpf, "KUBELET_CALLS")?,
         generated: take(ebpf, "GENERATED")?,
         dropped: take(ebpf, "DROPPED")?,
+        made_up: take(ebpf, "MADE_UP")?,
     })
 }
 

@@ -48,7 +48,7 @@ pub struct Probes {
     host_netns: Option<u32>,
     /// This process's.
     own_netns: Option<u32>,
-    /// Each hook's programs, and what the kernel had passed them over for.
+    /// Each hook, and what the kernel had passed its program over for.
     guarded: Vec<passed_over::Guarded>,
     /// What was already handed out as lost, by kind.
     lost: [u64; kind::COUNT],
@@ -63,6 +63,8 @@ struct Maps {
     kubelet_calls: HashMap<MapData, u64, [u64; 4]>,
     generated: PerCpuArray<MapData, u64>,
     dropped: PerCpuArray<MapData, u64>,
+    /// By [`tracer_ebpf::slot`] of a hook.
+    made_up: PerCpuArray<MapData, u64>,
 }
 
 /// What the reader thread took from the ring in one go.
@@ -182,9 +184,10 @@ impl Probes {
         news
     }
 
-    /// For how many events at most, of the whole node, no program ran since the last call though it should have; hook by hook.
+    /// For how many events of the whole node no program ran since the last call though it should have; hook by hook.
     pub fn take_passed_over(&mut self) -> Vec<(&'static str, u64)> {
-        self.guarded.iter_mut().filter_map(passed_over::Guarded::take).collect()
+        let Self { guarded, maps, .. } = self;
+        guarded.iter_mut().filter_map(|hook| hook.take(|slot| sum(&maps.made_up, slot))).collect()
     }
 
     /// How many records were generated and dropped since the start, by kind.
