@@ -1,7 +1,7 @@
 //! The ABI between the probes in the kernel and the reader in user space: one `#[repr(C)]` record
 //! per kind, without padding, and the read-only globals that tell the probes about this kernel.
 //!
-//! Both sides are compiled from this file. It holds layouts and constants only: no logic, no
+//! Both sides are compiled from this file and `tracepoints.rs`. They hold layouts and constants only: no logic, no
 //! dependencies, no `bool`, no pointers. User space parses the bytes with a cursor and never casts
 //! them, so nothing here may be a Rust enum.
 #![no_std]
