@@ -205,10 +205,10 @@ impl Player {
                 Step::Receive => {
                     self.received.0 += 1;
                     let reader = self.reader.as_ref();
-                    reader.map_or(Ok(()), |reader| reader.wait_for_answers(self.received.0, scaled(PATIENCE)))?;
+                    reader.map_or(Ok(()), |reader| reader.wait_for_answers(self.received.0, PATIENCE))?;
                 }
                 Step::AwaitEnd => {
-                    self.reader.as_ref().map_or(Ok(()), |reader| reader.wait_for_end(scaled(PATIENCE)))?;
+                    self.reader.as_ref().map_or(Ok(()), |reader| reader.wait_for_end(PATIENCE))?;
                 }
                 // it may be closed already; then the end tells
                 Step::HalfClose => drop(stream.shutdown(Shutdown::Write)),

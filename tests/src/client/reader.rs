@@ -39,9 +39,14 @@ impl Reader {
     }
 
     pub(super) fn wait_for_answers(&self, count: usize, patience: Duration) -> anyhow::Result<()> {
+        let answered = || self.shared.answers.load(Ordering::SeqCst) >= count;
         wait_until(&format!("{count} answers"), patience, || {
-            (self.shared.answers.load(Ordering::SeqCst) >= count).then_some(())
-        })
+            // an answer that came just before the end is in the count
+            let is_over = self.thread.is_finished();
+            (answered() || is_over).then_some(())
+        })?;
+        anyhow::ensure!(answered(), "the connection ended before {count} answers had come");
+        Ok(())
     }
 
     pub(super) fn wait_for_end(&self, patience: Duration) -> anyhow::Result<()> {

@@ -4,7 +4,6 @@ use crate::outside::Outside;
 use crate::play::{PORT, TOLERANCE_MS, Traced};
 use gracetrace_tests::clock::{ms_between, slow};
 use gracetrace_tests::node::{Node, OwnHook, PodSpec};
-use gracetrace_tests::suite::NotPossible;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -56,13 +55,17 @@ pub(crate) fn http_get(node: &Node) -> anyhow::Result<Vec<String>> {
     ended.facts.is("/outcome", "Graceful");
     ended.facts.is("/containers/0/preStop/kind", "HttpGet");
     let handler = ended.pod.stamps("app").first("handler")?.at_ns;
-    if ms_between(answered, handler) > 240.0 {
-        return Err(NotPossible("the stop signal comes too long after the call to belong to it".to_owned()).into());
+    // In an emulator the stop signal may come too long after the call to belong to it, and the kernel may come to the
+    // call's SYN when the kubelet has left the processor to ksoftirqd. Then nothing may be said of the times.
+    if slow() > 1.0 && *ended.facts.at("/containers/0/preStop/knownBy") == "Declaration" {
+        ended.facts.is("/containers/0/preStop/startMs", Value::Null);
+        ended.facts.is("/containers/0/preStop/endMs", Value::Null);
+    } else {
+        ended.facts.is("/containers/0/preStop/knownBy", "Timing");
+        ended.facts.is("/containers/0/preStop/startMs", 0.0);
+        ended.facts.near("/containers/0/preStop/endMs", ms_between(called, answered), TOLERANCE_MS);
+        ended.facts.near("/containers/0/stop/deliveredMs", ms_between(called, handler), TOLERANCE_MS);
     }
-    ended.facts.is("/containers/0/preStop/knownBy", "Timing");
-    ended.facts.is("/containers/0/preStop/startMs", 0.0);
-    ended.facts.near("/containers/0/preStop/endMs", ms_between(called, answered), TOLERANCE_MS);
-    ended.facts.near("/containers/0/stop/deliveredMs", ms_between(called, handler), TOLERANCE_MS);
     ended.stop_signal("app", "SIGTERM", "Delivered", "Handler");
     ended.took_what_the_victim_says("app")?;
     ended.facts.findings(&[]);

@@ -55,24 +55,29 @@ impl Server {
         let open = Open::new(if options.log { options.stamps.clone() } else { Stamps::default() });
         let mut door = Door { listener, left: options.accept, options, held: Vec::new(), open: &open };
         door.accept(wake, None);
-        options.stamps.at("handler", sys::handled_at(), "");
         let signal = if options.kill_workers { Signal::KILL } else { Signal::TERM };
         workers::forward(&mut workers, signal);
+        let handled = Instant::now();
+        let closes = matches!(self.on_stop, OnStop::Drain | OnStop::DrainFor(_) | OnStop::Hang);
+        let mut closed_at = (closes && options.accept_for.is_none()).then(|| door.close());
+        // written only now: it brings late clients, and one that came before the close would be in the backlog
+        options.stamps.at("handler", sys::handled_at(), "");
         if let Some(span) = options.accept_for {
             door.accept(None, Some(Instant::now() + span));
+            closed_at = closes.then(|| door.close());
         }
-        self.stop(door, outbound, &options.stamps);
+        if let Some(closed_at) = closed_at {
+            options.stamps.at("listener-closed", closed_at, "");
+        }
+        self.stop(door, outbound, handled, &options.stamps);
     }
 
-    fn stop(&self, mut door: Door<'_>, outbound: Vec<TcpStream>, stamps: &Stamps) {
-        let handled = Instant::now();
+    fn stop(&self, mut door: Door<'_>, outbound: Vec<TcpStream>, handled: Instant, stamps: &Stamps) {
         let code = match self.on_stop {
             OnStop::Exit(code) => code,
             OnStop::Segv => sys::segv(),
             OnStop::Eat(mib) => brief::eat(mib, stamps),
             OnStop::Drain | OnStop::DrainFor(_) | OnStop::Hang => {
-                drop(door.listener.take());
-                stamps.now("listener-closed", "");
                 if matches!(self.on_stop, OnStop::Hang) {
                     loop {
                         std::thread::park();
@@ -106,6 +111,12 @@ struct Door<'a> {
 }
 
 impl Door<'_> {
+    /// Lets nobody in any more; when that was.
+    fn close(&mut self) -> u64 {
+        drop(self.listener.take());
+        sys::boot_ns()
+    }
+
     /// Lets connections in until the handler has run or `until` has come.
     fn accept(&mut self, wake: Option<&OwnedFd>, until: Option<Instant>) {
         loop {

@@ -19,7 +19,7 @@ use std::time::Duration;
 const PARAMETERS: &str = "root=/dev/vda rw systemd.show_status=0";
 
 /// What a node may not be able to play: the first where it is too slow, the others without cgroup v2.
-const IMPOSSIBLE: [&str; 3] = ["prestop-http-get", "killed-by-cgroup", "private-cgroupns"];
+const IMPOSSIBLE: [&str; 2] = ["killed-by-cgroup", "private-cgroupns"];
 
 /// Fifty pods that start on one emulated processor take longer than all other tests, and tell of the emulator.
 pub(super) const LEFT_OUT: &str = "fifty-at-once";
