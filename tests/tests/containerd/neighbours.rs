@@ -5,8 +5,9 @@ use gracetrace_tests::client::{Knocks, PeerServer, Use};
 use gracetrace_tests::counts::Counts;
 use gracetrace_tests::node::{ContainerSpec, Node, PodSpec, RunningPod};
 use gracetrace_tests::storm::Storm;
+use socket2::{Domain, Socket, Type};
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Both connections of a proxy to its app, over loopback, with this request on each.
@@ -168,7 +169,7 @@ pub(crate) fn host_network(node: &Node) -> anyhow::Result<Vec<String>> {
     traced.open([Use::Served, Use::Asks(600)])?;
     let mut ended = traced.stop_while(|pod| {
         let storm = Storm::start(Duration::from_millis(800));
-        let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let (_bound, closed) = nobody_listens()?;
         let elsewhere = Knocks::begin(closed, 10, Duration::from_millis(50));
         let late = Knocks::begin(pod.server, 10, Duration::from_millis(50)).seen()?;
         elsewhere.seen()?;
@@ -188,4 +189,13 @@ pub(crate) fn host_network(node: &Node) -> anyhow::Result<Vec<String>> {
     ended.facts.between("/connections/snapshot/connections", 0.0, 2.0);
     ended.facts.findings(&["connections-refused", "listener-closed-early"]);
     ended.verdict()
+}
+
+/// A port that stays nobody's. A listener that is closed again would not do: what is forked meanwhile holds it open until its exec.
+fn nobody_listens() -> anyhow::Result<(Socket, SocketAddr)> {
+    let bound = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    bound.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    let address =
+        bound.local_addr()?.as_socket().ok_or_else(|| anyhow::anyhow!("an IPv4 socket has an IPv4 address"))?;
+    Ok((bound, address))
 }
