@@ -30,6 +30,21 @@ impl std::fmt::Display for NotPossible {
 
 impl std::error::Error for NotPossible {}
 
+/// The report says that it is incomplete for what the emulator did to it: the scenario is to be played again, and that is said.
+#[derive(Debug)]
+pub struct Disturbed(pub String);
+
+impl std::fmt::Display for Disturbed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "disturbed, each of {ATTEMPTS} times: {}", self.0)
+    }
+}
+
+impl std::error::Error for Disturbed {}
+
+/// How often a scenario is played before it is taken for more than a disturbance.
+const ATTEMPTS: usize = 3;
+
 /// Runs the scenarios that the arguments choose. `world` is made once, when the first one needs it.
 pub fn run<W>(tier: &str, scenarios: &[Scenario<W>], world: fn() -> anyhow::Result<W>) -> ExitCode {
     let choice = Choice::from_args();
@@ -83,7 +98,12 @@ pub fn run<W>(tier: &str, scenarios: &[Scenario<W>], world: fn() -> anyhow::Resu
 
 fn play<W>(scenario: &Scenario<W>, world: &W) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let result = quiet(|| (scenario.play)(world));
+    let mut result = quiet(|| (scenario.play)(world));
+    for _ in 1..ATTEMPTS {
+        let Some(Disturbed(why)) = result.as_ref().err().and_then(anyhow::Error::downcast_ref) else { break };
+        say(&format!("    {} is played again: {why}", scenario.name));
+        result = quiet(|| (scenario.play)(world));
+    }
     let verdict = match &result {
         Ok(_) => "ok".to_owned(),
         Err(error) => error.downcast_ref().map_or_else(|| "FAILED".to_owned(), NotPossible::to_string),

@@ -7,10 +7,13 @@
 //! node, so that nobody can tell whose they were.) So the hooks of sockets have two programs everywhere, and from 7.0 on each hook
 //! has: the second does what the first was not there to do.
 
-use crate::kernel::{Task, setting};
+use crate::kernel::setting;
 use crate::maps;
+use crate::place::{Far, Place};
 use aya_ebpf::programs::RawTracePointContext;
 use aya_ebpf::{Argument, EbpfContext};
+use core::ffi::c_void;
+use core::marker::PhantomData;
 use tracer_ebpf::{nests, slot};
 
 /// A tracepoint, as it is told from others here.
@@ -27,23 +30,31 @@ impl HookId {
     }
 }
 
-/// A run of a program.
-pub(crate) struct Call {
+/// A run of a program, whose first argument is a place to be read as `P`.
+pub(crate) struct Call<P = Far> {
+    /// That of a `tp_btf` program is made the same way.
     pub(crate) ctx: RawTracePointContext,
     hook: HookId,
     /// The hook's second program is running.
     second: bool,
+    place: PhantomData<P>,
 }
 
-impl Call {
+impl<P: Place> Call<P> {
     #[inline(always)]
-    pub(crate) fn first(ctx: RawTracePointContext, hook: HookId) -> Self {
-        Self { ctx, hook, second: false }
+    pub(crate) fn first(ctx: *mut c_void, hook: HookId) -> Self {
+        Self { ctx: RawTracePointContext::new(ctx), hook, second: false, place: PhantomData }
     }
 
     #[inline(always)]
-    pub(crate) fn second(ctx: RawTracePointContext, hook: HookId) -> Self {
-        Self { ctx, hook, second: true }
+    pub(crate) fn second(ctx: *mut c_void, hook: HookId) -> Self {
+        Self { second: true, ..Self::first(ctx, hook) }
+    }
+
+    /// Where the first argument points to.
+    #[inline(always)]
+    pub(crate) fn place(&self) -> P {
+        P::of(self.arg(0))
     }
 
     /// An argument of the tracepoint.
@@ -56,7 +67,8 @@ impl Call {
     #[inline(always)]
     pub(crate) fn begin(&self) {
         if self.is_doubled() {
-            maps::begin(self.who_and_what());
+            let (spread, event) = self.who_and_what();
+            maps::begin(spread, event);
         }
     }
 
@@ -64,7 +76,8 @@ impl Call {
     /// which is counted. (Where it is no longer known, the marks decide what is written.)
     #[inline(always)]
     pub(crate) fn has_just_been_seen(&self) -> bool {
-        let seen = maps::take_begun(self.who_and_what());
+        let (spread, event) = self.who_and_what();
+        let seen = maps::take_begun(spread, event);
         if !seen {
             maps::made_up(self.hook.slot);
         }
@@ -82,11 +95,11 @@ impl Call {
         if !self.is_doubled() {
             return true;
         }
-        let event = [self.ctx.as_ptr() as u64, self.arg::<u64>(0) ^ u64::from(kind) << 48];
+        let (spread, event) = (self.who_and_what().0, [self.ctx.as_ptr() as u64, self.arg(0), u64::from(kind)]);
         if self.second {
-            return !maps::take_mark(&event);
+            return !maps::take_mark(spread, &event);
         }
-        maps::mark(&event);
+        maps::mark(spread, &event);
         true
     }
 
@@ -96,9 +109,10 @@ impl Call {
     }
 
     /// Enough to tell what is going on now from what breaks in on it: the same task is `current` then, and a socket in its hands
-    /// is left alone. (The verifier would not have the place compared.)
+    /// is left alone. (The verifier would not have the place compared.) And a number to spread such by.
     #[inline(always)]
-    fn who_and_what(&self) -> [u64; 2] {
-        [Task::current().0, self.arg::<u64>(0) ^ u64::from(self.hook.slot) << 56]
+    fn who_and_what(&self) -> (u64, [u64; 2]) {
+        let (who, what) = (Far::current().0, self.place());
+        (who >> 7 ^ what.spread() ^ u64::from(self.hook.slot), [who ^ u64::from(self.hook.slot) << 56, what.pointer()])
     }
 }

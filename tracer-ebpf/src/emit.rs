@@ -3,6 +3,7 @@
 use crate::call::Call;
 use crate::kernel::{boot_ns, cpu, setting};
 use crate::maps::{DROPPED, EVENTS, GENERATED};
+use crate::place::Place;
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::maps::PerCpuArray;
 use core::arch::asm;
@@ -119,7 +120,12 @@ records! {
 /// Writes a record about `cgroup`. `fill` must set every field but the header, in place: the stack
 /// has no room for a record.
 #[inline(always)]
-pub(crate) fn emit<R: Record>(ctx: &Call, cgroup: u64, urgency: Urgency, fill: impl FnOnce(&mut R)) -> Outcome {
+pub(crate) fn emit<R: Record>(
+    ctx: &Call<impl Place>,
+    cgroup: u64,
+    urgency: Urgency,
+    fill: impl FnOnce(&mut R),
+) -> Outcome {
     if !ctx.is_due(R::KIND) {
         return Outcome::Skipped(Reason::Noted);
     }

@@ -1,9 +1,11 @@
-//! Every read of kernel memory. An address is a number here, never a reference: what stands behind it
-//! is read by a helper that survives a wrong address and gives zero.
+//! What is read of the kernel: its structs, as far as they matter here. An address is a number, never a reference; how it
+//! is read, see [`Place`].
 
 use aya_ebpf::helpers::{self, generated};
 use core::ffi::c_void;
-use tracer_ebpf::{ABSENT, Offsets, Settings};
+
+use crate::place::{Far, Place, Word};
+use tracer_ebpf::{Offsets, Settings};
 
 /// Where things are; overridden by the loader.
 #[unsafe(no_mangle)]
@@ -38,36 +40,10 @@ pub(crate) fn setting(word: impl FnOnce(&Settings) -> &u32) -> u32 {
     unsafe { core::ptr::read_volatile(word(&SETTINGS)) }
 }
 
-/// An integer as the kernel keeps it.
-pub(crate) trait Word: Copy {
-    const ZERO: Self;
-}
-
-macro_rules! word {
-    ($($integer:ty),*) => { $(impl Word for $integer { const ZERO: Self = 0; })* };
-}
-
-word!(u8, u16, u32, u64, i32);
-
-/// The integer at `base` + `offset`; zero if the field does not exist or cannot be read.
+/// The integer at `base` + `offset`, read by the helper; zero if the field does not exist or cannot be read.
 #[inline(always)]
 pub(crate) fn read<T: Word>(base: u64, offset: u32) -> T {
-    let mut value = T::ZERO;
-    if offset != ABSENT {
-        let source = base.wrapping_add(u64::from(offset)) as *const c_void;
-        // SAFETY: the destination is a local of that size; the source may be anything. A failed read
-        // leaves zeroes.
-        unsafe { generated::bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, source) };
-    }
-    value
-}
-
-/// The bytes at `base` + `offset`; zeroes if they cannot be read.
-#[inline(always)]
-pub(crate) fn read_bytes<const N: usize>(into: &mut [u8; N], base: u64, offset: u32) {
-    let source = if offset == ABSENT { 0 } else { base.wrapping_add(u64::from(offset)) };
-    // SAFETY: the destination is that long; the source may be anything
-    unsafe { generated::bpf_probe_read_kernel(into.as_mut_ptr().cast(), N as u32, source as *const c_void) };
+    Far(base).read(offset)
 }
 
 /// A string of the kernel's at `address`; how many bytes it has, without the NUL.
@@ -120,7 +96,7 @@ pub(crate) fn is_v1() -> bool {
 #[inline(always)]
 pub(crate) fn current_cgroup() -> u64 {
     if is_v1() {
-        return Task::current().cgroup();
+        return Task::<Far>::current().cgroup();
     }
     // SAFETY: takes nothing
     unsafe { helpers::bpf_get_current_cgroup_id() }
@@ -132,84 +108,108 @@ pub(crate) fn current_tgid() -> u32 {
     (helpers::bpf_get_current_pid_tgid() >> 32) as u32
 }
 
+/// More than `MAX_PID_NS_LEVEL`, which is 32.
+const DEEPEST_PID: u32 = 63;
+
 /// A `struct task_struct`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Task(pub(crate) u64);
+#[derive(Clone, Copy)]
+pub(crate) struct Task<P = Far>(P);
 
 impl Task {
+    /// The task at an address.
+    #[inline(always)]
+    pub(crate) fn at(address: u64) -> Self {
+        Self(Far(address))
+    }
+}
+
+impl<P: Place> Task<P> {
     /// Who is running.
     #[inline(always)]
     pub(crate) fn current() -> Self {
-        // SAFETY: takes nothing
-        Self(unsafe { helpers::bpf_get_current_task() })
+        Self(P::current())
     }
 
     #[inline(always)]
     pub(crate) fn leader(self) -> Self {
-        Self(read(self.0, offset(|o| &o.task_group_leader)))
+        Self(self.0.follow(offset(|o| &o.task_group_leader)))
     }
 
     #[inline(always)]
     pub(crate) fn parent(self) -> Self {
-        Self(read(self.0, offset(|o| &o.task_real_parent)))
+        Self(self.0.follow(offset(|o| &o.task_real_parent)))
     }
 
     #[inline(always)]
     pub(crate) fn tgid(self) -> u32 {
-        read(self.0, offset(|o| &o.task_tgid))
+        self.0.read(offset(|o| &o.task_tgid))
     }
 
     #[inline(always)]
     pub(crate) fn tid(self) -> u32 {
-        read(self.0, offset(|o| &o.task_pid))
+        self.0.read(offset(|o| &o.task_pid))
     }
 
     #[inline(always)]
     pub(crate) fn flags(self) -> u32 {
-        read(self.0, offset(|o| &o.task_flags))
+        self.0.read(offset(|o| &o.task_flags))
     }
 
     #[inline(always)]
     pub(crate) fn start_ns(self) -> u64 {
-        read(self.0, offset(|o| &o.task_start_boottime))
+        self.0.read(offset(|o| &o.task_start_boottime))
     }
 
     #[inline(always)]
     pub(crate) fn exit_code(self) -> u32 {
-        read(self.0, offset(|o| &o.task_exit_code))
+        self.0.read(offset(|o| &o.task_exit_code))
     }
 
+    /// Its name into a field of a record.
+    ///
+    /// # Safety
+    ///
+    /// `into` is aligned to 8 bytes.
     #[inline(always)]
-    pub(crate) fn comm(self, into: &mut [u8; 16]) {
-        read_bytes(into, self.0, offset(|o| &o.task_comm));
+    pub(crate) unsafe fn comm(self, into: &mut [u8; 16]) {
+        // SAFETY: the caller's
+        unsafe { self.0.read_field(into, offset(|o| &o.task_comm)) };
+    }
+
+    /// Whether its name is this, which is eight bytes with the NUL.
+    #[inline(always)]
+    pub(crate) fn is_called(self, name: &[u8; 8]) -> bool {
+        self.0.read::<u64>(offset(|o| &o.task_comm)) == u64::from_ne_bytes(*name)
     }
 
     /// Id of its cgroup in the hierarchy that is watched; stays readable until the task is freed.
     #[inline(always)]
     pub(crate) fn cgroup(self) -> u64 {
-        let set: u64 = read(self.0, offset(|o| &o.task_cgroups));
+        let set = self.0.follow(offset(|o| &o.task_cgroups));
         if !is_v1() {
-            return Cgroup(read(set, offset(|o| &o.css_set_dfl_cgrp))).id();
+            return Cgroup(set.follow(offset(|o| &o.css_set_dfl_cgrp))).id();
         }
-        let slot = u64::from(offset(|o| &o.css_set_subsys)) + u64::from(setting(|s| &s.subsys)) * 8;
-        let state: u64 = read(set.wrapping_add(slot), 0);
-        Cgroup(read(state, offset(|o| &o.css_cgroup))).id()
+        let state = set.follow(offset(|o| &o.css_set_subsys) + setting(|s| &s.subsys) * 8);
+        Cgroup(state.follow(offset(|o| &o.css_cgroup))).id()
     }
 
     /// Its id in the innermost PID namespace it lives in.
     #[inline(always)]
     pub(crate) fn ns_tid(self) -> u32 {
-        let pid: u64 = read(self.0, offset(|o| &o.task_thread_pid));
-        let level: u32 = read(pid, offset(|o| &o.pid_level));
-        let upid = u64::from(offset(|o| &o.pid_numbers)) + u64::from(level) * u64::from(offset(|o| &o.sizeof_upid));
-        read(pid.wrapping_add(upid), offset(|o| &o.upid_nr))
+        let pid = self.0.follow(offset(|o| &o.task_thread_pid));
+        if pid.is_null() {
+            return 0;
+        }
+        let level = u64::from(pid.read::<u32>(offset(|o| &o.pid_level)) & DEEPEST_PID);
+        let upid = u64::from(offset(|o| &o.pid_numbers)) + level * u64::from(offset(|o| &o.sizeof_upid));
+        // which of them is not known beforehand: no plain load
+        read(pid.pointer().wrapping_add(upid), offset(|o| &o.upid_nr))
     }
 
     /// Inode number of its network namespace; 0 if it has left it.
     #[inline(always)]
     pub(crate) fn netns(self) -> u32 {
-        let proxy: u64 = read(self.0, offset(|o| &o.task_nsproxy));
-        netns_inum(read(proxy, offset(|o| &o.nsproxy_net_ns)))
+        netns_inum(self.0.follow(offset(|o| &o.task_nsproxy)).follow(offset(|o| &o.nsproxy_net_ns)))
     }
 
     /// Whether it holds the signal back. While a task waits in `sigtimedwait` the kernel takes what it
@@ -217,14 +217,14 @@ impl Task {
     #[inline(always)]
     pub(crate) fn blocks(self, signal: u32) -> bool {
         let blocked =
-            read::<u64>(self.0, offset(|o| &o.task_blocked)) | read::<u64>(self.0, offset(|o| &o.task_real_blocked));
+            self.0.read::<u64>(offset(|o| &o.task_blocked)) | self.0.read::<u64>(offset(|o| &o.task_real_blocked));
         blocked >> ((signal.wrapping_sub(1)) & 63) & 1 == 1
     }
 
     /// `sa_handler` for the signal: 0 default, 1 ignore, else a function.
     #[inline(always)]
     pub(crate) fn handler(self, signal: u32) -> u64 {
-        let sighand: u64 = read(self.0, offset(|o| &o.task_sighand));
+        let sighand = self.0.follow(offset(|o| &o.task_sighand)).pointer();
         let action = u64::from(offset(|o| &o.sighand_action))
             + u64::from(signal.wrapping_sub(1)) * u64::from(offset(|o| &o.sizeof_k_sigaction));
         read(sighand.wrapping_add(action), offset(|o| &o.k_sigaction_handler))
@@ -233,25 +233,24 @@ impl Task {
     /// `signal_struct` of the process.
     #[inline(always)]
     pub(crate) fn signal(self) -> u64 {
-        read(self.0, offset(|o| &o.task_signal))
+        self.0.follow(offset(|o| &o.task_signal)).pointer()
     }
 
     /// Where its command line begins and ends in its memory.
     #[inline(always)]
     pub(crate) fn arguments(self) -> (u64, u64) {
-        let mm: u64 = read(self.0, offset(|o| &o.task_mm));
-        (read(mm, offset(|o| &o.mm_arg_start)), read(mm, offset(|o| &o.mm_arg_end)))
+        let mm = self.0.follow(offset(|o| &o.task_mm));
+        (mm.read(offset(|o| &o.mm_arg_start)), mm.read(offset(|o| &o.mm_arg_end)))
     }
 }
 
-impl Task {
+impl<P: Place> Task<P> {
     /// Name of the file of the program it runs; of a script, its interpreter's.
     #[inline(always)]
     pub(crate) fn exe(self, into: &mut [u8; 16]) {
-        let mm: u64 = read(self.0, offset(|o| &o.task_mm));
-        let file: u64 = read(mm, offset(|o| &o.mm_exe_file));
-        let dentry: u64 = read(file, offset(|o| &o.file_dentry));
-        let name: u64 = if dentry == 0 { 0 } else { read(dentry, offset(|o| &o.dentry_name)) };
+        let file = self.0.follow(offset(|o| &o.task_mm)).follow(offset(|o| &o.mm_exe_file));
+        let dentry = file.follow(offset(|o| &o.file_dentry));
+        let name: u64 = if dentry.is_null() { 0 } else { dentry.read(offset(|o| &o.dentry_name)) };
         into[0] = 0;
         read_string(into, name);
     }
@@ -259,42 +258,42 @@ impl Task {
 
 /// A `struct cgroup`.
 #[derive(Clone, Copy)]
-pub(crate) struct Cgroup(pub(crate) u64);
+pub(crate) struct Cgroup<P = Far>(pub(crate) P);
 
-impl Cgroup {
+impl<P: Place> Cgroup<P> {
     #[inline(always)]
-    fn node(self) -> u64 {
-        read(self.0, offset(|o| &o.cgroup_kn))
+    fn node(self) -> P {
+        self.0.follow(offset(|o| &o.cgroup_kn))
     }
 
     /// Its id: the inode number of its directory.
     #[inline(always)]
     pub(crate) fn id(self) -> u64 {
-        read(self.node(), offset(|o| &o.kernfs_node_id))
+        self.node().read(offset(|o| &o.kernfs_node_id))
     }
 
     /// Address of its directory's name.
     #[inline(always)]
     pub(crate) fn name(self) -> u64 {
-        read(self.node(), offset(|o| &o.kernfs_node_name))
+        self.node().read(offset(|o| &o.kernfs_node_name))
     }
 
     /// The one above it. (`self` is the first member of a cgroup, which the loader checks.)
     #[inline(always)]
     pub(crate) fn parent(self) -> Self {
-        Self(read(self.0, offset(|o| &o.cgroup_self_parent)))
+        Self(self.0.follow(offset(|o| &o.cgroup_self_parent)))
     }
 
     /// Whether it is of the hierarchy that is watched: ids of others are another numbering.
     #[inline(always)]
     pub(crate) fn is_watched(self) -> bool {
-        let root: u64 = read(self.0, offset(|o| &o.cgroup_root));
-        root != 0 && read::<u32>(root, offset(|o| &o.cgroup_root_hierarchy_id)) == setting(|s| &s.hierarchy_id)
+        let root = self.0.follow(offset(|o| &o.cgroup_root));
+        !root.is_null() && root.read::<u32>(offset(|o| &o.cgroup_root_hierarchy_id)) == setting(|s| &s.hierarchy_id)
     }
 }
 
 /// Inode number of a `struct net`.
 #[inline(always)]
-pub(crate) fn netns_inum(net: u64) -> u32 {
-    if net == 0 { 0 } else { read(net, offset(|o| &o.net_ns_inum)) }
+pub(crate) fn netns_inum(net: impl Place) -> u32 {
+    if net.is_null() { 0 } else { net.read(offset(|o| &o.net_ns_inum)) }
 }

@@ -3,6 +3,7 @@
 
 use crate::kernel::{Task, boot_ns, jiffies};
 use crate::maps::{learn, learnt};
+use crate::place::Far;
 use tracer_ebpf::learnt;
 
 /// How far up the host's init may be from a canary's sender.
@@ -14,7 +15,7 @@ pub(crate) fn from_canary() {
     if learnt(learnt::HZ) != 0 {
         return;
     }
-    let current = Task::current();
+    let current = Task::<Far>::current();
     learn(learnt::JIFFIES, jiffies());
     learn(learnt::AT_NS, boot_ns());
     learn(learnt::OWN_NETNS, u64::from(current.netns()));

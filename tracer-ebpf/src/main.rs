@@ -22,6 +22,8 @@ mod maps;
 #[cfg(target_arch = "bpf")]
 mod oom;
 #[cfg(target_arch = "bpf")]
+mod place;
+#[cfg(target_arch = "bpf")]
 mod process;
 #[cfg(target_arch = "bpf")]
 mod refused;
@@ -38,9 +40,11 @@ fn main() {}
 mod hooks {
     use crate::call::{Call, HookId};
     use crate::emit::finish;
+    use crate::place::{Far, Near};
     use crate::{cgroup, oom, process, refused, signal, socket};
-    use aya_ebpf::macros::raw_tracepoint;
-    use aya_ebpf::programs::RawTracePointContext;
+    use aya_ebpf::EbpfContext;
+    use aya_ebpf::macros::{btf_tracepoint, raw_tracepoint};
+    use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 
     /// A hook's two programs; the second is loaded only where the first can be passed over (see [`Call`]).
     macro_rules! hooks {
@@ -48,20 +52,38 @@ mod hooks {
             $(#[doc = $why])*
             #[raw_tracepoint(tracepoint = $name)]
             fn $first(ctx: RawTracePointContext) -> u32 {
-                let call = Call::first(ctx, const { HookId::of($name) });
+                let call = Call::<Far>::first(ctx.as_ptr(), const { HookId::of($name) });
                 call.begin();
                 finish($run(&call))
             }
 
             #[raw_tracepoint(tracepoint = $name_again)]
             fn $second(ctx: RawTracePointContext) -> u32 {
-                let call = Call::second(ctx, const { HookId::of($name) });
+                let call = Call::<Far>::second(ctx.as_ptr(), const { HookId::of($name) });
                 if call.has_just_been_seen() {
                     return 0;
                 }
                 finish($run(&call))
             }
         )* };
+    }
+
+    /// The same, where this kernel tells a program the types of what it is given (see [`Near`]): these take the place of the
+    /// hook's others there.
+    #[btf_tracepoint(function = "inet_sock_set_state")]
+    fn inet_sock_set_state_near(ctx: BtfTracePointContext) -> u32 {
+        let call = Call::<Near>::first(ctx.as_ptr(), const { HookId::of("inet_sock_set_state") });
+        call.begin();
+        finish(socket::state_set(&call))
+    }
+
+    #[btf_tracepoint(function = "inet_sock_set_state")]
+    fn inet_sock_set_state_near_again(ctx: BtfTracePointContext) -> u32 {
+        let call = Call::<Near>::second(ctx.as_ptr(), const { HookId::of("inet_sock_set_state") });
+        if call.has_just_been_seen() {
+            return 0;
+        }
+        finish(socket::state_set(&call))
     }
 
     hooks! {

@@ -1,6 +1,7 @@
 //! The maps, each with what fills it, what empties it and what bounds it.
 
 use crate::emit::add_one;
+use crate::kernel::setting;
 use aya_ebpf::bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
@@ -28,10 +29,13 @@ static NETNS: HashMap<u32, u64> = HashMap::with_max_entries(8192, 0);
 /// Network namespace, port and address → where traced pods listened last. Filled when a listener of a traced pod
 /// closes, emptied when anybody listens there again; what is left of pods that are gone is overwritten.
 #[map]
-static CLOSED_PORTS: LruHashMap<Place, ClosedPort> = LruHashMap::with_max_entries(16384, 0);
+static CLOSED_PORTS: LruHashMap<Door, ClosedPort> = LruHashMap::with_max_entries(16384, 0);
 
-/// Where somebody listens or tries to connect: network namespace and port, and the address, IPv4 as IPv6 has it.
-type Place = [u64; 3];
+/// Where somebody listens or tries to connect: network namespace and port, and the address.
+type Door = [u64; 3];
+
+/// An IPv6 address as it lies in memory, or an IPv4 one as IPv6 has it.
+pub(crate) type Address = [u64; 2];
 
 /// Pod → the connection that the kubelet made to it last, while it was healthy.
 #[map]
@@ -48,7 +52,11 @@ static EXITED: LruHashMap<[u64; 2], u32> = LruHashMap::with_max_entries(8192, 0)
 
 /// Events that a first program has seen to, where a second one follows it; see [`Call`](crate::call::Call).
 #[map]
-static MARKS: LruHashMap<[u64; 2], u32> = LruHashMap::with_max_entries(4096, 0);
+static MARKS: LruHashMap<[u64; 3], u32> = LruHashMap::with_max_entries(4096, 0);
+
+/// The same where no task is preempted in the middle of a program, so that all of it stays on one CPU.
+#[map]
+static OWN_MARKS: PerCpuArray<[u64; 3]> = PerCpuArray::with_max_entries(BEGUN_SLOTS, 0);
 
 /// What first programs on this CPU have begun with; see [`Call`](crate::call::Call).
 #[map]
@@ -162,20 +170,20 @@ pub(crate) struct ClosedPort {
 
 /// A listener of a traced pod has closed.
 #[inline(always)]
-pub(crate) fn port_closed(netns: u32, port: u16, address: &[u8; 16], whose: ClosedPort) {
-    let _ = CLOSED_PORTS.insert(&place(netns, port, address), &whose, u64::from(BPF_ANY));
+pub(crate) fn port_closed(netns: u32, port: u16, address: Address, whose: ClosedPort) {
+    let _ = CLOSED_PORTS.insert(&door(netns, port, address), &whose, u64::from(BPF_ANY));
 }
 
 /// Somebody listens.
 #[inline(always)]
-pub(crate) fn port_opened(netns: u32, port: u16, address: &[u8; 16]) {
-    let _ = CLOSED_PORTS.remove(&place(netns, port, address));
+pub(crate) fn port_opened(netns: u32, port: u16, address: Address) {
+    let _ = CLOSED_PORTS.remove(&door(netns, port, address));
 }
 
 /// Whose listener closed there last, on this address or on any: nobody listens, or there would be a socket.
 #[inline(always)]
-pub(crate) fn closed_port(netns: u32, port: u16, address: &[u8; 16]) -> Option<ClosedPort> {
-    let [space, high, low] = place(netns, port, address);
+pub(crate) fn closed_port(netns: u32, port: u16, address: Address) -> Option<ClosedPort> {
+    let [space, high, low] = door(netns, port, address);
     if let Some(whose) = closed_at(&[space, high, low]) {
         return Some(whose);
     }
@@ -189,27 +197,24 @@ pub(crate) fn closed_port(netns: u32, port: u16, address: &[u8; 16]) -> Option<C
 }
 
 #[inline(always)]
-fn closed_at(place: &Place) -> Option<ClosedPort> {
+fn closed_at(door: &Door) -> Option<ClosedPort> {
     // SAFETY: two aligned words; an entry that is replaced meanwhile may mix the pods of two listeners of
-    // one place, of which the later one is gone from here a moment afterwards
-    unsafe { CLOSED_PORTS.get(place) }.copied()
+    // one door, of which the later one is gone from here a moment afterwards
+    unsafe { CLOSED_PORTS.get(door) }.copied()
 }
 
 /// The middle of `::ffff:a.b.c.d`, as it lies in memory.
 const V4_MARK: u32 = 0xffff_0000;
 
 #[inline(always)]
-fn place(netns: u32, port: u16, address: &[u8; 16]) -> Place {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
-    let high = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-    let low = u64::from_le_bytes([i, j, k, l, m, n, o, p]);
+fn door(netns: u32, port: u16, [high, low]: Address) -> Door {
     [u64::from(netns) << 32 | u64::from(port), high, low]
 }
 
 /// An IPv4 address as IPv6 has it.
 #[inline(always)]
-pub(crate) fn mapped(address: u32) -> [u8; 16] {
-    ((u128::from(address) << 96) | (u128::from(V4_MARK) << 64)).to_le_bytes()
+pub(crate) fn mapped(address: u32) -> Address {
+    [0, u64::from(address) << 32 | u64::from(V4_MARK)]
 }
 
 /// The kubelet has connected to a healthy pod.
@@ -261,8 +266,8 @@ pub(crate) fn first_to_exit(tgid: u32, start_ns: u64) -> bool {
 
 /// A first program has begun with this event on this CPU.
 #[inline(always)]
-pub(crate) fn begin(event: [u64; 2]) {
-    if let Some(begun) = BEGUN.get_ptr_mut(begun_slot(event)) {
+pub(crate) fn begin(spread: u64, event: [u64; 2]) {
+    if let Some(begun) = BEGUN.get_ptr_mut(spread as u32 & (BEGUN_SLOTS - 1)) {
         // SAFETY: the slot of this CPU, alive as long as the program. Whoever breaks in between the two words leaves something
         // that is no event, and the marks decide.
         unsafe { core::ptr::write_volatile(begun, event) }
@@ -271,23 +276,18 @@ pub(crate) fn begin(event: [u64; 2]) {
 
 /// Whether one has; that is forgotten then, for the same may come again.
 #[inline(always)]
-pub(crate) fn take_begun(event: [u64; 2]) -> bool {
-    let Some(begun) = BEGUN.get_ptr_mut(begun_slot(event)) else {
+pub(crate) fn take_begun(spread: u64, event: [u64; 2]) -> bool {
+    let Some(begun) = BEGUN.get_ptr_mut(spread as u32 & (BEGUN_SLOTS - 1)) else {
         return false;
     };
     // SAFETY: as above
-    let has = unsafe { core::ptr::read_volatile(begun) } == event;
+    let [who, what] = unsafe { core::ptr::read_volatile(begun) };
+    let has = who == event[0] && what == event[1];
     if has {
         // SAFETY: as above
         unsafe { core::ptr::write_volatile(begun, [0; 2]) }
     }
     has
-}
-
-/// Both are addresses, whose lowest bits say nothing.
-#[inline(always)]
-fn begun_slot([who, what]: [u64; 2]) -> u32 {
-    ((who >> 7 ^ what >> 6 ^ what >> 12 ^ what >> 56) as u32) & (BEGUN_SLOTS - 1)
 }
 
 /// A second program runs for an event that the first one was not shown.
@@ -298,14 +298,39 @@ pub(crate) fn made_up(slot: u32) {
 
 /// A first program has seen to this event.
 #[inline(always)]
-pub(crate) fn mark(event: &[u64; 2]) {
-    let _ = MARKS.insert(event, &1, u64::from(BPF_ANY));
+pub(crate) fn mark(spread: u64, event: &[u64; 3]) {
+    if setting(|s| &s.preemptible) != 0 {
+        let _ = MARKS.insert(event, &1, u64::from(BPF_ANY));
+    } else if let Some(mark) = OWN_MARKS.get_ptr_mut(own_mark(spread)) {
+        // SAFETY: the slot of this CPU, alive as long as the program. Whoever breaks in between two of the words leaves something that
+        // is no event, or takes the place of one that broke in before.
+        unsafe { core::ptr::write_volatile(mark, *event) }
+    }
+}
+
+/// By other bits than [`begin`] goes by: what takes the place of the one is not to take that of the other.
+#[inline(always)]
+fn own_mark(spread: u64) -> u32 {
+    (spread >> 6 ^ spread >> 16) as u32 & (BEGUN_SLOTS - 1)
 }
 
 /// Whether it has; the mark is gone then.
 #[inline(always)]
-pub(crate) fn take_mark(event: &[u64; 2]) -> bool {
-    MARKS.remove(event).is_ok()
+pub(crate) fn take_mark(spread: u64, event: &[u64; 3]) -> bool {
+    if setting(|s| &s.preemptible) != 0 {
+        return MARKS.remove(event).is_ok();
+    }
+    let Some(mark) = OWN_MARKS.get_ptr_mut(own_mark(spread)) else {
+        return false;
+    };
+    // SAFETY: as above
+    let [place, what, kind] = unsafe { core::ptr::read_volatile(mark) };
+    let has = place == event[0] && what == event[1] && kind == event[2];
+    if has {
+        // SAFETY: as above
+        unsafe { core::ptr::write_volatile(mark, [0; 3]) }
+    }
+    has
 }
 
 /// One thing that was learnt, 0 if it was not.

@@ -4,6 +4,7 @@ use crate::call::Call;
 use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{Task, boot_ns, current_cgroup, offset, read, read_user, setting};
 use crate::maps;
+use crate::place::Place;
 use tracer_ebpf::{Actor, Process, ProcessExecuted, ProcessExited, ProcessForked};
 
 /// `SIGNAL_GROUP_EXIT`: `group_exit_code` is the process's status.
@@ -12,7 +13,7 @@ const SIGNAL_GROUP_EXIT: u32 = 4;
 /// `sched_process_fork(struct task_struct *parent, struct task_struct *child)`
 #[inline(always)]
 pub(crate) fn forked(ctx: &Call) -> Outcome {
-    let child = Task(ctx.arg(1));
+    let child = Task::at(ctx.arg(1));
     let cgroup = child.cgroup();
     if maps::pod_of(cgroup).is_none() {
         return Outcome::Skipped(Reason::NotTraced);
@@ -30,7 +31,7 @@ pub(crate) fn executed(ctx: &Call) -> Outcome {
     let Some(pod) = maps::pod_of(cgroup) else {
         return Outcome::Skipped(Reason::NotTraced);
     };
-    let task = Task(ctx.arg(0));
+    let task = Task::at(ctx.arg(0));
     let parent = task.parent();
     let parent_cgroup = parent.cgroup();
     let from_outside = maps::pod_of(parent_cgroup) != Some(pod);
@@ -63,7 +64,7 @@ pub(crate) fn exited(ctx: &Call) -> Outcome {
     let Some(pod) = maps::pod_of(cgroup) else {
         return Outcome::Skipped(Reason::NotTraced);
     };
-    let task = Task(ctx.arg(0));
+    let task = Task::at(ctx.arg(0));
     let leader = task.leader();
     let signal = task.signal();
     // the argument is read in this function, behind the setting: the verifier cuts the read off where
@@ -92,27 +93,31 @@ pub(crate) fn exited(ctx: &Call) -> Outcome {
 
 /// Who a task is: the process by its leader, the thread by itself.
 #[inline(always)]
-pub(crate) fn fill_process(process: &mut Process, task: Task) {
+pub(crate) fn fill_process(process: &mut Process, task: Task<impl Place>) {
     let leader = task.leader();
     process.tgid = task.tgid();
     process.tid = task.tid();
     process.start_ns = leader.start_ns();
     process.ns_tgid = leader.ns_tid();
     process.parent_tgid = leader.parent().tgid();
-    leader.comm(&mut process.comm);
+    // SAFETY: in a record, behind whole words
+    unsafe { leader.comm(&mut process.comm) };
 }
 
 /// Who a task is, as the cause of something; and who its parent is, because `runc` itself is gone
 /// before anybody could ask.
 #[inline(always)]
-pub(crate) fn fill_actor(actor: &mut Actor, task: Task, cgroup: u64) {
+pub(crate) fn fill_actor(actor: &mut Actor, task: Task<impl Place>, cgroup: u64) {
     let leader = task.leader();
     let parent = leader.parent();
     actor.tgid = task.tgid();
     actor.parent_tgid = parent.tgid();
     actor.cgroup = cgroup;
-    leader.comm(&mut actor.comm);
-    parent.leader().comm(&mut actor.parent_comm);
+    // SAFETY: in a record, behind whole words
+    unsafe {
+        leader.comm(&mut actor.comm);
+        parent.leader().comm(&mut actor.parent_comm);
+    }
     actor.task_flags = task.flags();
     actor.ns_tgid = leader.ns_tid();
 }

@@ -5,8 +5,9 @@
 
 use crate::call::Call;
 use crate::emit::{Outcome, Reason, Urgency, emit};
-use crate::kernel::{Task, current_cgroup, netns_inum, offset, read, read_bytes, setting};
+use crate::kernel::{Task, current_cgroup, netns_inum, offset, read, setting};
 use crate::maps;
+use crate::place::{Far, Place, read_bytes, set_field};
 use crate::process::fill_actor;
 use tracer_ebpf::SocketRefused;
 
@@ -55,17 +56,16 @@ pub(crate) fn refused(ctx: &Call, skb: u64) -> Outcome {
     if protocol != IPPROTO_TCP {
         return Outcome::Skipped(Reason::NotTcp);
     }
-    let device: u64 = read(skb, offset(|o| &o.skb_dev));
-    let net: u64 = if device == 0 { 0 } else { read(device, offset(|o| &o.net_device_net)) };
+    let device = Far(skb).follow(offset(|o| &o.skb_dev));
+    let net = if device.is_null() { device } else { device.follow(offset(|o| &o.net_device_net)) };
     let netns = netns_inum(net);
     let port = u16::from_be(read(tcp, TCP_DEST));
-    let mut address = [0; 16];
-    if family == AF_INET6 {
-        read_bytes(&mut address, ip, IPV6_DEST);
+    let address = if family == AF_INET6 {
+        [read(ip, IPV6_DEST), read(ip, IPV6_DEST + 8)]
     } else {
-        address = maps::mapped(read(ip, IPV4_DEST));
-    }
-    let Some(whose) = maps::closed_port(netns, port, &address) else {
+        maps::mapped(read(ip, IPV4_DEST))
+    };
+    let Some(whose) = maps::closed_port(netns, port, address) else {
         return Outcome::Skipped(Reason::NotTraced);
     };
     if !maps::is_stopping(whose.pod) {
@@ -83,15 +83,18 @@ pub(crate) fn refused(ctx: &Call, skb: u64) -> Outcome {
             read_bytes(&mut record.local, ip, IPV6_DEST);
             read_bytes(&mut record.peer, ip, IPV6_SOURCE);
         } else {
-            record.local = in_first_four(read(ip, IPV4_DEST));
-            record.peer = in_first_four(read(ip, IPV4_SOURCE));
+            // SAFETY: both are in a record, behind whole words
+            unsafe {
+                set_field(&mut record.local, in_first_four(read(ip, IPV4_DEST)));
+                set_field(&mut record.peer, in_first_four(read(ip, IPV4_SOURCE)));
+            }
         }
-        fill_actor(&mut record.current, Task::current(), current_cgroup());
+        fill_actor(&mut record.current, Task::<Far>::current(), current_cgroup());
     })
 }
 
 /// An address in network order, as it lies in memory.
 #[inline(always)]
-pub(crate) fn in_first_four(address: u32) -> [u8; 16] {
-    u128::from(address).to_le_bytes()
+pub(crate) fn in_first_four(address: u32) -> [u64; 2] {
+    [u64::from(address), 0]
 }

@@ -3,6 +3,7 @@
 use crate::call::Call;
 use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{Task, boot_ns, current_cgroup, current_tgid, offset, read};
+use crate::place::Far;
 use crate::process::{fill_actor, fill_process};
 use crate::{learn, maps};
 use tracer_ebpf::{SignalDelivered, SignalGenerated, handler};
@@ -59,7 +60,7 @@ pub(crate) fn generated(ctx: &Call) -> Outcome {
     if signal == SIGURG {
         learn::from_canary();
     }
-    let target = Task(ctx.arg(2));
+    let target = Task::at(ctx.arg(2));
     let cgroup = target.cgroup();
     let Some(pod) = maps::pod_of(cgroup) else {
         return Outcome::Skipped(Reason::NotTraced);
@@ -80,7 +81,7 @@ pub(crate) fn generated(ctx: &Call) -> Outcome {
     let urgency = if signal == SIGKILL || origin == Origin::Outside { Urgency::Now } else { Urgency::Soon };
     emit::<SignalGenerated>(ctx, cgroup, urgency, |record| {
         fill_process(&mut record.target, target);
-        fill_actor(&mut record.sender, Task::current(), current_cgroup());
+        fill_actor(&mut record.sender, Task::<Far>::current(), current_cgroup());
         record.signal = signal;
         record.code = code;
         record.group = ctx.arg(3);
@@ -99,7 +100,7 @@ pub(crate) fn delivered(ctx: &Call) -> Outcome {
         return Outcome::Skipped(Reason::NotTraced);
     };
     maps::seen(tgid, signal);
-    let task = Task::current();
+    let task = Task::<Far>::current();
     let cgroup = current_cgroup();
     // the tgid may be somebody else's by now
     if task.leader().start_ns() != start_ns || maps::pod_of(cgroup).is_none() {

@@ -2,15 +2,13 @@
 
 use crate::call::Call;
 use crate::emit::{Outcome, Reason, Urgency, emit};
-use crate::kernel::{
-    Cgroup, Task, boot_ns, current_cgroup, is_v1, jiffies, netns_inum, offset, read, read_bytes, setting,
-};
+use crate::kernel::{Cgroup, Task, boot_ns, current_cgroup, is_v1, jiffies, netns_inum, offset, setting};
 use crate::maps;
+use crate::place::{Far, Place, set_field};
 use crate::process::fill_actor;
 use crate::refused::{in_first_four, refused};
 use tracer_ebpf::{ABSENT, KubeletCall, PF_EXITING, Socket, SocketReset, SocketState, learnt, socket_flag};
 
-const IPPROTO_TCP: u16 = 6;
 const AF_INET6: u16 = 10;
 const TCP_ESTABLISHED: u32 = 1;
 const TCP_SYN_SENT: u32 = 2;
@@ -48,46 +46,50 @@ struct Owner {
 
 /// `inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
 #[inline(always)]
-pub(crate) fn state_set(ctx: &Call) -> Outcome {
-    let sock: u64 = ctx.arg(0);
+pub(crate) fn state_set<P: Place>(ctx: &Call<P>) -> Outcome {
+    let sock = ctx.place();
     let new_state: u32 = ctx.arg(2);
     if matches!(new_state, TCP_SYN_RECV | TCP_TIME_WAIT | TCP_NEW_SYN_RECV) {
         return Outcome::Skipped(Reason::Noise);
     }
-    if new_state == TCP_LISTEN && is_tcp(sock) {
-        let port = u16::from_be(read(sock, offset(|o| &o.inet_sport)));
-        maps::port_opened(netns_of(sock), port, &local_address(sock));
+    if new_state == TCP_LISTEN {
+        let tcp = sock.as_tcp();
+        if !tcp.is_null() {
+            maps::port_opened(netns_of(tcp), port_of(tcp), local_address(tcp));
+        }
     }
     // whose it is comes first: nearly every socket of a node is of no traced pod, and ends here
     let old_state: u32 = ctx.arg(1);
-    let current_cgroup = current_cgroup();
     let owner = match owner_of(sock) {
         // a socket has no cgroup there, and is the container's that does with it what only its owner can do
         Some(owner) if is_v1() && is_owners_doing(sock, old_state, new_state) => {
+            let current_cgroup = current_cgroup();
             let is_pods = maps::pod_of(current_cgroup) == Some(owner.pod);
             Owner { cgroup: if is_pods { current_cgroup } else { 0 }, ..owner }
         }
         Some(owner) => owner,
         // where a socket has no cgroup and others live in its namespace, half of what it does could be told: none is
         None if is_v1() && maps::is_shared_netns(netns_of(sock)) => return Outcome::Skipped(Reason::NotTraced),
-        None if is_owners_doing(sock, old_state, new_state) => match maps::pod_of(current_cgroup) {
+        None if is_owners_doing(sock, old_state, new_state) => match maps::pod_of(current_cgroup()) {
             Some(pod) => Owner { pod, cgroup: 0, by: By::Current },
             None => return Outcome::Skipped(Reason::NotTraced),
         },
         None => return Outcome::Skipped(Reason::NotTraced),
     };
-    if !is_tcp(sock) {
+    // MPTCP and SCTP sockets come along here as well
+    let sock = sock.as_tcp();
+    if sock.is_null() {
         return Outcome::Skipped(Reason::NotTcp);
     }
     if old_state == TCP_LISTEN {
         let whose = maps::ClosedPort { pod: owner.pod, cgroup: owner.cgroup };
-        let port = u16::from_be(read(sock, offset(|o| &o.inet_sport)));
-        maps::port_closed(netns_of(sock), port, &local_address(sock), whose);
+        maps::port_closed(netns_of(sock), port_of(sock), local_address(sock), whose);
     }
-    let current = Task::current();
+    let current = Task::<P>::current();
     let stopping = maps::is_stopping(owner.pod);
     let leaving = current.flags() & PF_EXITING != 0;
     // of a healthy pod, whose tasks are not leaving, nothing more is asked
+    let current_cgroup = if stopping || leaving { current_cgroup() } else { 0 };
     let current_in_pod = (stopping || leaving) && maps::pod_of(current_cgroup) == Some(owner.pod);
     let dying = leaving && current_in_pod;
     if !dying && !stopping {
@@ -103,11 +105,11 @@ pub(crate) fn state_set(ctx: &Call) -> Outcome {
         if current_in_pod {
             flags |= socket_flag::CURRENT_IN_POD;
         }
-        if read::<u64>(sock, offset(|o| &o.sock_socket)) != 0 {
+        if !sock.follow(offset(|o| &o.sock_socket)).is_null() {
             flags |= socket_flag::HAS_FILE;
         }
         let is_full = old_state != TCP_LISTEN && new_state != TCP_LISTEN;
-        let is_mptcp = is_full && read::<u8>(sock, offset(|o| &o.tcp_is_mptcp)) != 0;
+        let is_mptcp = is_full && sock.read::<u8>(offset(|o| &o.tcp_is_mptcp)) != 0;
         if is_mptcp {
             flags |= socket_flag::MPTCP;
         }
@@ -129,33 +131,36 @@ pub(crate) fn state_set(ctx: &Call) -> Outcome {
     })
 }
 
-/// MPTCP and SCTP sockets come along here as well.
+/// The local port, which is there until the end: `skc_num` is 0 by the time of a change to CLOSE.
 #[inline(always)]
-fn is_tcp(sock: u64) -> bool {
-    read::<u16>(sock, offset(|o| &o.sock_protocol)) == IPPROTO_TCP
+fn port_of(sock: impl Place) -> u16 {
+    u16::from_be(sock.read(offset(|o| &o.inet_sport)))
 }
 
 /// Inode number of the network namespace a socket is in.
 #[inline(always)]
-fn netns_of(sock: u64) -> u32 {
-    netns_inum(read(sock, offset(|o| &o.sock_net)))
+fn netns_of(sock: impl Place) -> u32 {
+    netns_inum(sock.follow(offset(|o| &o.sock_net)))
 }
 
 /// An httpGet hook is a connection of the kubelet's before the stop signal, when no socket is reported yet: the last
 /// one is kept, and user space asks for it at the stop signal.
 #[inline(always)]
-fn note_kubelet(sock: u64, owner: Owner, current: Task, old_state: u32, new_state: u32) {
+fn note_kubelet<P: Place>(sock: P, owner: Owner, current: Task<P>, old_state: u32, new_state: u32) {
     match (old_state, new_state) {
         (TCP_SYN_RECV, TCP_ESTABLISHED) => {
-            let mut comm = [0; 16];
-            current.leader().comm(&mut comm);
-            if comm[..8] == *b"kubelet\0" {
-                let port = u64::from(u16::from_be(read(sock, offset(|o| &o.inet_sport))));
-                maps::kubelet_came(owner.pod, KubeletCall { sock, opened_ns: boot_ns(), closed_ns: 0, port });
+            if current.leader().is_called(b"kubelet\0") {
+                let call = KubeletCall {
+                    sock: sock.pointer(),
+                    opened_ns: boot_ns(),
+                    closed_ns: 0,
+                    port: u64::from(port_of(sock)),
+                };
+                maps::kubelet_came(owner.pod, call);
             }
         }
         (TCP_ESTABLISHED | TCP_CLOSE_WAIT, _) if new_state != TCP_CLOSE_WAIT => {
-            maps::kubelet_may_be_gone(owner.pod, sock, boot_ns());
+            maps::kubelet_may_be_gone(owner.pod, sock.pointer(), boot_ns());
         }
         _ => {}
     }
@@ -165,13 +170,13 @@ fn note_kubelet(sock: u64, owner: Owner, current: Task, old_state: u32, new_stat
 /// sets `sk_shutdown` to 3 before it changes the state, and the socket's lock keeps what the peer does out
 /// of the way meanwhile; a RST from the peer or a timeout changes the state first.
 #[inline(always)]
-fn is_owners_doing(sock: u64, old_state: u32, new_state: u32) -> bool {
+fn is_owners_doing(sock: impl Place, old_state: u32, new_state: u32) -> bool {
     match (old_state, new_state) {
         (TCP_CLOSE, TCP_SYN_SENT | TCP_LISTEN) => true,
         (TCP_LISTEN, _) => true,
         (TCP_ESTABLISHED | TCP_CLOSE_WAIT, TCP_FIN_WAIT1 | TCP_LAST_ACK) => true,
         (TCP_ESTABLISHED | TCP_CLOSE_WAIT, TCP_CLOSE) => {
-            read::<u8>(sock, offset(|o| &o.sock_shutdown)) & SHUTDOWN_MASK == SHUTDOWN_MASK
+            sock.read::<u8>(offset(|o| &o.sock_shutdown)) & SHUTDOWN_MASK == SHUTDOWN_MASK
         }
         _ => false,
     }
@@ -181,13 +186,13 @@ fn is_owners_doing(sock: u64, old_state: u32, new_state: u32) -> bool {
 /// `(…, const enum sk_rst_reason reason)` with `sk` NULL or not a full socket.
 #[inline(always)]
 pub(crate) fn reset_sent(ctx: &Call) -> Outcome {
-    let sock: u64 = ctx.arg(0);
+    let sock: Far = ctx.place();
     // behind the setting and in this function, as in `sched_process_exit`
     let reason = if setting(|s| &s.reset_has_reason) != 0 { ctx.arg::<u32>(2) } else { u32::MAX };
-    if sock == 0 {
+    if sock.is_null() {
         return refused(ctx, ctx.arg(1));
     }
-    let state = u32::from(read::<u8>(sock, offset(|o| &o.sock_state)));
+    let state = u32::from(sock.read::<u8>(offset(|o| &o.sock_state)));
     let owner = match state {
         // a handshake that came to nothing
         TCP_NEW_SYN_RECV => None,
@@ -201,13 +206,13 @@ pub(crate) fn reset_sent(ctx: &Call) -> Outcome {
         return Outcome::Skipped(Reason::NotStopping);
     }
     emit::<SocketReset>(ctx, owner.cgroup, Urgency::Soon, |record| {
-        record.address = sock;
+        record.address = sock.pointer();
         record.pod = owner.pod;
         record.reason = reason;
         record.state = state;
-        record.family = read(sock, offset(|o| &o.sock_family));
-        record.local_port = read(sock, offset(|o| &o.sock_num));
-        record.peer_port = u16::from_be(read(sock, offset(|o| &o.sock_dport)));
+        record.family = sock.read(offset(|o| &o.sock_family));
+        record.local_port = sock.read(offset(|o| &o.sock_num));
+        record.peer_port = u16::from_be(sock.read(offset(|o| &o.sock_dport)));
         record.reserved = 0;
         fill_addresses(&mut record.local, &mut record.peer, sock, record.family);
     })
@@ -216,10 +221,10 @@ pub(crate) fn reset_sent(ctx: &Call) -> Outcome {
 /// Whose connection it was of which only the `TIME_WAIT` is left: that has a port and no cgroup, so by the pod's
 /// listener that closed there, else by the network namespace.
 #[inline(always)]
-fn owner_of_remains(sock: u64) -> Option<Owner> {
+fn owner_of_remains(sock: Far) -> Option<Owner> {
     let owner = |pod, cgroup| Owner { pod, cgroup, by: By::Netns };
     let netns = netns_of(sock);
-    match maps::closed_port(netns, read(sock, offset(|o| &o.sock_num)), &local_address(sock)) {
+    match maps::closed_port(netns, sock.read(offset(|o| &o.sock_num)), local_address(sock)) {
         Some(whose) => Some(owner(whose.pod, whose.cgroup)),
         None => maps::pod_of_netns(netns).map(|pod| owner(pod, 0)),
     }
@@ -227,13 +232,12 @@ fn owner_of_remains(sock: u64) -> Option<Owner> {
 
 /// The address that it is bound to, IPv4 as IPv6 has it.
 #[inline(always)]
-fn local_address(sock: u64) -> [u8; 16] {
-    if read::<u16>(sock, offset(|o| &o.sock_family)) == AF_INET6 {
-        let mut address = [0; 16];
-        read_bytes(&mut address, sock, offset(|o| &o.sock_v6_rcv_saddr));
-        address
+fn local_address(sock: impl Place) -> maps::Address {
+    if sock.read::<u16>(offset(|o| &o.sock_family)) == AF_INET6 {
+        let address = offset(|o| &o.sock_v6_rcv_saddr);
+        [sock.read(address), sock.read(address.saturating_add(8))]
     } else {
-        maps::mapped(read(sock, offset(|o| &o.sock_rcv_saddr)))
+        maps::mapped(sock.read(offset(|o| &o.sock_rcv_saddr)))
     }
 }
 
@@ -241,14 +245,14 @@ fn local_address(sock: u64) -> [u8; 16] {
 /// more where our SYN is counted: on the side that connected. (Retransmissions that failed to leave
 /// spoil the sum; then it is neither.)
 #[inline(always)]
-fn opener(sock: u64) -> u32 {
+fn opener(sock: impl Place) -> u32 {
     let words = [offset(|o| &o.tcp_snd_nxt), offset(|o| &o.tcp_bytes_retrans), offset(|o| &o.tcp_bytes_acked)];
     if words[0] == ABSENT || words[1] == ABSENT || words[2] == ABSENT {
         return 0;
     }
-    let on_its_way = read::<u32>(sock, words[0]).wrapping_sub(read(sock, offset(|o| &o.tcp_snd_una)));
-    let sent_once = read::<u64>(sock, offset(|o| &o.tcp_bytes_sent)).wrapping_sub(read(sock, words[1]));
-    let arrived = read::<u64>(sock, words[2]).wrapping_add(u64::from(on_its_way));
+    let on_its_way = sock.read::<u32>(words[0]).wrapping_sub(sock.read(offset(|o| &o.tcp_snd_una)));
+    let sent_once = sock.read::<u64>(offset(|o| &o.tcp_bytes_sent)).wrapping_sub(sock.read(words[1]));
+    let arrived = sock.read::<u64>(words[2]).wrapping_add(u64::from(on_its_way));
     match arrived.wrapping_sub(sent_once) {
         0 => socket_flag::OPENED_BY_PEER,
         1 => socket_flag::OPENED_HERE,
@@ -259,9 +263,9 @@ fn opener(sock: u64) -> u32 {
 /// By its own cgroup, else by the network namespace. A socket of a real cgroup that is none of ours belongs to
 /// somebody else, wherever it is: a port forwarder, a mesh's node agent.
 #[inline(always)]
-fn owner_of(sock: u64) -> Option<Owner> {
+fn owner_of(sock: impl Place) -> Option<Owner> {
     // a socket has a v2 cgroup, whose id means something else where a v1 hierarchy is watched
-    let cgroup = if is_v1() { 0 } else { Cgroup(read(sock, offset(|o| &o.sock_cgroup))).id() };
+    let cgroup = if is_v1() { 0 } else { Cgroup(sock.follow(offset(|o| &o.sock_cgroup))).id() };
     match maps::pod_of(cgroup) {
         Some(pod) => Some(Owner { pod, cgroup, by: By::Cgroup }),
         None if cgroup <= ROOT_CGROUP => {
@@ -272,45 +276,45 @@ fn owner_of(sock: u64) -> Option<Owner> {
 }
 
 #[inline(always)]
-fn fill_socket(socket: &mut Socket, sock: u64, owner: Owner) {
-    socket.address = sock;
+fn fill_socket(socket: &mut Socket, sock: impl Place, owner: Owner) {
+    socket.address = sock.pointer();
     socket.pod = owner.pod;
     socket.netns = netns_of(sock);
-    socket.family = read(sock, offset(|o| &o.sock_family));
-    // `skc_num` is 0 by the time of a change to CLOSE, `inet_sport` is not
-    socket.local_port = u16::from_be(read(sock, offset(|o| &o.inet_sport)));
-    socket.peer_port = u16::from_be(read(sock, offset(|o| &o.sock_dport)));
-    socket.shutdown = u16::from(read::<u8>(sock, offset(|o| &o.sock_shutdown)));
-    socket.error = read(sock, offset(|o| &o.sock_err));
+    socket.family = sock.read(offset(|o| &o.sock_family));
+    socket.local_port = port_of(sock);
+    socket.peer_port = u16::from_be(sock.read(offset(|o| &o.sock_dport)));
+    socket.shutdown = u16::from(sock.read::<u8>(offset(|o| &o.sock_shutdown)));
+    socket.error = sock.read(offset(|o| &o.sock_err));
     fill_addresses(&mut socket.local, &mut socket.peer, sock, socket.family);
 }
 
 /// Both are in the part that sockets and their `TIME_WAIT` remains have in common.
 #[inline(always)]
-fn fill_addresses(local: &mut [u8; 16], peer: &mut [u8; 16], sock: u64, family: u16) {
-    if family == AF_INET6 {
-        read_bytes(local, sock, offset(|o| &o.sock_v6_rcv_saddr));
-        read_bytes(peer, sock, offset(|o| &o.sock_v6_daddr));
-    } else {
-        *local = in_first_four(read(sock, offset(|o| &o.sock_rcv_saddr)));
-        *peer = in_first_four(read(sock, offset(|o| &o.sock_daddr)));
+fn fill_addresses(local: &mut [u8; 16], peer: &mut [u8; 16], sock: impl Place, family: u16) {
+    // SAFETY: both are in a record, behind whole words
+    unsafe {
+        if family == AF_INET6 {
+            sock.read_field(local, offset(|o| &o.sock_v6_rcv_saddr));
+            sock.read_field(peer, offset(|o| &o.sock_v6_daddr));
+        } else {
+            set_field(local, in_first_four(sock.read(offset(|o| &o.sock_rcv_saddr))));
+            set_field(peer, in_first_four(sock.read(offset(|o| &o.sock_daddr))));
+        }
     }
 }
 
 #[inline(always)]
-fn fill_counters(socket: &mut Socket, sock: u64) {
-    let received: u64 = read(sock, offset(|o| &o.tcp_bytes_received));
-    let sent: u64 = read(sock, offset(|o| &o.tcp_bytes_sent));
+fn fill_counters(socket: &mut Socket, sock: impl Place) {
+    let received: u64 = sock.read(offset(|o| &o.tcp_bytes_received));
+    let sent: u64 = sock.read(offset(|o| &o.tcp_bytes_sent));
     socket.bytes_received = received;
     socket.bytes_sent = sent;
-    socket.bytes_acked = read(sock, offset(|o| &o.tcp_bytes_acked));
+    socket.bytes_acked = sock.read(offset(|o| &o.tcp_bytes_acked));
     // the receive queue is drained by now; sequence numbers are not
-    socket.unread =
-        read::<u32>(sock, offset(|o| &o.tcp_rcv_nxt)).wrapping_sub(read(sock, offset(|o| &o.tcp_copied_seq)));
-    socket.unacked =
-        read::<u32>(sock, offset(|o| &o.tcp_write_seq)).wrapping_sub(read(sock, offset(|o| &o.tcp_snd_una)));
-    let last_received: u32 = read(sock, offset(|o| &o.icsk_lrcvtime));
-    let last_sent: u32 = read(sock, offset(|o| &o.tcp_lsndtime));
+    socket.unread = sock.read::<u32>(offset(|o| &o.tcp_rcv_nxt)).wrapping_sub(sock.read(offset(|o| &o.tcp_copied_seq)));
+    socket.unacked = sock.read::<u32>(offset(|o| &o.tcp_write_seq)).wrapping_sub(sock.read(offset(|o| &o.tcp_snd_una)));
+    let last_received: u32 = sock.read(offset(|o| &o.icsk_lrcvtime));
+    let last_sent: u32 = sock.read(offset(|o| &o.tcp_lsndtime));
     let hz = maps::learnt(learnt::HZ);
     socket.since_received_ms = since_ms(hz, last_received, received);
     socket.since_sent_ms = since_ms(hz, last_sent, sent);
@@ -319,7 +323,7 @@ fn fill_counters(socket: &mut Socket, sock: u64) {
     socket.since_our_last = if wl1 == ABSENT {
         u32::MAX
     } else {
-        read::<u32>(sock, offset(|o| &o.tcp_rcv_nxt)).wrapping_sub(read(sock, wl1))
+        sock.read::<u32>(offset(|o| &o.tcp_rcv_nxt)).wrapping_sub(sock.read(wl1))
     };
     socket.reserved = 0;
 }

@@ -2,6 +2,7 @@
 
 use crate::play::{Ended, PORT, Traced};
 use gracetrace_tests::client::{Knocks, PeerServer, Use};
+use gracetrace_tests::clock::slow;
 use gracetrace_tests::counts::Counts;
 use gracetrace_tests::node::{ContainerSpec, Node, PodSpec, RunningPod};
 use gracetrace_tests::storm::Storm;
@@ -18,8 +19,11 @@ fn to_the_app<'a>(request: &'a str, behaviour: &[&'a str]) -> ContainerSpec {
 
 /// The proxy leaves at once, while the app still works on what came through it.
 pub(crate) fn proxy_leaves_first(node: &Node) -> anyhow::Result<Vec<String>> {
-    let spec = PodSpec::new("proxy-leaves-first", 8, &[PORT[0], PORT[1], "slow-drain", "2500"]);
-    let mut traced = Traced::pod(node, &spec.and(to_the_app("request 2000", &["keep-idle"])))?;
+    // the app is still at the proxy's request when both are stopped
+    let (grace_s, request, drain) =
+        if slow() > 1.0 { (20, "request 9000", "9500") } else { (8, "request 2000", "2500") };
+    let spec = PodSpec::new("proxy-leaves-first", grace_s, &[PORT[0], PORT[1], "slow-drain", drain]);
+    let mut traced = Traced::pod(node, &spec.and(to_the_app(request, &["keep-idle"])))?;
     traced.open([Use::Asks(1000)])?;
     let mut ended = traced.stop()?;
     ended.facts.is("/outcome", "Graceful");

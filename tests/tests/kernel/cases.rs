@@ -29,6 +29,7 @@ pub(crate) fn all() -> Vec<Scenario<Machine>> {
         Scenario { name: "start-up", play: startup::is_quick },
         Scenario { name: "healthy-churn", play: calm::under_churn },
         Scenario { name: "stop-after", play: startup::stops_after },
+        Scenario { name: "plain-loads", play: startup::plain_loads },
     ];
     all.extend(by_signal());
     all.extend(by_force());

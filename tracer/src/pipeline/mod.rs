@@ -29,7 +29,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Interval, MissedTickBehavior, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 /// Batches of records that may wait; a full queue makes the reader wait, and then the ring fills.
 const BATCHES: usize = 64;
@@ -39,11 +39,12 @@ const FACTS: usize = 1024;
 const HOLD_NS: u64 = 1_000_000;
 /// So often after a loss, a beat apart, it is looked which pods are still there.
 const SEARCHES: u32 = 8;
-/// So often, in looks around, it is asked what the kernel passed over while no report is due: every half a minute.
-const PASSED_OVER_BEATS: u32 = 60;
+/// So often it is asked what the kernel passed over while no report is due.
+const PASSED_OVER: Duration = Duration::from_secs(30);
 /// So long after a signal it is known whether it was a stop signal.
 const JUDGED_NS: u64 = 100_000_000;
-/// How often losses and the clock are looked at, and the log is written out.
+/// How often at the most losses and the clock are looked at, and the log is written out: with the reader's next word after that,
+/// so that an idle node wakes nobody twice.
 const BEAT: Duration = Duration::from_millis(500);
 /// The wall clock is told again after this long …
 const CLOCK_EVERY_NS: u64 = 60_000_000_000;
@@ -67,10 +68,10 @@ pub struct Pipeline {
     own: VecDeque<(BootNs, Input)>,
     /// Every record older than this has arrived.
     arrived: BootNs,
-    beat: Interval,
+    looked_around: Instant,
     clock_told: (BootNs, i64),
-    /// Looks around since it was asked what the kernel passed over.
-    beats: u32,
+    /// When it was asked what the kernel passed over.
+    passed_over_asked: Instant,
     /// Records were lost: so many times it is looked yet which pods are still there.
     searches: u32,
 }
@@ -94,8 +95,6 @@ impl Pipeline {
         let Parts { mut probes, session, log, output } = parts;
         let (batch_sender, batches) = mpsc::channel(BATCHES);
         probes.spawn_reader(batch_sender).context("cannot read the probes' ring buffer")?;
-        let mut beat = tokio::time::interval(BEAT);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let clock_told = (session.started_at, session.wall_offset_ns);
         Ok(Self {
             core: Core::new(session, log, output),
@@ -106,12 +105,12 @@ impl Pipeline {
             resolver: None,
             target: None,
             looks: None,
-            beats: 0,
             order: Order::default(),
             own: VecDeque::new(),
             arrived: BootNs(0),
-            beat,
+            looked_around: Instant::now(),
             clock_told,
+            passed_over_asked: Instant::now(),
             searches: 0,
         })
     }
@@ -137,7 +136,10 @@ impl Pipeline {
     pub async fn next(&mut self) -> anyhow::Result<()> {
         tokio::select! {
             batch = self.batches.recv() => match batch {
-                Some(batch) => self.take(&batch),
+                Some(batch) => {
+                    self.take(&batch)?;
+                    if self.looked_around.elapsed() < BEAT { Ok(()) } else { self.look_around() }
+                }
                 None => Err(anyhow!("the thread that reads the ring buffer has ended; run with -v to see why")),
             },
             Some(input) = self.facts.recv() => self.learn(input),
@@ -145,7 +147,6 @@ impl Pipeline {
                 self.looked(input);
                 Ok(())
             }
-            _ = self.beat.tick() => self.look_around(),
         }
     }
 
@@ -303,9 +304,9 @@ impl Pipeline {
     }
 
     fn look_around(&mut self) -> anyhow::Result<()> {
+        self.looked_around = Instant::now();
         self.tell_losses()?;
-        self.beats += 1;
-        if self.beats >= PASSED_OVER_BEATS {
+        if self.passed_over_asked.elapsed() >= PASSED_OVER {
             self.tell_passed_over()?;
         }
         self.search_for_pods();
@@ -350,7 +351,7 @@ impl Pipeline {
 
     /// Dearer to ask for than losses: before a report, and now and then so that it is not told what was long before.
     fn tell_passed_over(&mut self) -> anyhow::Result<()> {
-        self.beats = 0;
+        self.passed_over_asked = Instant::now();
         for (hook, count) in self.probes.take_passed_over() {
             self.searches = SEARCHES;
             self.core.feed(Input::PassedOver { at: clock::boot_now(), hook: hook.to_owned(), count })?;

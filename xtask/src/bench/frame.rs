@@ -6,8 +6,8 @@
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 
-/// What the loader's sections begin with.
-const SECTION: &str = "raw_tp/";
+/// What the sections of programs begin with: those that read by helpers, and those that are told types.
+const SECTIONS: [&str; 2] = ["raw_tp/", "tp_btf/"];
 /// The frame pointer.
 const R10: u8 = 10;
 /// Instruction classes and codes (`Documentation/bpf/standardization/instruction-set.rst`).
@@ -18,12 +18,17 @@ const STX: u8 = 0x03;
 const MOV_REGISTER: u8 = 0xbf;
 const ADD_CONSTANT: u8 = 0x07;
 
-/// Bytes of stack by program.
+/// Bytes of stack by tracepoint; of its programs, the one's that uses most.
 pub(super) fn of_object(object: &[u8]) -> Result<BTreeMap<String, u64>> {
     sections(object).context("the object is no 64-bit ELF file, or cut short").map(|sections| {
-        let named =
-            sections.into_iter().filter_map(|(name, code)| Some((name.strip_prefix(SECTION)?.to_owned(), code)));
-        named.map(|(name, code)| (name, depth(code))).collect()
+        let mut deepest: BTreeMap<String, u64> = BTreeMap::new();
+        for (name, code) in sections {
+            if let Some(name) = SECTIONS.iter().find_map(|section| name.strip_prefix(section)) {
+                let most = deepest.entry(name.to_owned()).or_default();
+                *most = depth(code).max(*most);
+            }
+        }
+        deepest
     })
 }
 

@@ -1,6 +1,6 @@
 //! The kernel's own description of its types (BTF), read for five things only: where a member is,
 //! how big a struct is, what arguments a tracepoint has, which number an enumeration gives a name, and
-//! whether there is a type of some name.
+//! whether there is a type or a function of some name.
 //!
 //! Parsed with a cursor over the bytes, every index checked; it concludes nothing.
 
@@ -18,6 +18,7 @@ const TYPEDEF: u32 = 8;
 const VOLATILE: u32 = 9;
 const CONST: u32 = 10;
 const RESTRICT: u32 = 11;
+const FUNC: u32 = 12;
 const FUNC_PROTO: u32 = 13;
 const TYPE_TAG: u32 = 18;
 /// Typedefs chained longer than this are a malformed file's.
@@ -138,10 +139,39 @@ impl<'a> Btf<'a> {
 
     /// Whether a type has this name, which the kernel's own code gives it.
     pub(super) fn has_typedef(&self, name: &str) -> bool {
+        self.has(TYPEDEF, name)
+    }
+
+    /// Whether the kernel has a function of this name.
+    pub(super) fn has_function(&self, name: &str) -> bool {
+        self.has(FUNC, name)
+    }
+
+    fn has(&self, kind: u32, name: &str) -> bool {
         let mut ids = (1..).take(self.types.len());
         ids.any(|id| {
-            self.kind(id) == Some(TYPEDEF) && self.word(id, 0).is_some_and(|text| self.text(text) == name.as_bytes())
+            self.kind(id) == Some(kind) && self.word(id, 0).is_some_and(|text| self.text(text) == name.as_bytes())
         })
+    }
+
+    /// A description in which the type of this tracepoint has its number and its name, and all before it are empty: what aya needs of the
+    /// kernel's to load a program that is told the types of its arguments. (All of it takes aya as long as the rest of the start,
+    /// and memory that is not given back.)
+    pub(super) fn of_tracepoint(&self, name: &str) -> Option<Vec<u8>> {
+        let id = *self.tracepoints.get(name.as_bytes())?;
+        let strings = format!("\0{TRACEPOINT}{name}\0");
+        let (types_length, strings_length) = (id.checked_mul(12)?, u32::try_from(strings.len()).ok()?);
+        let mut bytes = Vec::with_capacity(24 + size(types_length) + strings.len());
+        bytes.extend(MAGIC.to_ne_bytes());
+        bytes.extend([1, 0]);
+        let words = |bytes: &mut Vec<u8>, words: &[u32]| bytes.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
+        words(&mut bytes, &[24, 0, types_length, types_length, strings_length]);
+        for _ in 1..id {
+            words(&mut bytes, &[0, PTR << 24, 0]);
+        }
+        words(&mut bytes, &[1, TYPEDEF << 24, 0]);
+        bytes.extend(strings.as_bytes());
+        Some(bytes)
     }
 
     fn index(&mut self) -> Result<(), BtfError> {
@@ -237,7 +267,7 @@ impl<'a> Btf<'a> {
 /// How many bytes follow a type's three words (`Documentation/bpf/btf.rst`).
 fn extra(kind: u32, length: usize) -> Result<usize, BtfError> {
     Ok(match kind {
-        PTR | 7 | TYPEDEF | VOLATILE | CONST | RESTRICT | 12 | 16 | TYPE_TAG => 0,
+        PTR | 7 | TYPEDEF | VOLATILE | CONST | RESTRICT | FUNC | 16 | TYPE_TAG => 0,
         1 | 14 | 17 => 4,
         3 => 12,
         STRUCT | UNION | 15 | 19 => length * 12,

@@ -7,8 +7,8 @@ use super::{Maps, ProbeError, ProbeOptions, ProbeStatus, Probes, offsets, ring, 
 use crate::input::Sees;
 use crate::source::cgroupfs::Hierarchy;
 use crate::source::sockets;
-use aya::programs::{ProgramError, RawTracePoint};
-use aya::{Ebpf, EbpfLoader};
+use aya::programs::{Program, ProgramError};
+use aya::{Ebpf, EbpfLoader, Endianness};
 use tracer_ebpf::{Settings, kind, nests};
 
 /// The kernel side, built for `bpfel-unknown-none` (see `build.rs`).
@@ -20,6 +20,9 @@ const LOG_NOTHING: u8 = 0;
 
 /// Ends the name of a hook's second program, for kernels on which the first can be passed over.
 const AGAIN: &str = "_again";
+
+/// Ends the name of a hook's programs that are told the types of what they are given; before [`AGAIN`].
+const NEAR: &str = "_near";
 
 /// The largest page that Linux has on any machine: a ring is to be a multiple of it.
 const PAGE: u32 = 64 << 10;
@@ -73,14 +76,11 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     let mut status = Vec::with_capacity(HOOKS.len());
     let mut guarded = Vec::with_capacity(HOOKS.len());
     for hook in HOOKS.iter().filter(|hook| is_wanted(hook.name, &settings)) {
-        let is_there = btf.tracepoint(hook.name).is_some() && attach(&mut ebpf, hook.name, hook.name)?;
-        if is_there && (settings.preemptible != 0 || nests(hook.name)) {
-            // after the first: the kernel calls them in this order
-            attach(&mut ebpf, &format!("{}{AGAIN}", hook.name), hook.name)?;
-        }
-        if is_there {
-            guarded.extend(Guarded::of(&ebpf, hook.name));
-        }
+        let is_doubled = settings.preemptible != 0 || nests(hook.name);
+        let first =
+            btf.tracepoint(hook.name).map(|_| attach(&mut ebpf, &btf, hook.name, is_doubled)).transpose()?.flatten();
+        let is_there = first.is_some();
+        guarded.extend(first.as_deref().and_then(|program| Guarded::of(&ebpf, hook.name, program)));
         if !is_there {
             if hook.is_essential {
                 return Err(ProbeError::MissingTracepoint { name: hook.name, lost: hook.lost });
@@ -97,7 +97,9 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
         let note = match (is_there, lacks.is_empty()) {
             (false, _) => format!("without it not seen: {}", hook.lost),
             (true, false) => lacks.join("; "),
-            (true, true) => variant(hook.name, &settings).to_owned(),
+            (true, true) => {
+                variant(hook.name, &settings, first.is_some_and(|program| program.ends_with(NEAR))).to_owned()
+            }
         };
         limits.extend(lacks.into_iter().map(str::to_owned));
         status.push(ProbeStatus { name: hook.name, attached: is_there, note });
@@ -147,28 +149,79 @@ fn load_object(
     loader.load(OBJECT).map_err(|error| ProbeError::from_system("create the probes' maps", &error))
 }
 
-/// Loads a program and attaches it to the tracepoint of that name; false if the kernel has no such tracepoint after all.
-fn attach(ebpf: &mut Ebpf, program: &str, name: &'static str) -> Result<bool, ProbeError> {
-    let program: &mut RawTracePoint = ebpf
-        .program_mut(program)
-        .ok_or_else(|| broken(program))?
-        .try_into()
-        .map_err(|error: ProgramError| ProbeError::from_system(format!("use probe {name}"), &error))?;
-    match program.load() {
-        Ok(()) => {}
-        Err(ProgramError::LoadError { io_error, verifier_log }) => {
-            tracing::debug!(probe = name, %verifier_log, "refused");
-            let log = verifier_log.to_string();
-            let last = log.lines().rev().find(|line| !line.is_empty() && !line.starts_with("processed "));
-            return Err(match last {
-                Some(reason) => ProbeError::Verifier { name, reason: reason.to_owned() },
-                None => ProbeError::from_system(format!("load probe {name}"), &io_error),
-            });
+/// Loads a hook's programs and attaches them; the first one's name, or none if the kernel has no such tracepoint after all.
+fn attach(ebpf: &mut Ebpf, btf: &Btf<'_>, name: &'static str, is_doubled: bool) -> Result<Option<String>, ProbeError> {
+    let programs =
+        |first: String| if is_doubled { vec![first.clone(), format!("{first}{AGAIN}")] } else { vec![first] };
+    let (mut names, mut types) = (programs(name.to_owned()), None);
+    if is_near(btf, name) {
+        types = kernel_types(btf, name)?;
+        let near = programs(format!("{name}{NEAR}"));
+        match near.iter().try_for_each(|program| load_one(ebpf, program, name, types.as_ref())) {
+            Ok(()) => names = near,
+            // a verifier that knows less of types than those it was tried with; the others do the same, and take longer
+            Err(error) => {
+                tracing::warn!("the programs of {name} that read by plain loads are not used: {error}");
+                types = None;
+            }
         }
-        Err(error) => return Err(ProbeError::from_system(format!("load probe {name}"), &error)),
     }
-    match program.attach(name) {
-        Ok(_) => Ok(true),
+    if types.is_none() {
+        names.iter().try_for_each(|program| load_one(ebpf, program, name, None))?;
+    }
+    // the first one first: the kernel calls them in this order
+    for program in &names {
+        if !attach_one(ebpf, program, name)? {
+            return Ok(None);
+        }
+    }
+    Ok(names.into_iter().next())
+}
+
+/// Whether a hook has programs that are told the types of what they are given, and this kernel lets them know `current`'s
+/// (`bpf_get_current_task_btf`, 5.11) and go from a socket to a TCP socket.
+fn is_near(btf: &Btf<'_>, name: &str) -> bool {
+    let helpers = ["bpf_get_current_task_btf", "bpf_skc_to_tcp_sock"];
+    name == "inet_sock_set_state" && helpers.into_iter().all(|helper| btf.has_function(helper))
+}
+
+/// As much of the kernel's types as aya needs for such a program.
+fn kernel_types(btf: &Btf<'_>, name: &str) -> Result<Option<aya::Btf>, ProbeError> {
+    let Some(types) = btf.of_tracepoint(name) else { return Ok(None) };
+    let types = aya::Btf::parse(&types, Endianness::default());
+    types.map(Some).map_err(|error| ProbeError::from_system(format!("name the type of tracepoint {name}"), &error))
+}
+
+/// Gives a program to the verifier.
+fn load_one(ebpf: &mut Ebpf, program: &str, name: &'static str, types: Option<&aya::Btf>) -> Result<(), ProbeError> {
+    let loaded = match (ebpf.program_mut(program), types) {
+        (Some(Program::RawTracePoint(program)), _) => program.load(),
+        (Some(Program::BtfTracePoint(program)), Some(types)) => program.load(name, types),
+        _ => return Err(broken(program)),
+    };
+    loaded.map_err(|error| {
+        let ProgramError::LoadError { io_error, verifier_log } = &error else {
+            return ProbeError::from_system(format!("load probe {name}"), &error);
+        };
+        tracing::debug!(probe = program, %verifier_log, "refused");
+        let log = verifier_log.to_string();
+        let last = log.lines().rev().find(|line| !line.is_empty() && !line.starts_with("processed "));
+        match last {
+            Some(reason) => ProbeError::Verifier { name, reason: reason.to_owned() },
+            None => ProbeError::from_system(format!("load probe {name}"), io_error),
+        }
+    })
+}
+
+/// Attaches a program to the tracepoint `name`; false if there is none.
+fn attach_one(ebpf: &mut Ebpf, program: &str, name: &'static str) -> Result<bool, ProbeError> {
+    let attached = match ebpf.program_mut(program) {
+        Some(Program::RawTracePoint(program)) => program.attach(name).map(drop),
+        Some(Program::BtfTracePoint(program)) => program.attach().map(drop),
+        _ => return Err(broken(program)),
+    };
+    match attached {
+        Ok(()) => Ok(true),
         Err(error) if errno(&error) == Some(ENOENT) => Ok(false),
         Err(error) => Err(ProbeError::from_system(format!("attach probe {name}"), &error)),
     }
@@ -195,7 +248,7 @@ fn variant_limits(name: &str, settings: &Settings) -> Vec<&'static str> {
 }
 
 /// Which variant it is, where there are several and nothing is lost.
-fn variant(name: &str, settings: &Settings) -> &'static str {
+fn variant(name: &str, settings: &Settings, is_near: bool) -> &'static str {
     match name {
         "sched_process_exit" if settings.exit_has_group_dead == 1 => "tells the last thread (group_dead)",
         "sched_process_exit" => "last thread by signal->live",
@@ -204,6 +257,8 @@ fn variant(name: &str, settings: &Settings) -> &'static str {
         }
         "kfree_skb" => "tells refused connections (skb_drop_reason)",
         "mark_victim" => "tells the task",
+        "inet_sock_set_state" if is_near => "reads by plain loads (tp_btf)",
+        "inet_sock_set_state" => "reads by helpers (no tp_btf with what it takes here)",
         _ => "",
     }
 }
@@ -257,17 +312,14 @@ mod tests {
 
     #[test]
     fn each_hook_has_a_program_in_the_object_and_each_program_a_hook() {
-        let object = aya_obj_programs();
-        let hooks = HOOKS.iter().flat_map(|hook| [hook.name.to_owned(), format!("{}{AGAIN}", hook.name)]);
-        let hooks: BTreeSet<String> = hooks.collect();
-        assert_eq!(object, hooks);
+        let by_helper = HOOKS.iter().flat_map(|hook| [hook.name.to_owned(), format!("{}{AGAIN}", hook.name)]);
+        assert_eq!(sections("raw_tp/"), by_helper.collect());
+        assert_eq!(sections("tp_btf/"), BTreeSet::from(["inet_sock_set_state".to_owned()]));
     }
 
-    /// The names behind `raw_tp/` in the object's string table.
-    fn aya_obj_programs() -> BTreeSet<String> {
-        OBJECT
-            .split(|byte| *byte == 0)
-            .filter_map(|text| std::str::from_utf8(text).ok()?.strip_prefix("raw_tp/").map(str::to_owned))
-            .collect()
+    /// What follows `kind` in the names of the object's sections.
+    fn sections(kind: &str) -> BTreeSet<String> {
+        let names = OBJECT.split(|byte| *byte == 0).filter_map(|text| std::str::from_utf8(text).ok());
+        names.filter_map(|name| name.strip_prefix(kind).map(str::to_owned)).collect()
     }
 }

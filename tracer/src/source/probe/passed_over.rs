@@ -3,7 +3,6 @@
 //! happens there is shown to it (`__bpf_trace_run`). It counts that for the whole node: whose it was it does not tell.
 
 use aya::Ebpf;
-use aya::programs::RawTracePoint;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use tracer_ebpf::slot;
 
@@ -25,10 +24,9 @@ struct Counts {
 }
 
 impl Guarded {
-    /// The hook's, if it is loaded.
-    pub(super) fn of(ebpf: &Ebpf, hook: &'static str) -> Option<Self> {
-        let program: &RawTracePoint = ebpf.program(hook)?.try_into().ok()?;
-        let first = program.fd().ok()?.as_fd().as_raw_fd();
+    /// The hook's, by the name of its first program, if it is loaded.
+    pub(super) fn of(ebpf: &Ebpf, hook: &'static str, program: &str) -> Option<Self> {
+        let first = ebpf.program(program)?.fd().ok()?.as_fd().as_raw_fd();
         Some(Self { hook, first, before: Counts::default() })
     }
 

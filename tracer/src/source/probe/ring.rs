@@ -18,7 +18,7 @@ const BATCH_BYTES: usize = 256 << 10;
 const BUSY: Duration = Duration::from_millis(25);
 /// The same when nothing came for a while, and how often time alone is told then: a wake-up of two threads
 /// takes up to 0.1 ms where each goes through a hypervisor. What somebody waits for wakes the thread at once.
-const IDLE: Duration = Duration::from_millis(400);
+const IDLE: Duration = Duration::from_millis(980);
 /// Rounds without a record after which nothing is going on: longer than a report waits for late closes.
 const IDLE_AFTER: u32 = 60;
 /// Pause after a round that found something: under load it gathers many records into one round.

@@ -110,6 +110,19 @@ fn tells_the_arguments_of_tracepoints() {
 }
 
 #[test]
+fn a_tracepoint_alone_keeps_its_number() {
+    let bytes = std::fs::read(VMLINUX).expect("a kernel with BTF");
+    for (bytes, name) in [(sample(), "happened"), (bytes, "inet_sock_set_state")] {
+        let whole = Btf::parse(&bytes).expect("BTF");
+        let alone = whole.of_tracepoint(name).expect("the tracepoint");
+        let alone = Btf::parse(&alone).expect("BTF");
+        assert_eq!(alone.tracepoints.get(name.as_bytes()), whole.tracepoints.get(name.as_bytes()));
+        assert_eq!((alone.tracepoints.len(), alone.structs.len()), (1, 0));
+        assert_eq!(whole.of_tracepoint("nothing"), None);
+    }
+}
+
+#[test]
 fn says_what_is_wrong_with_a_file() {
     let mut bytes = sample();
     assert_eq!(Btf::parse(&[]).map(|_| ()), Err(BtfError::Truncated(0)));
