@@ -7,9 +7,9 @@
 //! node, so that nobody can tell whose they were.) So the hooks of sockets have two programs everywhere, and from 7.0 on each hook
 //! has: the second does what the first was not there to do.
 
-use crate::kernel::setting;
+use crate::kernel::{offset, setting};
 use crate::maps;
-use crate::place::{Far, Place};
+use crate::place::{Far, Near, Place};
 use aya_ebpf::programs::RawTracePointContext;
 use aya_ebpf::{Argument, EbpfContext};
 use core::ffi::c_void;
@@ -30,20 +30,56 @@ impl HookId {
     }
 }
 
-/// A run of a program, whose first argument is a place to be read as `P`.
-pub(crate) struct Call<P = Far> {
+/// What of a tracepoint's first argument may be reckoned with, to spread events over slots: nothing may with a typed pointer itself.
+pub(crate) trait Spread {
+    fn spread(argument: u64) -> u64;
+}
+
+/// All of it: a number, or an address that is one to the verifier.
+pub(crate) struct ByAddress;
+
+/// The ports of a socket.
+pub(crate) struct ByPorts;
+
+/// Nothing of a task, which is the one that is running.
+pub(crate) struct ByTask;
+
+impl Spread for ByAddress {
+    #[inline(always)]
+    fn spread(argument: u64) -> u64 {
+        argument >> 6 ^ argument >> 12
+    }
+}
+
+impl Spread for ByPorts {
+    #[inline(always)]
+    fn spread(argument: u64) -> u64 {
+        // both of them
+        u64::from(Near::of(argument).read::<u32>(offset(|o| &o.sock_dport)))
+    }
+}
+
+impl Spread for ByTask {
+    #[inline(always)]
+    fn spread(_argument: u64) -> u64 {
+        0
+    }
+}
+
+/// A run of a program, whose pointers are places to be read as `P`.
+pub(crate) struct Call<P = Far, S = ByAddress> {
     /// That of a `tp_btf` program is made the same way.
     pub(crate) ctx: RawTracePointContext,
     hook: HookId,
     /// The hook's second program is running.
     second: bool,
-    place: PhantomData<P>,
+    kind: PhantomData<(P, S)>,
 }
 
-impl<P: Place> Call<P> {
+impl<P: Place, S: Spread> Call<P, S> {
     #[inline(always)]
     pub(crate) fn first(ctx: *mut c_void, hook: HookId) -> Self {
-        Self { ctx: RawTracePointContext::new(ctx), hook, second: false, place: PhantomData }
+        Self { ctx: RawTracePointContext::new(ctx), hook, second: false, kind: PhantomData }
     }
 
     #[inline(always)]
@@ -51,10 +87,10 @@ impl<P: Place> Call<P> {
         Self { second: true, ..Self::first(ctx, hook) }
     }
 
-    /// Where the first argument points to.
+    /// Where an argument points to.
     #[inline(always)]
-    pub(crate) fn place(&self) -> P {
-        P::of(self.arg(0))
+    pub(crate) fn place(&self, index: usize) -> P {
+        P::of(self.arg(index))
     }
 
     /// An argument of the tracepoint.
@@ -112,7 +148,8 @@ impl<P: Place> Call<P> {
     /// is left alone. (The verifier would not have the place compared.) And a number to spread such by.
     #[inline(always)]
     fn who_and_what(&self) -> (u64, [u64; 2]) {
-        let (who, what) = (Far::current().0, self.place());
-        (who >> 7 ^ what.spread() ^ u64::from(self.hook.slot), [who ^ u64::from(self.hook.slot) << 56, what.pointer()])
+        let (who, what) = (Far::current().0, self.arg(0));
+        let slot = u64::from(self.hook.slot);
+        (who >> 7 ^ S::spread(what) ^ slot, [who ^ slot << 56, what])
     }
 }

@@ -14,7 +14,7 @@ const UID: usize = 32;
 /// `cgroup_mkdir(struct cgroup *cgrp, const char *path)`
 #[inline(always)]
 pub(crate) fn made(ctx: &Call) -> Outcome {
-    let cgroup = Cgroup(ctx.place());
+    let cgroup = Cgroup(ctx.place(0));
     if !cgroup.is_watched() {
         return Outcome::Skipped(Reason::OtherHierarchy);
     }
@@ -49,7 +49,7 @@ pub(crate) fn populated(ctx: &Call) -> Outcome {
 /// `cgroup_release(struct cgroup *cgrp, const char *path)`
 #[inline(always)]
 pub(crate) fn released(ctx: &Call) -> Outcome {
-    let cgroup = Cgroup(ctx.place());
+    let cgroup = Cgroup(ctx.place(0));
     if !cgroup.is_watched() {
         return Outcome::Skipped(Reason::OtherHierarchy);
     }
@@ -65,7 +65,7 @@ pub(crate) fn released(ctx: &Call) -> Outcome {
 
 #[inline(always)]
 fn report(ctx: &Call, operation: u32, path: u64) -> Outcome {
-    let cgroup = Cgroup(ctx.place());
+    let cgroup = Cgroup(ctx.place(0));
     if !cgroup.is_watched() {
         return Outcome::Skipped(Reason::OtherHierarchy);
     }

@@ -1,6 +1,6 @@
 //! Writing a record: reserve, fill in place, submit, and account for what became of it.
 
-use crate::call::Call;
+use crate::call::{Call, Spread};
 use crate::kernel::{boot_ns, cpu, setting};
 use crate::maps::{DROPPED, EVENTS, GENERATED};
 use crate::place::Place;
@@ -121,7 +121,7 @@ records! {
 /// has no room for a record.
 #[inline(always)]
 pub(crate) fn emit<R: Record>(
-    ctx: &Call<impl Place>,
+    ctx: &Call<impl Place, impl Spread>,
     cgroup: u64,
     urgency: Urgency,
     fill: impl FnOnce(&mut R),

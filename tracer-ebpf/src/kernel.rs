@@ -108,20 +108,16 @@ pub(crate) fn current_tgid() -> u32 {
     (helpers::bpf_get_current_pid_tgid() >> 32) as u32
 }
 
-/// More than `MAX_PID_NS_LEVEL`, which is 32.
-const DEEPEST_PID: u32 = 63;
+/// How far behind the beginning of a struct the element of an array is that it has at `array`. No array that matters ends behind
+/// 64 KiB (PID namespaces are 32 deep, there are 64 signals), and the verifier must see that: the products of older ones have no bounds.
+#[inline(always)]
+fn element(array: u32, index: u32, size: u32) -> u64 {
+    u64::from(array) + (u64::from(index) * u64::from(size) & 0xffff)
+}
 
 /// A `struct task_struct`.
 #[derive(Clone, Copy)]
-pub(crate) struct Task<P = Far>(P);
-
-impl Task {
-    /// The task at an address.
-    #[inline(always)]
-    pub(crate) fn at(address: u64) -> Self {
-        Self(Far(address))
-    }
-}
+pub(crate) struct Task<P = Far>(pub(crate) P);
 
 impl<P: Place> Task<P> {
     /// Who is running.
@@ -200,8 +196,8 @@ impl<P: Place> Task<P> {
         if pid.is_null() {
             return 0;
         }
-        let level = u64::from(pid.read::<u32>(offset(|o| &o.pid_level)) & DEEPEST_PID);
-        let upid = u64::from(offset(|o| &o.pid_numbers)) + level * u64::from(offset(|o| &o.sizeof_upid));
+        let level = pid.read(offset(|o| &o.pid_level));
+        let upid = element(offset(|o| &o.pid_numbers), level, offset(|o| &o.sizeof_upid));
         // which of them is not known beforehand: no plain load
         read(pid.pointer().wrapping_add(upid), offset(|o| &o.upid_nr))
     }
@@ -224,16 +220,19 @@ impl<P: Place> Task<P> {
     /// `sa_handler` for the signal: 0 default, 1 ignore, else a function.
     #[inline(always)]
     pub(crate) fn handler(self, signal: u32) -> u64 {
-        let sighand = self.0.follow(offset(|o| &o.task_sighand)).pointer();
-        let action = u64::from(offset(|o| &o.sighand_action))
-            + u64::from(signal.wrapping_sub(1)) * u64::from(offset(|o| &o.sizeof_k_sigaction));
-        read(sighand.wrapping_add(action), offset(|o| &o.k_sigaction_handler))
+        let sighand = self.0.follow(offset(|o| &o.task_sighand));
+        if sighand.is_null() {
+            return 0;
+        }
+        let action = element(offset(|o| &o.sighand_action), signal.wrapping_sub(1), offset(|o| &o.sizeof_k_sigaction));
+        // which of them is not known beforehand: no plain load
+        read(sighand.pointer().wrapping_add(action), offset(|o| &o.k_sigaction_handler))
     }
 
     /// `signal_struct` of the process.
     #[inline(always)]
-    pub(crate) fn signal(self) -> u64 {
-        self.0.follow(offset(|o| &o.task_signal)).pointer()
+    pub(crate) fn signal(self) -> P {
+        self.0.follow(offset(|o| &o.task_signal))
     }
 
     /// Where its command line begins and ends in its memory.

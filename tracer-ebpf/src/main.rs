@@ -38,7 +38,7 @@ fn main() {}
 
 #[cfg(target_arch = "bpf")]
 mod hooks {
-    use crate::call::{Call, HookId};
+    use crate::call::{ByAddress, ByPorts, ByTask, Call, HookId};
     use crate::emit::finish;
     use crate::place::{Far, Near};
     use crate::{cgroup, oom, process, refused, signal, socket};
@@ -52,14 +52,14 @@ mod hooks {
             $(#[doc = $why])*
             #[raw_tracepoint(tracepoint = $name)]
             fn $first(ctx: RawTracePointContext) -> u32 {
-                let call = Call::<Far>::first(ctx.as_ptr(), const { HookId::of($name) });
+                let call = Call::<Far, ByAddress>::first(ctx.as_ptr(), const { HookId::of($name) });
                 call.begin();
                 finish($run(&call))
             }
 
             #[raw_tracepoint(tracepoint = $name_again)]
             fn $second(ctx: RawTracePointContext) -> u32 {
-                let call = Call::<Far>::second(ctx.as_ptr(), const { HookId::of($name) });
+                let call = Call::<Far, ByAddress>::second(ctx.as_ptr(), const { HookId::of($name) });
                 if call.has_just_been_seen() {
                     return 0;
                 }
@@ -68,22 +68,33 @@ mod hooks {
         )* };
     }
 
-    /// The same, where this kernel tells a program the types of what it is given (see [`Near`]): these take the place of the
-    /// hook's others there.
-    #[btf_tracepoint(function = "inet_sock_set_state")]
-    fn inet_sock_set_state_near(ctx: BtfTracePointContext) -> u32 {
-        let call = Call::<Near>::first(ctx.as_ptr(), const { HookId::of("inet_sock_set_state") });
-        call.begin();
-        finish(socket::state_set(&call))
+    /// Programs that take the place of a hook's others where this kernel tells them the types of what they are given (see [`Near`]).
+    macro_rules! near_hooks {
+        ($($name:literal $spread:ty: $first:ident, $second:ident => $run:path;)*) => { $(
+            #[btf_tracepoint(function = $name)]
+            fn $first(ctx: BtfTracePointContext) -> u32 {
+                let call = Call::<Near, $spread>::first(ctx.as_ptr(), const { HookId::of($name) });
+                call.begin();
+                finish($run(&call))
+            }
+
+            #[btf_tracepoint(function = $name)]
+            fn $second(ctx: BtfTracePointContext) -> u32 {
+                let call = Call::<Near, $spread>::second(ctx.as_ptr(), const { HookId::of($name) });
+                if call.has_just_been_seen() {
+                    return 0;
+                }
+                finish($run(&call))
+            }
+        )* };
     }
 
-    #[btf_tracepoint(function = "inet_sock_set_state")]
-    fn inet_sock_set_state_near_again(ctx: BtfTracePointContext) -> u32 {
-        let call = Call::<Near>::second(ctx.as_ptr(), const { HookId::of("inet_sock_set_state") });
-        if call.has_just_been_seen() {
-            return 0;
-        }
-        finish(socket::state_set(&call))
+    near_hooks! {
+        "signal_generate" ByAddress: signal_generate_near, signal_generate_near_again => signal::generated;
+        "sched_process_fork" ByTask: sched_process_fork_near, sched_process_fork_near_again => process::forked;
+        "sched_process_exec" ByTask: sched_process_exec_near, sched_process_exec_near_again => process::executed;
+        "sched_process_exit" ByTask: sched_process_exit_near, sched_process_exit_near_again => process::exited;
+        "inet_sock_set_state" ByPorts: inet_sock_set_state_near, inet_sock_set_state_near_again => socket::state_set;
     }
 
     hooks! {

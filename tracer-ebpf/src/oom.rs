@@ -14,7 +14,7 @@ pub(crate) fn victim(ctx: &Call) -> Outcome {
     if setting(|s| &s.victim_is_task) == 0 {
         return Outcome::Skipped(Reason::Unsupported);
     }
-    let task = Task::at(ctx.arg(0));
+    let task = Task(ctx.place(0));
     let cgroup = task.cgroup();
     if maps::pod_of(cgroup).is_none() {
         return Outcome::Skipped(Reason::NotTraced);

@@ -38,9 +38,6 @@ pub(crate) trait Place: Copy {
     /// A socket as a TCP socket; nowhere if it is another protocol's.
     fn as_tcp(self) -> Self;
 
-    /// Something of a tracepoint's first argument that tells it from others, to be reckoned with.
-    fn spread(self) -> u64;
-
     /// Whether it is nowhere.
     #[inline(always)]
     fn is_null(self) -> bool {
@@ -101,11 +98,6 @@ impl Place for Far {
     fn as_tcp(self) -> Self {
         if self.read::<u16>(offset(|o| &o.sock_protocol)) == IPPROTO_TCP { self } else { Self(0) }
     }
-
-    #[inline(always)]
-    fn spread(self) -> u64 {
-        self.0 >> 6 ^ self.0 >> 12
-    }
 }
 
 impl Place for Near {
@@ -151,12 +143,6 @@ impl Place for Near {
     fn as_tcp(self) -> Self {
         // SAFETY: takes a socket of any kind
         Self(unsafe { generated::bpf_skc_to_tcp_sock(self.0 as *mut c_void) } as u64)
-    }
-
-    #[inline(always)]
-    fn spread(self) -> u64 {
-        // both ports: no arithmetic is allowed with the pointer itself
-        u64::from(self.read::<u32>(offset(|o| &o.sock_dport)))
     }
 }
 

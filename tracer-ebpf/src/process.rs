@@ -1,8 +1,8 @@
 //! The life of processes: made, given another program, gone.
 
-use crate::call::Call;
+use crate::call::{Call, Spread};
 use crate::emit::{Outcome, Reason, Urgency, emit};
-use crate::kernel::{Task, boot_ns, current_cgroup, offset, read, read_user, setting};
+use crate::kernel::{Task, boot_ns, current_cgroup, offset, read_user, setting};
 use crate::maps;
 use crate::place::Place;
 use tracer_ebpf::{Actor, Process, ProcessExecuted, ProcessExited, ProcessForked};
@@ -12,8 +12,8 @@ const SIGNAL_GROUP_EXIT: u32 = 4;
 
 /// `sched_process_fork(struct task_struct *parent, struct task_struct *child)`
 #[inline(always)]
-pub(crate) fn forked(ctx: &Call) -> Outcome {
-    let child = Task::at(ctx.arg(1));
+pub(crate) fn forked<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
+    let child = Task(ctx.place(1));
     let cgroup = child.cgroup();
     if maps::pod_of(cgroup).is_none() {
         return Outcome::Skipped(Reason::NotTraced);
@@ -26,12 +26,12 @@ pub(crate) fn forked(ctx: &Call) -> Outcome {
 
 /// `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
 #[inline(always)]
-pub(crate) fn executed(ctx: &Call) -> Outcome {
+pub(crate) fn executed<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     let cgroup = current_cgroup();
     let Some(pod) = maps::pod_of(cgroup) else {
         return Outcome::Skipped(Reason::NotTraced);
     };
-    let task = Task::at(ctx.arg(0));
+    let task = Task(ctx.place(0));
     let parent = task.parent();
     let parent_cgroup = parent.cgroup();
     let from_outside = maps::pod_of(parent_cgroup) != Some(pod);
@@ -59,12 +59,12 @@ pub(crate) fn executed(ctx: &Call) -> Outcome {
 
 /// `sched_process_exit(struct task_struct *p)`, from 6.16 on `(p, bool group_dead)`
 #[inline(always)]
-pub(crate) fn exited(ctx: &Call) -> Outcome {
+pub(crate) fn exited<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     let cgroup = current_cgroup();
     let Some(pod) = maps::pod_of(cgroup) else {
         return Outcome::Skipped(Reason::NotTraced);
     };
-    let task = Task::at(ctx.arg(0));
+    let task = Task(ctx.place(0));
     let leader = task.leader();
     let signal = task.signal();
     // the argument is read in this function, behind the setting: the verifier cuts the read off where
@@ -72,7 +72,7 @@ pub(crate) fn exited(ctx: &Call) -> Outcome {
     let last = if setting(|s| &s.exit_has_group_dead) != 0 {
         ctx.arg::<u64>(1) & 0xff != 0
     } else {
-        read::<u32>(signal, offset(|o| &o.signal_live)) == 0 && maps::first_to_exit(leader.tgid(), leader.start_ns())
+        signal.read::<u32>(offset(|o| &o.signal_live)) == 0 && maps::first_to_exit(leader.tgid(), leader.start_ns())
     };
     if !last {
         return Outcome::Skipped(Reason::NotLast);
@@ -84,9 +84,9 @@ pub(crate) fn exited(ctx: &Call) -> Outcome {
     let urgency = if is_init { Urgency::Now } else { Urgency::Soon };
     emit::<ProcessExited>(ctx, cgroup, urgency, |record| {
         fill_process(&mut record.process, task);
-        let as_group = read::<u32>(signal, offset(|o| &o.signal_flags)) & SIGNAL_GROUP_EXIT != 0;
+        let as_group = signal.read::<u32>(offset(|o| &o.signal_flags)) & SIGNAL_GROUP_EXIT != 0;
         // before 5.19 a last thread that simply ends does not set the group's code; the leader's counts then
-        record.status = if as_group { read(signal, offset(|o| &o.signal_group_exit_code)) } else { leader.exit_code() };
+        record.status = if as_group { signal.read(offset(|o| &o.signal_group_exit_code)) } else { leader.exit_code() };
         record.netns = task.netns();
     })
 }

@@ -1,9 +1,9 @@
 //! Signals: which ones are worth a record, and which deliveries are waited for.
 
-use crate::call::Call;
+use crate::call::{Call, Spread};
 use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{Task, boot_ns, current_cgroup, current_tgid, offset, read};
-use crate::place::Far;
+use crate::place::{Far, Place};
 use crate::process::{fill_actor, fill_process};
 use crate::{learn, maps};
 use tracer_ebpf::{SignalDelivered, SignalGenerated, handler};
@@ -55,12 +55,12 @@ enum Origin {
 
 /// `signal_generate(int sig, struct kernel_siginfo *info, struct task_struct *t, int group, int result)`
 #[inline(always)]
-pub(crate) fn generated(ctx: &Call) -> Outcome {
+pub(crate) fn generated<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     let signal: u32 = ctx.arg(0);
     if signal == SIGURG {
         learn::from_canary();
     }
-    let target = Task::at(ctx.arg(2));
+    let target = Task(ctx.place(2));
     let cgroup = target.cgroup();
     let Some(pod) = maps::pod_of(cgroup) else {
         return Outcome::Skipped(Reason::NotTraced);
@@ -81,7 +81,7 @@ pub(crate) fn generated(ctx: &Call) -> Outcome {
     let urgency = if signal == SIGKILL || origin == Origin::Outside { Urgency::Now } else { Urgency::Soon };
     emit::<SignalGenerated>(ctx, cgroup, urgency, |record| {
         fill_process(&mut record.target, target);
-        fill_actor(&mut record.sender, Task::<Far>::current(), current_cgroup());
+        fill_actor(&mut record.sender, Task::<P>::current(), current_cgroup());
         record.signal = signal;
         record.code = code;
         record.group = ctx.arg(3);

@@ -1,6 +1,6 @@
 //! TCP sockets of pods that are being stopped, and of dying processes.
 
-use crate::call::Call;
+use crate::call::{Call, Spread};
 use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{Cgroup, Task, boot_ns, current_cgroup, is_v1, jiffies, netns_inum, offset, setting};
 use crate::maps;
@@ -46,8 +46,8 @@ struct Owner {
 
 /// `inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
 #[inline(always)]
-pub(crate) fn state_set<P: Place>(ctx: &Call<P>) -> Outcome {
-    let sock = ctx.place();
+pub(crate) fn state_set<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
+    let sock = ctx.place(0);
     let new_state: u32 = ctx.arg(2);
     if matches!(new_state, TCP_SYN_RECV | TCP_TIME_WAIT | TCP_NEW_SYN_RECV) {
         return Outcome::Skipped(Reason::Noise);
@@ -186,7 +186,7 @@ fn is_owners_doing(sock: impl Place, old_state: u32, new_state: u32) -> bool {
 /// `(…, const enum sk_rst_reason reason)` with `sk` NULL or not a full socket.
 #[inline(always)]
 pub(crate) fn reset_sent(ctx: &Call) -> Outcome {
-    let sock: Far = ctx.place();
+    let sock: Far = ctx.place(0);
     // behind the setting and in this function, as in `sched_process_exit`
     let reason = if setting(|s| &s.reset_has_reason) != 0 { ctx.arg::<u32>(2) } else { u32::MAX };
     if sock.is_null() {

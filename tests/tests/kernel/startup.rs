@@ -53,17 +53,21 @@ pub(crate) fn stops_after(machine: &Machine) -> anyhow::Result<Vec<String>> {
     facts.verdict()
 }
 
-/// Where the kernel tells a program the types of what it is given, the sockets' programs load from it; elsewhere they read by
+/// Where the kernel tells programs the types of what they are given, those that can load from it; elsewhere they read by
 /// helpers. Which it is to be, the kernel's types say; that its verifier takes the programs, only the attempt.
 pub(crate) fn plain_loads(_machine: &Machine) -> anyhow::Result<Vec<String>> {
     let types = std::fs::read("/sys/kernel/btf/vmlinux")?;
     let has = |name: &str| types.split(|byte| *byte == 0).any(|text| text == name.as_bytes());
-    let expected =
-        if has("bpf_get_current_task_btf") && has("bpf_skc_to_tcp_sock") { "by plain loads" } else { "by helpers" };
+    let tells = has("bpf_get_current_task_btf") && has("bpf_skc_to_tcp_sock");
+    let expected = if tells { "by plain loads (tp_btf)" } else { "by helpers" };
     let mut facts = Facts::of(serde_json::Value::Null);
     let output = std::process::Command::new(gracetrace_tests::tracer::binary()?).arg("doctor").output()?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let line = said.lines().find(|line| line.contains("inet_sock_set_state")).unwrap_or_default();
-    facts.holds(line.contains(expected), &format!("sockets are read {expected}"), line);
+    let [said, why] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    for hook in
+        ["signal_generate", "sched_process_fork", "sched_process_exec", "sched_process_exit", "inet_sock_set_state"]
+    {
+        let line = said.lines().find(|line| line.contains(hook)).unwrap_or_default();
+        facts.holds(line.ends_with(expected), &format!("{hook} reads {expected}"), &format!("{line}\n{why}"));
+    }
     facts.verdict()
 }

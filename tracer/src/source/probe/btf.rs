@@ -154,24 +154,30 @@ impl<'a> Btf<'a> {
         })
     }
 
-    /// A description in which the type of this tracepoint has its number and its name, and all before it are empty: what aya needs of the
-    /// kernel's to load a program that is told the types of its arguments. (All of it takes aya as long as the rest of the start,
-    /// and memory that is not given back.)
-    pub(super) fn of_tracepoint(&self, name: &str) -> Option<Vec<u8>> {
-        let id = *self.tracepoints.get(name.as_bytes())?;
-        let strings = format!("\0{TRACEPOINT}{name}\0");
-        let (types_length, strings_length) = (id.checked_mul(12)?, u32::try_from(strings.len()).ok()?);
-        let mut bytes = Vec::with_capacity(24 + size(types_length) + strings.len());
-        bytes.extend(MAGIC.to_ne_bytes());
-        bytes.extend([1, 0]);
-        let words = |bytes: &mut Vec<u8>, words: &[u32]| bytes.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
-        words(&mut bytes, &[24, 0, types_length, types_length, strings_length]);
-        for _ in 1..id {
-            words(&mut bytes, &[0, PTR << 24, 0]);
+    /// A description in which the types of these tracepoints have their numbers and names, and all others are empty: what aya
+    /// needs of the kernel's to load programs that are told the types of their arguments. (All of it takes aya as long as
+    /// the rest of the start, and memory that is not given back.) Tracepoints that there are not are left out.
+    pub(super) fn of_tracepoints(&self, names: &[&str]) -> Vec<u8> {
+        let found = names.iter().filter_map(|name| Some((*self.tracepoints.get(name.as_bytes())?, *name)));
+        let wanted: HashMap<u32, &str> = found.collect();
+        let (mut types, mut strings) = (Vec::new(), vec![0]);
+        for id in 1..=wanted.keys().copied().max().unwrap_or(0) {
+            let (name, kind) = match wanted.get(&id) {
+                Some(name) => {
+                    let at = u32::try_from(strings.len()).unwrap_or(0);
+                    strings.extend(format!("{TRACEPOINT}{name}\0").into_bytes());
+                    (at, TYPEDEF)
+                }
+                None => (0, PTR),
+            };
+            types.extend([name, kind << 24, 0].into_iter().flat_map(u32::to_ne_bytes));
         }
-        words(&mut bytes, &[1, TYPEDEF << 24, 0]);
-        bytes.extend(strings.as_bytes());
-        Some(bytes)
+        let [types_length, strings_length] =
+            [types.len(), strings.len()].map(|length| u32::try_from(length).unwrap_or(0));
+        let sections = [24, 0, types_length, types_length, strings_length];
+        let header =
+            MAGIC.to_ne_bytes().into_iter().chain([1, 0]).chain(sections.into_iter().flat_map(u32::to_ne_bytes));
+        header.chain(types).chain(strings).collect()
     }
 
     fn index(&mut self) -> Result<(), BtfError> {

@@ -24,6 +24,10 @@ const AGAIN: &str = "_again";
 /// Ends the name of a hook's programs that are told the types of what they are given; before [`AGAIN`].
 const NEAR: &str = "_near";
 
+/// Hooks that have such programs.
+const NEAR_HOOKS: [&str; 5] =
+    ["signal_generate", "sched_process_fork", "sched_process_exec", "sched_process_exit", "inet_sock_set_state"];
+
 /// The largest page that Linux has on any machine: a ring is to be a multiple of it.
 const PAGE: u32 = 64 << 10;
 const SMALLEST_RING: u32 = PAGE;
@@ -72,13 +76,17 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     let refused = offsets::sees_refused(&settings, &offsets.words);
     let mut sees = Sees { connections: true, refused, on_host_network: options.hierarchy == Hierarchy::V2 };
 
+    let near = kernel_types(&btf)?;
     let mut ebpf = load_object(options, &offsets.words, &settings, ring_bytes)?;
     let mut status = Vec::with_capacity(HOOKS.len());
     let mut guarded = Vec::with_capacity(HOOKS.len());
     for hook in HOOKS.iter().filter(|hook| is_wanted(hook.name, &settings)) {
         let is_doubled = settings.preemptible != 0 || nests(hook.name);
-        let first =
-            btf.tracepoint(hook.name).map(|_| attach(&mut ebpf, &btf, hook.name, is_doubled)).transpose()?.flatten();
+        let first = btf
+            .tracepoint(hook.name)
+            .map(|_| attach(&mut ebpf, near.as_ref(), hook.name, is_doubled))
+            .transpose()?
+            .flatten();
         let is_there = first.is_some();
         guarded.extend(first.as_deref().and_then(|program| Guarded::of(&ebpf, hook.name, program)));
         if !is_there {
@@ -97,9 +105,11 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
         let note = match (is_there, lacks.is_empty()) {
             (false, _) => format!("without it not seen: {}", hook.lost),
             (true, false) => lacks.join("; "),
-            (true, true) => {
-                variant(hook.name, &settings, first.is_some_and(|program| program.ends_with(NEAR))).to_owned()
-            }
+            (true, true) => [variant(hook.name, &settings), reading(hook.name, first.as_deref())]
+                .into_iter()
+                .filter(|text| !text.is_empty())
+                .collect::<Vec<_>>()
+                .join(", "),
         };
         limits.extend(lacks.into_iter().map(str::to_owned));
         status.push(ProbeStatus { name: hook.name, attached: is_there, note });
@@ -150,25 +160,28 @@ fn load_object(
 }
 
 /// Loads a hook's programs and attaches them; the first one's name, or none if the kernel has no such tracepoint after all.
-fn attach(ebpf: &mut Ebpf, btf: &Btf<'_>, name: &'static str, is_doubled: bool) -> Result<Option<String>, ProbeError> {
+fn attach(
+    ebpf: &mut Ebpf,
+    near: Option<&aya::Btf>,
+    name: &'static str,
+    is_doubled: bool,
+) -> Result<Option<String>, ProbeError> {
     let programs =
         |first: String| if is_doubled { vec![first.clone(), format!("{first}{AGAIN}")] } else { vec![first] };
-    let (mut names, mut types) = (programs(name.to_owned()), None);
-    if is_near(btf, name) {
-        types = kernel_types(btf, name)?;
-        let near = programs(format!("{name}{NEAR}"));
-        match near.iter().try_for_each(|program| load_one(ebpf, program, name, types.as_ref())) {
-            Ok(()) => names = near,
+    let mut load = |names: Vec<String>, types| {
+        names.iter().try_for_each(|program| load_one(ebpf, program, name, types)).map(|()| names)
+    };
+    let near = near.filter(|_| NEAR_HOOKS.contains(&name));
+    let names = match near.map(|types| load(programs(format!("{name}{NEAR}")), Some(types))) {
+        Some(Ok(names)) => names,
+        refused => {
             // a verifier that knows less of types than those it was tried with; the others do the same, and take longer
-            Err(error) => {
+            if let Some(Err(error)) = refused {
                 tracing::warn!("the programs of {name} that read by plain loads are not used: {error}");
-                types = None;
             }
+            load(programs(name.to_owned()), None)?
         }
-    }
-    if types.is_none() {
-        names.iter().try_for_each(|program| load_one(ebpf, program, name, None))?;
-    }
+    };
     // the first one first: the kernel calls them in this order
     for program in &names {
         if !attach_one(ebpf, program, name)? {
@@ -178,18 +191,14 @@ fn attach(ebpf: &mut Ebpf, btf: &Btf<'_>, name: &'static str, is_doubled: bool) 
     Ok(names.into_iter().next())
 }
 
-/// Whether a hook has programs that are told the types of what they are given, and this kernel lets them know `current`'s
-/// (`bpf_get_current_task_btf`, 5.11) and go from a socket to a TCP socket.
-fn is_near(btf: &Btf<'_>, name: &str) -> bool {
-    let helpers = ["bpf_get_current_task_btf", "bpf_skc_to_tcp_sock"];
-    name == "inet_sock_set_state" && helpers.into_iter().all(|helper| btf.has_function(helper))
-}
-
-/// As much of the kernel's types as aya needs for such a program.
-fn kernel_types(btf: &Btf<'_>, name: &str) -> Result<Option<aya::Btf>, ProbeError> {
-    let Some(types) = btf.of_tracepoint(name) else { return Ok(None) };
-    let types = aya::Btf::parse(&types, Endianness::default());
-    types.map(Some).map_err(|error| ProbeError::from_system(format!("name the type of tracepoint {name}"), &error))
+/// As much of the kernel's types as aya needs for programs that are told types; none where the kernel lets those not know `current`'s
+/// (`bpf_get_current_task_btf`, 5.11) or not go from a socket to a TCP socket.
+fn kernel_types(btf: &Btf<'_>) -> Result<Option<aya::Btf>, ProbeError> {
+    if !["bpf_get_current_task_btf", "bpf_skc_to_tcp_sock"].into_iter().all(|helper| btf.has_function(helper)) {
+        return Ok(None);
+    }
+    let types = aya::Btf::parse(&btf.of_tracepoints(&NEAR_HOOKS), Endianness::default());
+    types.map(Some).map_err(|error| ProbeError::from_system("name the types of tracepoints", &error))
 }
 
 /// Gives a program to the verifier.
@@ -205,7 +214,10 @@ fn load_one(ebpf: &mut Ebpf, program: &str, name: &'static str, types: Option<&a
         };
         tracing::debug!(probe = program, %verifier_log, "refused");
         let log = verifier_log.to_string();
-        let last = log.lines().rev().find(|line| !line.is_empty() && !line.starts_with("processed "));
+        // what it counts comes after what it says
+        let counts = ["processed ", "stack depth ", "verification time "];
+        let is_said = |line: &&str| !line.is_empty() && !counts.iter().any(|count| line.starts_with(count));
+        let last = log.lines().rev().find(is_said);
         match last {
             Some(reason) => ProbeError::Verifier { name, reason: reason.to_owned() },
             None => ProbeError::from_system(format!("load probe {name}"), io_error),
@@ -248,7 +260,7 @@ fn variant_limits(name: &str, settings: &Settings) -> Vec<&'static str> {
 }
 
 /// Which variant it is, where there are several and nothing is lost.
-fn variant(name: &str, settings: &Settings, is_near: bool) -> &'static str {
+fn variant(name: &str, settings: &Settings) -> &'static str {
     match name {
         "sched_process_exit" if settings.exit_has_group_dead == 1 => "tells the last thread (group_dead)",
         "sched_process_exit" => "last thread by signal->live",
@@ -257,8 +269,15 @@ fn variant(name: &str, settings: &Settings, is_near: bool) -> &'static str {
         }
         "kfree_skb" => "tells refused connections (skb_drop_reason)",
         "mark_victim" => "tells the task",
-        "inet_sock_set_state" if is_near => "reads by plain loads (tp_btf)",
-        "inet_sock_set_state" => "reads by helpers (no tp_btf with what it takes here)",
+        _ => "",
+    }
+}
+
+/// How a hook's programs read, where there are two ways.
+fn reading(name: &str, first: Option<&str>) -> &'static str {
+    match first {
+        Some(program) if program.ends_with(NEAR) => "by plain loads (tp_btf)",
+        Some(_) if NEAR_HOOKS.contains(&name) => "by helpers",
         _ => "",
     }
 }
@@ -314,7 +333,7 @@ mod tests {
     fn each_hook_has_a_program_in_the_object_and_each_program_a_hook() {
         let by_helper = HOOKS.iter().flat_map(|hook| [hook.name.to_owned(), format!("{}{AGAIN}", hook.name)]);
         assert_eq!(sections("raw_tp/"), by_helper.collect());
-        assert_eq!(sections("tp_btf/"), BTreeSet::from(["inet_sock_set_state".to_owned()]));
+        assert_eq!(sections("tp_btf/"), NEAR_HOOKS.map(str::to_owned).into());
     }
 
     /// What follows `kind` in the names of the object's sections.

@@ -110,15 +110,17 @@ fn tells_the_arguments_of_tracepoints() {
 }
 
 #[test]
-fn a_tracepoint_alone_keeps_its_number() {
+fn tracepoints_alone_keep_their_numbers() {
     let bytes = std::fs::read(VMLINUX).expect("a kernel with BTF");
-    for (bytes, name) in [(sample(), "happened"), (bytes, "inet_sock_set_state")] {
+    for (bytes, names) in [(sample(), ["happened", "broken"]), (bytes, ["inet_sock_set_state", "signal_generate"])] {
         let whole = Btf::parse(&bytes).expect("BTF");
-        let alone = whole.of_tracepoint(name).expect("the tracepoint");
+        let alone = whole.of_tracepoints(&[names[0], "absent", names[1]]);
         let alone = Btf::parse(&alone).expect("BTF");
-        assert_eq!(alone.tracepoints.get(name.as_bytes()), whole.tracepoints.get(name.as_bytes()));
-        assert_eq!((alone.tracepoints.len(), alone.structs.len()), (1, 0));
-        assert_eq!(whole.of_tracepoint("nothing"), None);
+        assert_eq!((alone.tracepoints.len(), alone.structs.len()), (2, 0));
+        for name in names {
+            assert_eq!(alone.tracepoints.get(name.as_bytes()), whole.tracepoints.get(name.as_bytes()));
+        }
+        assert_eq!(Btf::parse(&whole.of_tracepoints(&["absent"])).expect("BTF").types.len(), 0);
     }
 }
 
