@@ -4,7 +4,7 @@ use crate::emit::add_one;
 use aya_ebpf::bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
-use tracer_ebpf::{KubeletCall, TRACEPOINTS, Target, kind, learnt};
+use tracer_ebpf::{KubeletCall, Share, TRACEPOINTS, Target, kind, learnt};
 
 /// Records for user space; the loader sets the size.
 #[map]
@@ -73,6 +73,12 @@ pub(crate) static GENERATED: PerCpuArray<u64> = PerCpuArray::with_max_entries(ki
 #[map]
 pub(crate) static DROPPED: PerCpuArray<u64> = PerCpuArray::with_max_entries(kind::COUNT as u32, 0);
 
+/// Pod → what it has written while the ring was filling up, and what was refused to it. User space reads it after a
+/// loss; the entry of a pod that has not written under pressure for long is overwritten. LRU maps are preallocated: this
+/// one is filled under a `siglock` as well.
+#[map]
+static SHARES: LruHashMap<u64, Share> = LruHashMap::with_max_entries(4096, 0);
+
 /// Copies a value out of a map at once.
 macro_rules! copied {
     ($map:expr, $key:expr) => {
@@ -108,6 +114,16 @@ pub(crate) fn untrack(cgroup: u64, pod: u64) {
 #[inline(always)]
 pub(crate) fn is_stopping(pod: u64) -> bool {
     STOPPING.get_ptr(&pod).is_some()
+}
+
+/// What a pod has written of late; none if the map takes no more at the moment.
+#[inline(always)]
+pub(crate) fn share_of(pod: u64) -> Option<&'static mut Share> {
+    if SHARES.get_ptr_mut(&pod).is_none() {
+        let _ = SHARES.insert(&pod, &Share { spent: 0, refused: [0; kind::COUNT] }, u64::from(BPF_NOEXIST));
+    }
+    // SAFETY: the entry stays readable, and it is read and written by whole words only
+    SHARES.get_ptr_mut(&pod).map(|share| unsafe { &mut *share })
 }
 
 /// Since when (boot clock), if it is.

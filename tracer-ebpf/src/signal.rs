@@ -4,6 +4,7 @@ use crate::call::Call;
 use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{Task, boot_ns, current_cgroup, current_tgid, offset, read};
 use crate::process::{fill_actor, fill_process};
+use crate::share::Room;
 use crate::{learn, maps};
 use tracer_ebpf::{SignalDelivered, SignalGenerated, handler};
 
@@ -77,8 +78,12 @@ pub(crate) fn generated(ctx: &Call) -> Outcome {
     if result == DELIVERED && signal != SIGKILL && (origin == Origin::Outside || asks_to_stop(signal)) {
         maps::expect(target.tgid(), signal, target.leader().start_ns());
     }
-    let urgency = if signal == SIGKILL || origin == Origin::Outside { Urgency::Now } else { Urgency::Soon };
-    emit::<SignalGenerated>(ctx, cgroup, urgency, |record| {
+    let (room, urgency) = if signal == SIGKILL || origin == Origin::Outside {
+        (Room::All, Urgency::Now)
+    } else {
+        (Room::LeftTo(pod), Urgency::Soon)
+    };
+    emit::<SignalGenerated>(ctx, cgroup, room, urgency, |record| {
         fill_process(&mut record.target, target);
         fill_actor(&mut record.sender, Task::current(), current_cgroup());
         record.signal = signal;
@@ -105,7 +110,7 @@ pub(crate) fn delivered(ctx: &Call) -> Outcome {
     if task.leader().start_ns() != start_ns || maps::pod_of(cgroup).is_none() {
         return Outcome::Skipped(Reason::NotTraced);
     }
-    emit::<SignalDelivered>(ctx, cgroup, Urgency::Soon, |record| {
+    emit::<SignalDelivered>(ctx, cgroup, Room::All, Urgency::Soon, |record| {
         fill_process(&mut record.process, task);
         record.signal = signal;
         record.handler = kind_of(read(ctx.arg(2), offset(|o| &o.k_sigaction_handler)));

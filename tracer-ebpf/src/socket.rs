@@ -8,6 +8,7 @@ use crate::kernel::{
 use crate::maps;
 use crate::process::fill_actor;
 use crate::refused::{in_first_four, refused};
+use crate::share::Room;
 use tracer_ebpf::{ABSENT, KubeletCall, PF_EXITING, Socket, SocketReset, SocketState, learnt, socket_flag};
 
 const IPPROTO_TCP: u16 = 6;
@@ -94,7 +95,7 @@ pub(crate) fn state_set(ctx: &Call) -> Outcome {
         note_kubelet(sock, owner, current, old_state, new_state);
         return Outcome::Skipped(Reason::NotStopping);
     }
-    emit::<SocketState>(ctx, owner.cgroup, Urgency::Soon, |record| {
+    emit::<SocketState>(ctx, owner.cgroup, Room::LeftTo(owner.pod), Urgency::Soon, |record| {
         let mut flags = match owner.by {
             By::Cgroup => socket_flag::BY_CGROUP,
             By::Netns => 0,
@@ -200,7 +201,7 @@ pub(crate) fn reset_sent(ctx: &Call) -> Outcome {
     if !maps::is_stopping(owner.pod) {
         return Outcome::Skipped(Reason::NotStopping);
     }
-    emit::<SocketReset>(ctx, owner.cgroup, Urgency::Soon, |record| {
+    emit::<SocketReset>(ctx, owner.cgroup, Room::LeftTo(owner.pod), Urgency::Soon, |record| {
         record.address = sock;
         record.pod = owner.pod;
         record.reason = reason;
