@@ -217,7 +217,7 @@ impl Pipeline {
         self.arrived = self.arrived.max(batch.complete_until);
         self.release(BootNs(self.arrived.0.saturating_sub(HOLD_NS)))?;
         if malformed > 0 {
-            self.core.feed(Input::Lost { at: self.arrived, what: "decode".to_owned(), count: malformed })?;
+            self.core.feed(Input::Lost { at: self.arrived, what: "decode".to_owned(), count: malformed, pod: None })?;
         }
         Ok(())
     }
@@ -342,7 +342,7 @@ impl Pipeline {
         for (what, count) in self.probes.take_lost() {
             if count > 0 {
                 self.searches = SEARCHES;
-                self.core.feed(Input::Lost { at: clock::boot_now(), what: what.to_owned(), count })?;
+                self.core.feed(Input::Lost { at: clock::boot_now(), what: what.to_owned(), count, pod: None })?;
             }
         }
         Ok(())
