@@ -1,7 +1,8 @@
-//! Two pods and one ring: one storms while gracetrace does not get to run, the other ends in the same moment. The quiet one's
-//! report lacks nothing, the other's says what it lacks, and the numbers add up.
+//! Three pods and one ring: two storm while gracetrace does not get to run, the third ends in the same moment. The quiet one's
+//! report lacks nothing, each of the others' says what it lacks, and the numbers add up.
 
 use crate::hierarchies::Hierarchy;
+use gracetrace::input::Sees;
 use gracetrace_tests::client::{self, Stage, Stages, Use};
 use gracetrace_tests::clock::{ExitWatch, scaled, wait_until};
 use gracetrace_tests::command::Machine;
@@ -20,19 +21,20 @@ use std::time::Duration;
 /// Below it are the pods of this test.
 const PODS: &str = "gracetrace-tests-storm";
 const QUIET: &str = "7a6e0001-57f3-4222-8333-444455556666";
-const STORMY: &str = "7a6e0002-57f3-4222-8333-444455556666";
-/// Room for some 700 records …
+const STORMY: [&str; 2] = ["7a6e0002-57f3-4222-8333-444455556666", "7a6e0003-57f3-4222-8333-444455556666"];
+/// Room for some 700 records, of which a program that is started takes three.
 const RING: &str = "128KiB";
-/// … and so many programs are started, each of them three records.
-const STORM: u64 = 2_500;
+/// What a storm must have lost at least, to have been one.
+const STORM: u64 = 1_000;
 const CLIENTS: u64 = 4;
 
-/// Waits for its stop signal, then for the file `$0`; starts programs that do nothing, and says in `$2` that it has.
+/// Waits for its stop signal, then for the file `$0`; starts programs that do nothing until `$1` is there, and writes how many
+/// into `$2`.
 const STORMS: &str = r#"
 stopped=; trap stopped=1 TERM
 until [ "$stopped" ] && [ -e "$0" ]; do sleep 0.02; done
-i=0; while [ $i -lt "$1" ]; do /bin/true; i=$((i + 1)); done
-: >"$2"; exit 0"#;
+i=0; until [ -e "$1" ]; do /bin/true; i=$((i + 1)); done
+echo $i >"$2"; exit 0"#;
 
 pub(crate) fn beside_a_quiet_pod(machine: &Machine) -> anyhow::Result<Vec<String>> {
     let (name, root) = hierarchy()?;
@@ -40,49 +42,77 @@ pub(crate) fn beside_a_quiet_pod(machine: &Machine) -> anyhow::Result<Vec<String
     sweep(&root)?;
     let swept = root.clone();
     suite::at_end("the pods that storm and do not", move || sweep(&swept));
-    std::fs::create_dir(&root)?;
-    let [log, stamps, go, done] =
-        ["storm.jsonl", "storm.stamps", "storm.go", "storm.done"].map(|name| machine.file(name));
-    let [quiet, stormy] = [QUIET, STORMY].map(|uid| root.join(format!("pod{uid}")));
     // there before the tracer is: it takes the hierarchy that has pods
-    [&quiet, &stormy].into_iter().try_for_each(std::fs::create_dir)?;
+    let pod = |uid: &str| root.join(format!("pod{uid}"));
+    std::fs::create_dir(&root)?;
+    [QUIET].iter().chain(&STORMY).try_for_each(|uid| std::fs::create_dir(pod(uid)))?;
 
+    let [log, stamps, go, enough] =
+        ["storm.jsonl", "storm.stamps", "storm.go", "storm.enough"].map(|name| machine.file(name));
     let flags = ["-v", "-o", "jsonl", "--ring-buffer-size", RING, "--cgroup-hierarchy", &name, "--record"];
     let mut tracer = Tracer::start(flags.map(str::to_owned).into_iter().chain([log.display().to_string()]))?;
     tracer.wait_for_line("tracing every pod")?;
     let victim = [machine.victim().display().to_string(), "--stamps".to_owned(), stamps.display().to_string()];
     let serves = ["--listen", "127.0.0.1:0", "graceful"].map(str::to_owned);
-    let quiet = Container::start(&quiet, victim.into_iter().chain(serves))?;
-    let storm = [go.display().to_string(), STORM.to_string(), done.display().to_string()];
-    let stormy = Container::start(&stormy, ["sh", "-c", STORMS].map(str::to_owned).into_iter().chain(storm))?;
+    let quiet = Container::start(&pod(QUIET), victim.into_iter().chain(serves))?;
+    let mut stormy = Vec::new();
+    for uid in STORMY {
+        let files = [&go, &enough, &machine.file(uid)].map(|file| file.display().to_string());
+        stormy.push(Container::start(&pod(uid), ["sh", "-c", STORMS].map(str::to_owned).into_iter().chain(files))?);
+    }
     let stamps = StampFile::at(&stamps);
     let port: u16 = stamps.wait_for("ready")?.detail.parse()?;
     let stages = Stages::default();
-    let clients = client::open_all(([127, 0, 0, 1], port).into(), [Use::Served; CLIENTS as usize], &stages)?;
+    let usage = (0..CLIENTS).map(|_| Use::Served);
+    let clients = client::open_all(([127, 0, 0, 1], port).into(), usage, &stages)?;
     // what has begun is read
     std::thread::sleep(scaled(Duration::from_millis(500)));
 
     let reader = pid(tracer.pid())?;
     kill_process(reader, Signal::STOP)?;
-    let held_up = held_up(&quiet, &stormy, &stamps, (&go, &done), &stages);
+    let held_up = held_up(&quiet, &stormy, &stamps, (&go, &enough), &stages);
     // also where something failed: it is to end
     kill_process(reader, Signal::CONT)?;
     held_up?;
     stages.reach(Stage::Ended);
-    tracer.wait_for_reports(2)?;
+    tracer.wait_for_reports(1 + STORMY.len())?;
     stages.reach(Stage::Reported);
     tracer.terminate()?;
     let finished = tracer.finish()?;
     client::seen_by_all(clients)?;
-    [quiet, stormy].into_iter().try_for_each(Container::end)?;
+    quiet.end()?;
+    stormy.into_iter().try_for_each(Container::end)?;
     sweep(&root)?;
 
-    let reports = finished.reports()?;
+    let (reports, counts) = (finished.reports()?, counts(&finished.stderr)?);
     let of = |uid: &str| reports.iter().find(|report| report["pod"]["uid"] == uid).cloned().unwrap_or_default();
-    let mut lines = Vec::new();
+    let mut lines = has_all(of(QUIET), recording::sees(&log)?)?;
+    let (mut lost, mut started) = (0, 0);
+    for uid in STORMY {
+        let (facts, own) = says_what_it_lacks(of(uid))?;
+        lines.extend(facts);
+        lost += own;
+        started += std::fs::read_to_string(machine.file(uid))?.trim().parse::<u64>()?;
+    }
+    let mut facts = Facts::of(Value::Null);
+    let dropped: u64 = counts.iter().map(|count| count.dropped).sum();
+    facts.holds(lost == dropped, "what was lost is what the stormy pods were told", &format!("{lost} of {dropped}"));
+    for Count { kind, written, dropped, read } in &counts {
+        facts.holds(
+            written == read,
+            &format!("{kind}: {written} written + {dropped} dropped"),
+            &format!("{read} read"),
+        );
+    }
+    let forks = counts.iter().find(|count| count.kind == "process_fork").map_or(0, |one| one.written + one.dropped);
+    facts.holds(forks >= started, "every fork was counted", &format!("{forks} of {started}"));
+    lines.extend(facts.verdict()?);
+    Ok(lines)
+}
 
-    let sees = recording::sees(&log)?;
-    let mut facts = Facts::of(of(QUIET)).seeing(sees);
+/// The quiet pod's report, as if nobody had stormed.
+fn has_all(report: Value, sees: Sees) -> anyhow::Result<Vec<String>> {
+    let mut facts = Facts::of(report).seeing(sees);
     facts.is("/outcome", "Graceful");
     facts.is("/containers/0/stop/signal", "SIGTERM");
     facts.is("/containers/0/exit/code", 0);
@@ -94,66 +124,52 @@ pub(crate) fn beside_a_quiet_pod(machine: &Machine) -> anyhow::Result<Vec<String
     if sees.on_host_network {
         facts.counts(&Counts { open_at_stop: CLIENTS, closed_gracefully: CLIENTS, ..Counts::default() }, true);
     }
-    lines.extend(facts.verdict()?);
+    facts.verdict()
+}
 
-    let counts = counts(&finished.stderr)?;
-    let mut facts = Facts::of(of(STORMY));
+/// A stormy pod's report; gives also how many records it says were lost.
+fn says_what_it_lacks(report: Value) -> anyhow::Result<(Vec<String>, u64)> {
+    let mut facts = Facts::of(report);
     facts.is("/outcome", "Graceful");
     facts.is("/containers/0/stop/signal", "SIGTERM");
     facts.is("/containers/0/exit/code", 0);
     facts.is("/completeness/complete", false);
+    let lost = facts.at("/completeness/eventsLost").as_u64().unwrap_or(0);
+    facts.holds(lost > STORM, &format!("{lost} records lost"), "too few for a storm");
     // a shell that starts programs has others, by what it was doing when it was told to stop
     let rules = facts.rules();
     facts.holds(rules.iter().any(|rule| rule == "incomplete"), "there is a finding for it", &format!("{rules:?}"));
-    let dropped: u64 = counts.iter().map(|count| count.dropped).sum();
-    facts.holds(dropped > STORM, "more was dropped than written", &format!("{dropped} dropped"));
-    facts.is("/completeness/eventsLost", dropped);
-    let entries = facts.at("/timeline").as_array().map(Vec::as_slice).unwrap_or_default();
+    let entries = facts.at("/timeline").as_array().cloned().unwrap_or_default();
     let told = entries.iter().filter(|entry| entry["event"] == "EventsLost");
     let not_own: Vec<&Value> =
         told.filter(|entry| !entry["detail"].as_str().unwrap_or_default().ends_with("of this pod")).collect();
-    let (is_own, instead) = (not_own.is_empty(), format!("{not_own:?}"));
-    facts.holds(is_own, "every record lost was this pod's", &instead);
+    facts.holds(not_own.is_empty(), "every one was this pod's", &format!("{not_own:?}"));
     let reason = facts.at("/completeness/reasons/0").as_str().unwrap_or_default().to_owned();
-    let says_why =
-        reason.starts_with(&format!("{dropped} records of this pod")) && reason.contains("--ring-buffer-size");
-    facts.holds(says_why, "the report says why, and what to do", &reason);
-    for Count { kind, written, dropped, read } in &counts {
-        facts.holds(
-            written == read,
-            &format!("{kind}: {written} written + {dropped} dropped"),
-            &format!("{read} read"),
-        );
-    }
-    let forks = counts.iter().find(|count| count.kind == "process_fork").map_or(0, |one| one.written + one.dropped);
-    facts.holds(forks >= STORM, "every fork was counted", &format!("{forks} of {STORM}"));
-    lines.extend(facts.verdict()?);
-    lines.push(format!("{dropped} records lost, all of them the stormy pod's"));
-    Ok(lines)
+    let says_why = reason.starts_with(&format!("{lost} records of this pod")) && reason.contains("--ring-buffer-size");
+    facts.holds(says_why, "it says why, and what to do", &reason);
+    Ok((facts.verdict()?, lost))
 }
 
-/// Both pods are told to end; the quiet one does so while the other storms.
+/// All pods are told to end; the quiet one does so while the others storm.
 fn held_up(
     quiet: &Container,
-    stormy: &Container,
+    stormy: &[Container],
     stamps: &StampFile,
-    (go, done): (&Path, &Path),
+    (go, enough): (&Path, &Path),
     stages: &Stages,
 ) -> anyhow::Result<()> {
-    let (gone, over) = (ExitWatch::on(quiet.init)?, ExitWatch::on(stormy.init)?);
-    kill_process(pid(stormy.init)?, Signal::TERM)?;
+    let gone = ExitWatch::on(quiet.init)?;
+    let over = stormy.iter().map(|pod| ExitWatch::on(pod.init)).collect::<anyhow::Result<Vec<_>>>()?;
+    stormy.iter().try_for_each(|pod| anyhow::Ok(kill_process(pid(pod.init)?, Signal::TERM)?))?;
     std::fs::write(go, "")?;
     // far more than the ring holds
-    std::thread::sleep(scaled(Duration::from_millis(1_000)));
-    anyhow::ensure!(!done.exists(), "the storm is over before the quiet pod is told to end");
+    std::thread::sleep(scaled(Duration::from_secs(2)));
     kill_process(pid(quiet.init)?, Signal::TERM)?;
     stamps.wait_for("handler")?;
     stages.reach(Stage::Stopped);
     gone.ended_at()?;
-    anyhow::ensure!(!done.exists(), "the storm is over before the quiet pod has ended");
-    wait_until("the end of the storm", Duration::from_secs(30), || done.exists().then_some(()))?;
-    over.ended_at()?;
-    Ok(())
+    std::fs::write(enough, "")?;
+    over.into_iter().try_for_each(|storm| storm.ended_at().map(drop))
 }
 
 /// A container without a runtime: a cgroup that is named like one, and a process in it that is PID 1 of its namespace.
