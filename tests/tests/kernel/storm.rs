@@ -58,7 +58,9 @@ pub(crate) fn beside_a_quiet_pod(machine: &Machine) -> anyhow::Result<Vec<String
     let mut stormy = Vec::new();
     for uid in STORMY {
         let files = [&go, &enough, &machine.file(uid)].map(|file| file.display().to_string());
-        stormy.push(Container::start(&pod(uid), ["sh", "-c", STORMS].map(str::to_owned).into_iter().chain(files))?);
+        // by its path: a shell that is busybox would become another one without exec
+        stormy
+            .push(Container::start(&pod(uid), ["/bin/sh", "-c", STORMS].map(str::to_owned).into_iter().chain(files))?);
     }
     let stamps = StampFile::at(&stamps);
     let port: u16 = stamps.wait_for("ready")?.detail.parse()?;
