@@ -175,6 +175,20 @@ fn a_pods_end_is_the_end_of_its_sandbox() {
     assert!(report.findings.is_empty(), "{:?}", report.findings);
 }
 
+/// Everything that would have told of its end was lost.
+#[test]
+fn a_pod_that_is_gone_is_reported_as_far_as_it_was_seen() {
+    let mut story = Story::named(TraceScope::Node);
+    story.signal(APP, 200, 15, runc());
+    assert_eq!(story.tick(5_000), None);
+    story.engine.handle(Input::PodGone { at: BootNs(story.now), pod: POD });
+    let report = story.tick(60).expect("a report");
+    assert!(!report.completeness.complete);
+    let reason = "tracing ended before the last container did, or its end was not seen";
+    assert_eq!(report.completeness.reasons.first().map(String::as_str), Some(reason));
+    assert!(report.containers[0].exit.is_none() && report.containers[0].stop.is_some());
+}
+
 #[test]
 fn another_pod_is_not_reported_when_one_was_asked_for() {
     let mut story = Story::named(this_pod("other"));
