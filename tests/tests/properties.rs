@@ -2,7 +2,7 @@
 //! lost is admitted, and no input makes it panic.
 
 use gracetrace::engine::Engine;
-use gracetrace::input::{BootNs, Event, Input, Session};
+use gracetrace::input::{BootNs, CgroupId, Event, Input, Session};
 use gracetrace::report::Report;
 use gracetrace_tests::recording::fixtures;
 use proptest::prelude::*;
@@ -137,12 +137,24 @@ proptest! {
         let mut inputs = log.inputs.clone();
         let place = reporting_input(log);
         let at = inputs[..place].iter().rev().find_map(event).map_or(log.session.started_at, |event| event.at);
-        inputs.insert(place, Input::Lost { at, what: "decode".to_owned(), count });
+        inputs.insert(place, Input::Lost { at, what: "decode".to_owned(), count, pod: None });
         let reports = reports_of(&log.session, &inputs);
         let first = reports.first().expect("the report still comes out");
         prop_assert!(!first.completeness.complete, "{}", log.name);
         prop_assert!(first.completeness.events_lost >= count, "{}", log.name);
         prop_assert!(first.findings.iter().any(|finding| finding.rule == "incomplete"), "{}", log.name);
         prop_assert_eq!(first.outcome, log.reports[0].outcome, "{}", log.name);
+    }
+
+    #[test]
+    fn a_loss_of_another_pod_changes_nothing(which: Index, place: Index, count in 1_u64..1_000_000) {
+        let log = which.get(logs());
+        let mut inputs = log.inputs.clone();
+        let place = place.index(inputs.len());
+        let at = inputs[..place].iter().rev().find_map(event).map_or(log.session.started_at, |event| event.at);
+        // the root of a hierarchy is no pod's
+        let pod = Some(CgroupId(1));
+        inputs.insert(place, Input::Lost { at, what: "socket_state".to_owned(), count, pod });
+        prop_assert_eq!(&reports_of(&log.session, &inputs), &log.reports, "{}", log.name);
     }
 }

@@ -8,7 +8,7 @@
 //! has: the second does what the first was not there to do.
 
 use crate::kernel::{offset, setting};
-use crate::maps;
+use crate::marks;
 use crate::place::{Far, Near, Place};
 use aya_ebpf::programs::RawTracePointContext;
 use aya_ebpf::{Argument, EbpfContext};
@@ -104,7 +104,7 @@ impl<P: Place, S: Spread> Call<P, S> {
     pub(crate) fn begin(&self) {
         if self.is_doubled() {
             let (spread, event) = self.who_and_what();
-            maps::begin(spread, event);
+            marks::begin(spread, event);
         }
     }
 
@@ -113,9 +113,9 @@ impl<P: Place, S: Spread> Call<P, S> {
     #[inline(always)]
     pub(crate) fn has_just_been_seen(&self) -> bool {
         let (spread, event) = self.who_and_what();
-        let seen = maps::take_begun(spread, event);
+        let seen = marks::take_begun(spread, event);
         if !seen {
-            maps::made_up(self.hook.slot);
+            marks::made_up(self.hook.slot);
         }
         seen
     }
@@ -133,9 +133,9 @@ impl<P: Place, S: Spread> Call<P, S> {
         }
         let (spread, event) = (self.who_and_what().0, [self.ctx.as_ptr() as u64, self.arg(0), u64::from(kind)]);
         if self.second {
-            return !maps::take_mark(spread, &event);
+            return !marks::take_mark(spread, &event);
         }
-        maps::mark(spread, &event);
+        marks::mark(spread, &event);
         true
     }
 

@@ -4,6 +4,7 @@ use crate::call::Call;
 use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{Cgroup, read_string, setting};
 use crate::maps::{self, Scratch};
+use crate::share::Room;
 use tracer_ebpf::{cgroup_operation, kind};
 
 /// How far into a name `pod` is looked for: `kubelet-kubepods-besteffort-pod` has 31 bytes.
@@ -79,7 +80,7 @@ fn report(ctx: &Call, operation: u32, path: u64) -> Outcome {
 /// The path is the kernel's one buffer for this, valid while the tracepoint runs.
 #[inline(always)]
 fn emit_cgroup(ctx: &Call, cgroup: Cgroup, id: u64, pod: u64, operation: u32, path: u64) -> Outcome {
-    emit::<tracer_ebpf::Cgroup>(ctx, id, Urgency::Now, |record| {
+    emit::<tracer_ebpf::Cgroup>(ctx, id, Room::All, Urgency::Now, |record| {
         record.parent = cgroup.parent().id();
         record.pod = pod;
         record.operation = operation;

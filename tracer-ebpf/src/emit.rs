@@ -4,6 +4,7 @@ use crate::call::{Call, Spread};
 use crate::kernel::{boot_ns, cpu, setting};
 use crate::maps::{DROPPED, EVENTS, GENERATED};
 use crate::place::Place;
+use crate::share::{Room, bytes_of, grants};
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::maps::PerCpuArray;
 use core::arch::asm;
@@ -41,7 +42,7 @@ pub(crate) enum Reason {
 pub(crate) enum Outcome {
     /// A record of this kind is on its way.
     Emitted(u16),
-    /// There was no room for a record of this kind.
+    /// There was no room for a record of this kind, or none that its pod may take.
     Dropped(u16),
     /// There was no reason to write one.
     Skipped(Reason),
@@ -123,11 +124,16 @@ records! {
 pub(crate) fn emit<R: Record>(
     ctx: &Call<impl Place, impl Spread>,
     cgroup: u64,
+    room: Room,
     urgency: Urgency,
     fill: impl FnOnce(&mut R),
 ) -> Outcome {
     if !ctx.is_due(R::KIND) {
         return Outcome::Skipped(Reason::Noted);
+    }
+    let waiting = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA));
+    if !grants::<R>(room, waiting) {
+        return Outcome::Dropped(R::KIND);
     }
     let Some(mut entry) = EVENTS.reserve::<R>(0) else {
         return Outcome::Dropped(R::KIND);
@@ -143,24 +149,29 @@ pub(crate) fn emit<R: Record>(
     header.at_ns = boot_ns();
     header.cgroup = cgroup;
     fill(record);
-    entry.submit(wakeup(urgency));
+    entry.submit(wakeup(urgency, waiting + bytes_of::<R>()));
     Outcome::Emitted(R::KIND)
 }
 
 #[inline(always)]
-fn wakeup(urgency: Urgency) -> u64 {
+fn wakeup(urgency: Urgency, waiting: u64) -> u64 {
     let threshold = u64::from(setting(|s| &s.wakeup_bytes));
-    let waiting = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA));
     let much = waiting >= threshold && waiting & threshold.wrapping_sub(1) < WAKEUP_BAND;
     u64::from(if urgency == Urgency::Now || much { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
 }
 
 #[inline(always)]
 pub(crate) fn add_one(counters: &PerCpuArray<u64>, slot: u32) {
+    // an interrupt on this CPU may count as well
     if let Some(counter) = counters.get_ptr_mut(slot) {
-        // SAFETY: adds to the slot of this CPU, aligned and alive as long as the program runs. Atomic, as
-        // an interrupt on this CPU may count as well; without a result, so that 5.10 can do it. (`core`
-        // has no `fetch_add` for this target.)
-        unsafe { asm!("lock *(u64 *)({counter} + 0) += {one}", counter = in(reg) counter, one = in(reg) 1_u64) };
+        add(counter, 1);
     }
+}
+
+/// Adds to a word of a map's value. Atomic, and without a result, so that 5.10 can do it. (`core` has no `fetch_add` for this
+/// target.)
+#[inline(always)]
+pub(crate) fn add(counter: *mut u64, count: u64) {
+    // SAFETY: an aligned word of a map's value, which the verifier makes sure of, and alive as long as the program runs
+    unsafe { asm!("lock *(u64 *)({counter} + 0) += {count}", counter = in(reg) counter, count = in(reg) count) };
 }

@@ -1,14 +1,16 @@
 //! The ABI between the probes in the kernel and the reader in user space: one `#[repr(C)]` record
 //! per kind, without padding, and the read-only globals that tell the probes about this kernel.
 //!
-//! Both sides are compiled from this file and `tracepoints.rs`. They hold layouts and constants only: no logic, no
+//! Both sides are compiled from this file, `values.rs` and `tracepoints.rs`. They hold layouts and constants only: no logic, no
 //! dependencies, no `bool`, no pointers. User space parses the bytes with a cursor and never casts
 //! them, so nothing here may be a Rust enum.
 #![no_std]
 
 mod tracepoints;
+mod values;
 
 pub use tracepoints::{TRACEPOINTS, nests, slot};
+pub use values::{KubeletCall, Share, Target};
 
 /// Length of a task's `comm` in the kernel (`TASK_COMM_LEN`), the last byte being NUL.
 pub const COMM_LEN: usize = 16;
@@ -387,29 +389,6 @@ pub struct Cgroup {
     pub path: [u8; PATH_LEN],
 }
 
-/// Value of the map `TARGETS` (cgroup id → this): which cgroups are traced, and as part of which pod.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Target {
-    /// Id of the pod's own cgroup.
-    pub pod: u64,
-}
-
-/// Value of the map `KUBELET_CALLS` (pod's cgroup id → this): the connection that the kubelet made to a pod last,
-/// while the pod was healthy. A probe's as a rule; just before the stop signal it is an httpGet hook's.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct KubeletCall {
-    /// Address of the pod's `struct sock`.
-    pub sock: u64,
-    /// When it was established (boot clock).
-    pub opened_ns: u64,
-    /// When the pod closed it; 0 while it has not.
-    pub closed_ns: u64,
-    /// The pod's port.
-    pub port: u64,
-}
-
 macro_rules! offsets {
     ($($field:ident = $structure:literal / $member:literal,)*) => {
         /// Where things are in this kernel, from its BTF: byte offsets, sizes, or [`ABSENT`].
@@ -529,7 +508,7 @@ pub struct Settings {
     /// Follow every new cgroup that is named like a pod's.
     pub follow_new_pods: u32,
     /// Bytes waiting in the ring from which on the reader is woken for records nobody is in a hurry
-    /// for, and again at every multiple; a power of two.
+    /// for, and again at every multiple: an eighth of it, and a power of two.
     pub wakeup_bytes: u32,
     /// `kfree_skb` has `enum skb_drop_reason` (5.17 and later), and this is its `NO_SOCKET`; 0 where
     /// `tcp_send_reset` tells of refused attempts itself, or where nothing does.
@@ -588,5 +567,6 @@ assert_layout! {
     Cgroup = 24 + 2 * 8 + 2 * 4 + PATH_LEN,
     Target = 8,
     KubeletCall = 4 * 8,
+    Share = (1 + kind::COUNT) * 8,
     Settings = 10 * 4,
 }

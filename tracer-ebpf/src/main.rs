@@ -20,6 +20,8 @@ mod learn;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
+mod marks;
+#[cfg(target_arch = "bpf")]
 mod oom;
 #[cfg(target_arch = "bpf")]
 mod place;
@@ -27,6 +29,8 @@ mod place;
 mod process;
 #[cfg(target_arch = "bpf")]
 mod refused;
+#[cfg(target_arch = "bpf")]
+mod share;
 #[cfg(target_arch = "bpf")]
 mod signal;
 #[cfg(target_arch = "bpf")]

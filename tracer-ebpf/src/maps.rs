@@ -1,11 +1,9 @@
 //! The maps, each with what fills it, what empties it and what bounds it.
 
-use crate::emit::add_one;
-use crate::kernel::setting;
 use aya_ebpf::bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
-use tracer_ebpf::{KubeletCall, TRACEPOINTS, Target, kind, learnt};
+use tracer_ebpf::{KubeletCall, Share, Target, kind, learnt};
 
 /// Records for user space; the loader sets the size.
 #[map]
@@ -50,25 +48,6 @@ static EXPECTED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(8192, 0);
 #[map]
 static EXITED: LruHashMap<[u64; 2], u32> = LruHashMap::with_max_entries(8192, 0);
 
-/// Events that a first program has seen to, where a second one follows it; see [`Call`](crate::call::Call).
-#[map]
-static MARKS: LruHashMap<[u64; 3], u32> = LruHashMap::with_max_entries(4096, 0);
-
-/// The same where no task is preempted in the middle of a program, so that all of it stays on one CPU.
-#[map]
-static OWN_MARKS: PerCpuArray<[u64; 3]> = PerCpuArray::with_max_entries(BEGUN_SLOTS, 0);
-
-/// What first programs on this CPU have begun with; see [`Call`](crate::call::Call).
-#[map]
-static BEGUN: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(BEGUN_SLOTS, 0);
-
-/// Several, so that what breaks in on an event does not take its place.
-const BEGUN_SLOTS: u32 = 64;
-
-/// Events for which a second program ran and the first one did not, by [`slot`](tracer_ebpf::slot).
-#[map]
-static MADE_UP: PerCpuArray<u64> = PerCpuArray::with_max_entries(TRACEPOINTS.len() as u32, 0);
-
 /// What was learnt from a canary; see [`learnt`].
 #[map]
 static LEARNT: Array<u64> = Array::with_max_entries(learnt::COUNT, 0);
@@ -80,6 +59,12 @@ pub(crate) static GENERATED: PerCpuArray<u64> = PerCpuArray::with_max_entries(ki
 /// Of these, the ones there was no room for.
 #[map]
 pub(crate) static DROPPED: PerCpuArray<u64> = PerCpuArray::with_max_entries(kind::COUNT as u32, 0);
+
+/// Pod → what it has written while the ring was filling up, and what was refused to it. User space reads it after a
+/// loss; the entry of a pod that has not written under pressure for long is overwritten. LRU maps are preallocated: this
+/// one is filled under a `siglock` as well.
+#[map]
+static SHARES: LruHashMap<u64, Share> = LruHashMap::with_max_entries(4096, 0);
 
 /// Copies a value out of a map at once.
 macro_rules! copied {
@@ -95,6 +80,14 @@ macro_rules! copied {
 #[inline(always)]
 pub(crate) fn pod_of(cgroup: u64) -> Option<u64> {
     copied!(TARGETS, &cgroup).map(|target| target.pod)
+}
+
+/// Whether a cgroup is one of this pod's. Never compare [`pod_of`] with `Some` for it: the compiler compares what is not there too, and the
+/// verifier refuses a register that nobody has written.
+#[inline(always)]
+pub(crate) fn is_of(cgroup: u64, pod: u64) -> bool {
+    // no cgroup has the id 0
+    pod_of(cgroup).unwrap_or(0) == pod
 }
 
 /// Trace a cgroup; false if the map is full.
@@ -116,6 +109,16 @@ pub(crate) fn untrack(cgroup: u64, pod: u64) {
 #[inline(always)]
 pub(crate) fn is_stopping(pod: u64) -> bool {
     STOPPING.get_ptr(&pod).is_some()
+}
+
+/// What a pod has written of late; none if the map takes no more at the moment.
+#[inline(always)]
+pub(crate) fn share_of(pod: u64) -> Option<&'static mut Share> {
+    if SHARES.get_ptr_mut(&pod).is_none() {
+        let _ = SHARES.insert(&pod, &Share { spent: 0, refused: [0; kind::COUNT] }, u64::from(BPF_NOEXIST));
+    }
+    // SAFETY: the entry stays readable, and it is read and written by whole words only
+    SHARES.get_ptr_mut(&pod).map(|share| unsafe { &mut *share })
 }
 
 /// Since when (boot clock), if it is.
@@ -262,75 +265,6 @@ fn delivery(tgid: u32, signal: u32) -> u64 {
 #[inline(always)]
 pub(crate) fn first_to_exit(tgid: u32, start_ns: u64) -> bool {
     EXITED.insert(&[u64::from(tgid), start_ns], &1, u64::from(BPF_NOEXIST)).is_ok()
-}
-
-/// A first program has begun with this event on this CPU.
-#[inline(always)]
-pub(crate) fn begin(spread: u64, event: [u64; 2]) {
-    if let Some(begun) = BEGUN.get_ptr_mut(spread as u32 & (BEGUN_SLOTS - 1)) {
-        // SAFETY: the slot of this CPU, alive as long as the program. Whoever breaks in between the two words leaves something
-        // that is no event, and the marks decide.
-        unsafe { core::ptr::write_volatile(begun, event) }
-    }
-}
-
-/// Whether one has; that is forgotten then, for the same may come again.
-#[inline(always)]
-pub(crate) fn take_begun(spread: u64, event: [u64; 2]) -> bool {
-    let Some(begun) = BEGUN.get_ptr_mut(spread as u32 & (BEGUN_SLOTS - 1)) else {
-        return false;
-    };
-    // SAFETY: as above
-    let [who, what] = unsafe { core::ptr::read_volatile(begun) };
-    let has = who == event[0] && what == event[1];
-    if has {
-        // SAFETY: as above
-        unsafe { core::ptr::write_volatile(begun, [0; 2]) }
-    }
-    has
-}
-
-/// A second program runs for an event that the first one was not shown.
-#[inline(always)]
-pub(crate) fn made_up(slot: u32) {
-    add_one(&MADE_UP, slot);
-}
-
-/// A first program has seen to this event.
-#[inline(always)]
-pub(crate) fn mark(spread: u64, event: &[u64; 3]) {
-    if setting(|s| &s.preemptible) != 0 {
-        let _ = MARKS.insert(event, &1, u64::from(BPF_ANY));
-    } else if let Some(mark) = OWN_MARKS.get_ptr_mut(own_mark(spread)) {
-        // SAFETY: the slot of this CPU, alive as long as the program. Whoever breaks in between two of the words leaves something that
-        // is no event, or takes the place of one that broke in before.
-        unsafe { core::ptr::write_volatile(mark, *event) }
-    }
-}
-
-/// By other bits than [`begin`] goes by: what takes the place of the one is not to take that of the other.
-#[inline(always)]
-fn own_mark(spread: u64) -> u32 {
-    (spread >> 6 ^ spread >> 16) as u32 & (BEGUN_SLOTS - 1)
-}
-
-/// Whether it has; the mark is gone then.
-#[inline(always)]
-pub(crate) fn take_mark(spread: u64, event: &[u64; 3]) -> bool {
-    if setting(|s| &s.preemptible) != 0 {
-        return MARKS.remove(event).is_ok();
-    }
-    let Some(mark) = OWN_MARKS.get_ptr_mut(own_mark(spread)) else {
-        return false;
-    };
-    // SAFETY: as above
-    let [place, what, kind] = unsafe { core::ptr::read_volatile(mark) };
-    let has = place == event[0] && what == event[1] && kind == event[2];
-    if has {
-        // SAFETY: as above
-        unsafe { core::ptr::write_volatile(mark, [0; 3]) }
-    }
-    has
 }
 
 /// One thing that was learnt, 0 if it was not.

@@ -5,6 +5,7 @@ use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{Task, setting};
 use crate::maps;
 use crate::process::fill_process;
+use crate::share::Room;
 use tracer_ebpf::OomVictim;
 
 /// `mark_victim(struct task_struct *task, uid_t uid)`; before 6.9 and its backports `(int pid)`, from
@@ -19,5 +20,5 @@ pub(crate) fn victim(ctx: &Call) -> Outcome {
     if maps::pod_of(cgroup).is_none() {
         return Outcome::Skipped(Reason::NotTraced);
     }
-    emit::<OomVictim>(ctx, cgroup, Urgency::Now, |record| fill_process(&mut record.process, task))
+    emit::<OomVictim>(ctx, cgroup, Room::All, Urgency::Now, |record| fill_process(&mut record.process, task))
 }

@@ -5,6 +5,7 @@ use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{Task, boot_ns, current_cgroup, offset, read_user, setting};
 use crate::maps;
 use crate::place::Place;
+use crate::share::Room;
 use tracer_ebpf::{Actor, Process, ProcessExecuted, ProcessExited, ProcessForked};
 
 /// `SIGNAL_GROUP_EXIT`: `group_exit_code` is the process's status.
@@ -15,13 +16,14 @@ const SIGNAL_GROUP_EXIT: u32 = 4;
 pub(crate) fn forked<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     let child = Task(ctx.place(1));
     let cgroup = child.cgroup();
-    if maps::pod_of(cgroup).is_none() {
+    let Some(pod) = maps::pod_of(cgroup) else {
         return Outcome::Skipped(Reason::NotTraced);
-    }
+    };
     if child.tid() != child.tgid() {
         return Outcome::Skipped(Reason::Noise);
     }
-    emit::<ProcessForked>(ctx, cgroup, Urgency::Soon, |record| fill_process(&mut record.child, child))
+    let room = Room::LeftTo(pod);
+    emit::<ProcessForked>(ctx, cgroup, room, Urgency::Soon, |record| fill_process(&mut record.child, child))
 }
 
 /// `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
@@ -34,14 +36,16 @@ pub(crate) fn executed<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     let task = Task(ctx.place(0));
     let parent = task.parent();
     let parent_cgroup = parent.cgroup();
-    let from_outside = maps::pod_of(parent_cgroup) != Some(pod);
+    let from_outside = !maps::is_of(parent_cgroup, pod);
     let netns = task.netns();
     maps::own_netns(netns, pod);
     // a container that was started after the pod began to stop: the pod goes on (a restart)
     if from_outside && maps::stopping_since(pod).is_some_and(|since| since < task.start_ns()) && task.ns_tid() == 1 {
         maps::resume(pod);
     }
-    emit::<ProcessExecuted>(ctx, cgroup, Urgency::Soon, |record| {
+    // what a runtime starts (a container, a hook) is none of the pod's making
+    let room = if from_outside { Room::All } else { Room::LeftTo(pod) };
+    emit::<ProcessExecuted>(ctx, cgroup, room, Urgency::Soon, |record| {
         fill_process(&mut record.process, task);
         fill_actor(&mut record.parent, parent, parent_cgroup);
         record.netns = netns;
@@ -81,8 +85,8 @@ pub(crate) fn exited<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     if is_init {
         maps::stop(pod, boot_ns());
     }
-    let urgency = if is_init { Urgency::Now } else { Urgency::Soon };
-    emit::<ProcessExited>(ctx, cgroup, urgency, |record| {
+    let (room, urgency) = if is_init { (Room::All, Urgency::Now) } else { (Room::LeftTo(pod), Urgency::Soon) };
+    emit::<ProcessExited>(ctx, cgroup, room, urgency, |record| {
         fill_process(&mut record.process, task);
         let as_group = signal.read::<u32>(offset(|o| &o.signal_flags)) & SIGNAL_GROUP_EXIT != 0;
         // before 5.19 a last thread that simply ends does not set the group's code; the leader's counts then

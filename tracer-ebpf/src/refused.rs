@@ -9,6 +9,7 @@ use crate::kernel::{Task, current_cgroup, netns_inum, offset, read, setting};
 use crate::maps;
 use crate::place::{Far, Place, read_bytes, set_field};
 use crate::process::fill_actor;
+use crate::share::Room;
 use tracer_ebpf::SocketRefused;
 
 const AF_INET: u16 = 2;
@@ -71,7 +72,7 @@ pub(crate) fn refused(ctx: &Call, skb: u64) -> Outcome {
     if !maps::is_stopping(whose.pod) {
         return Outcome::Skipped(Reason::NotStopping);
     }
-    emit::<SocketRefused>(ctx, whose.cgroup, Urgency::Soon, |record| {
+    emit::<SocketRefused>(ctx, whose.cgroup, Room::LeftTo(whose.pod), Urgency::Soon, |record| {
         record.pod = whose.pod;
         record.family = family;
         record.local_port = port;

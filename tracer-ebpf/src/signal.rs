@@ -5,6 +5,7 @@ use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{Task, boot_ns, current_cgroup, current_tgid, offset, read};
 use crate::place::{Far, Place};
 use crate::process::{fill_actor, fill_process};
+use crate::share::Room;
 use crate::{learn, maps};
 use tracer_ebpf::{SignalDelivered, SignalGenerated, handler};
 
@@ -78,8 +79,12 @@ pub(crate) fn generated<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     if result == DELIVERED && signal != SIGKILL && (origin == Origin::Outside || asks_to_stop(signal)) {
         maps::expect(target.tgid(), signal, target.leader().start_ns());
     }
-    let urgency = if signal == SIGKILL || origin == Origin::Outside { Urgency::Now } else { Urgency::Soon };
-    emit::<SignalGenerated>(ctx, cgroup, urgency, |record| {
+    let (room, urgency) = if signal == SIGKILL || origin == Origin::Outside {
+        (Room::All, Urgency::Now)
+    } else {
+        (Room::LeftTo(pod), Urgency::Soon)
+    };
+    emit::<SignalGenerated>(ctx, cgroup, room, urgency, |record| {
         fill_process(&mut record.target, target);
         fill_actor(&mut record.sender, Task::<P>::current(), current_cgroup());
         record.signal = signal;
@@ -106,7 +111,7 @@ pub(crate) fn delivered(ctx: &Call) -> Outcome {
     if task.leader().start_ns() != start_ns || maps::pod_of(cgroup).is_none() {
         return Outcome::Skipped(Reason::NotTraced);
     }
-    emit::<SignalDelivered>(ctx, cgroup, Urgency::Soon, |record| {
+    emit::<SignalDelivered>(ctx, cgroup, Room::All, Urgency::Soon, |record| {
         fill_process(&mut record.process, task);
         record.signal = signal;
         record.handler = kind_of(read(ctx.arg(2), offset(|o| &o.k_sigaction_handler)));
@@ -129,7 +134,7 @@ fn origin(code: i32, pod: u64) -> Origin {
     if code != SI_USER && code != SI_QUEUE && code != SI_TKILL && code != SI_KERNEL {
         return Origin::Inside;
     }
-    if maps::pod_of(current_cgroup()) == Some(pod) {
+    if maps::is_of(current_cgroup(), pod) {
         Origin::Inside
     } else if code == SI_KERNEL {
         Origin::Kernel

@@ -7,6 +7,7 @@ use crate::maps;
 use crate::place::{Far, Place, set_field};
 use crate::process::fill_actor;
 use crate::refused::{in_first_four, refused};
+use crate::share::Room;
 use tracer_ebpf::{ABSENT, KubeletCall, PF_EXITING, Socket, SocketReset, SocketState, learnt, socket_flag};
 
 const AF_INET6: u16 = 10;
@@ -64,7 +65,7 @@ pub(crate) fn state_set<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
         // a socket has no cgroup there, and is the container's that does with it what only its owner can do
         Some(owner) if is_v1() && is_owners_doing(sock, old_state, new_state) => {
             let current_cgroup = current_cgroup();
-            let is_pods = maps::pod_of(current_cgroup) == Some(owner.pod);
+            let is_pods = maps::is_of(current_cgroup, owner.pod);
             Owner { cgroup: if is_pods { current_cgroup } else { 0 }, ..owner }
         }
         Some(owner) => owner,
@@ -90,13 +91,13 @@ pub(crate) fn state_set<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     let leaving = current.flags() & PF_EXITING != 0;
     // of a healthy pod, whose tasks are not leaving, nothing more is asked
     let current_cgroup = if stopping || leaving { current_cgroup() } else { 0 };
-    let current_in_pod = (stopping || leaving) && maps::pod_of(current_cgroup) == Some(owner.pod);
+    let current_in_pod = (stopping || leaving) && maps::is_of(current_cgroup, owner.pod);
     let dying = leaving && current_in_pod;
     if !dying && !stopping {
         note_kubelet(sock, owner, current, old_state, new_state);
         return Outcome::Skipped(Reason::NotStopping);
     }
-    emit::<SocketState>(ctx, owner.cgroup, Urgency::Soon, |record| {
+    emit::<SocketState>(ctx, owner.cgroup, Room::LeftTo(owner.pod), Urgency::Soon, |record| {
         let mut flags = match owner.by {
             By::Cgroup => socket_flag::BY_CGROUP,
             By::Netns => 0,
@@ -205,7 +206,7 @@ pub(crate) fn reset_sent(ctx: &Call) -> Outcome {
     if !maps::is_stopping(owner.pod) {
         return Outcome::Skipped(Reason::NotStopping);
     }
-    emit::<SocketReset>(ctx, owner.cgroup, Urgency::Soon, |record| {
+    emit::<SocketReset>(ctx, owner.cgroup, Room::LeftTo(owner.pod), Urgency::Soon, |record| {
         record.address = sock.pointer();
         record.pod = owner.pod;
         record.reason = reason;

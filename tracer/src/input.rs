@@ -158,6 +158,10 @@ pub enum Input {
         what: String,
         /// How many.
         count: u64,
+        /// The only pod that they can have told of: it had written more than its share of a ring that was filling up. Absent: they may
+        /// be anybody's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pod: Option<CgroupId>,
     },
     /// Events for which none of a hook's programs ran, since the last such input: the kernel passes over a program that it has
     /// interrupted in its middle.

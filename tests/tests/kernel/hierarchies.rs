@@ -184,15 +184,15 @@ impl Stranger {
 
 /// A mounted hierarchy.
 #[derive(Debug)]
-struct Hierarchy {
-    root: PathBuf,
+pub(crate) struct Hierarchy {
+    pub(crate) root: PathBuf,
     /// Of v1: the controller, or this test's name; `None` for v2.
-    controller: Option<String>,
+    pub(crate) controller: Option<String>,
 }
 
 impl Hierarchy {
     /// v2's, those of v1 that gracetrace would trace, and the test's own.
-    fn mounted() -> anyhow::Result<Vec<Self>> {
+    pub(crate) fn mounted() -> anyhow::Result<Vec<Self>> {
         let mounts = std::fs::read_to_string("/proc/self/mounts")?;
         let mut all: Vec<Self> = Vec::new();
         for line in mounts.lines() {

@@ -9,6 +9,7 @@ mod connections;
 mod hierarchies;
 mod many;
 mod startup;
+mod storm;
 mod tcp;
 
 use gracetrace_tests::command::Machine;

@@ -29,7 +29,10 @@ pub(super) async fn trace(args: &TraceArgs, kernel_log: bool) -> anyhow::Result<
         None => watch_node(&mut pipeline, &mut signals).await?,
     };
     let exit = match stopped {
-        Watched::Reported => Exit::reported(&pipeline),
+        Watched::Reported => {
+            pipeline.close().await;
+            Exit::reported(&pipeline)
+        }
         Watched::TimedOut => {
             pipeline.flush();
             Exit::TimedOut

@@ -3,6 +3,7 @@
 
 use super::container::{Container, Sent};
 use super::hook::{self, Hook};
+use super::losses::{self, LossesOf};
 use super::picture::{Picture, Sources, round};
 use super::runtime_names::is_runtime;
 use super::signals::by_process;
@@ -189,7 +190,8 @@ impl Picture<'_> {
     }
 
     fn completeness(&self, outcome: Outcome) -> Completeness {
-        let events_lost = self.lost.iter().map(|(_, _, count)| count).sum();
+        let LossesOf { anybodys, own, passed_over } = self.losses;
+        let events_lost = losses::sum(anybodys) + losses::sum(own);
         let unknown_init = self.containers.iter().any(|container| container.init.is_none());
         let running = self.containers.iter().any(|container| container.exit.is_none());
         // an end that is unknown although it was seen came from something before tracing began
@@ -205,14 +207,18 @@ impl Picture<'_> {
                 self.pod.connections.uncounted
             ));
         }
-        let passed_over: u64 = self.passed_over.iter().map(|(_, _, count)| count).sum();
-        if passed_over > 0 {
-            let mut hooks: Vec<&str> = self.passed_over.iter().map(|(_, hook, _)| hook.as_str()).collect();
-            hooks.sort_unstable();
-            hooks.dedup();
+        if losses::sum(own) > 0 {
             reasons.push(format!(
-                "not seen: {passed_over} events on this node, perhaps this pod's (the kernel passed over interrupted programs: {})",
-                hooks.join(", ")
+                "{} records of this pod were left out: the ring buffer was more than half full, and this pod had filled its share of it (of {}). More of it is let through with a larger --ring-buffer-size",
+                losses::sum(own),
+                losses::kinds(own)
+            ));
+        }
+        if losses::sum(passed_over) > 0 {
+            reasons.push(format!(
+                "not seen: {} events on this node, perhaps this pod's (the kernel passed over interrupted programs: {})",
+                losses::sum(passed_over),
+                losses::kinds(passed_over)
             ));
         }
         let complete = reasons.is_empty() && events_lost == 0 && start_seen;

@@ -20,6 +20,7 @@ mod diagnosis;
 mod facts;
 mod hook;
 mod last_word;
+mod losses;
 mod picture;
 mod pod;
 mod runtime_names;
@@ -32,6 +33,8 @@ mod work;
 #[cfg(test)]
 mod connection_tests;
 #[cfg(test)]
+mod loss_tests;
+#[cfg(test)]
 mod pod_tests;
 #[cfg(test)]
 mod tests;
@@ -43,13 +46,12 @@ use agenda::{Agenda, Due};
 use container::Container;
 pub use diagnosis::{RULES, Rule};
 use facts::Facts;
+use losses::Losses;
 use pod::{Context, Pod};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A container that ended while its pod lives on gets its own report after this time, unless it is started again before.
 const CONTAINER_REPORT_MS: u64 = 60_000;
-/// Losses remembered one by one; older ones are drawn together.
-const MAX_LOSSES: usize = 1_024;
 
 /// Where a cgroup belongs.
 #[derive(Clone, Copy, Debug)]
@@ -68,9 +70,7 @@ pub struct Engine {
     pods: BTreeMap<CgroupId, Pod>,
     places: BTreeMap<CgroupId, Place>,
     agenda: Agenda,
-    lost: Vec<(BootNs, String, u64)>,
-    /// Events of the whole node for which no program ran: when noticed, at which hook, how many.
-    passed_over: Vec<(BootNs, String, u64)>,
+    losses: Losses,
     finished: VecDeque<Report>,
     /// Pods that ended without a name, when only one pod was asked for.
     nameless: u64,
@@ -85,8 +85,7 @@ impl Engine {
             pods: BTreeMap::new(),
             places: BTreeMap::new(),
             agenda: Agenda::default(),
-            lost: Vec::new(),
-            passed_over: Vec::new(),
+            losses: Losses::default(),
             finished: VecDeque::new(),
             nameless: 0,
             session,
@@ -148,15 +147,12 @@ impl Engine {
                 self.advance(at);
                 self.wall_offset_ns = wall_offset_ns;
             }
-            Input::Lost { at, what, count } => {
-                // what is noticed now may have been lost before, so it is told in what is due by now as well
-                keep(&mut self.lost, (at, what, count));
-                self.advance(at);
+            // What is noticed now may have been lost before, so it is told in what is due by now as well. No time passes by
+            // it: records from before may yet be on their way.
+            Input::Lost { at, what, count, pod } => {
+                self.losses.lost((at, what, count), pod, |pod| self.pods.contains_key(&pod));
             }
-            Input::PassedOver { at, hook, count } => {
-                keep(&mut self.passed_over, (at, hook, count));
-                self.advance(at);
-            }
+            Input::PassedOver { at, hook, count } => self.losses.passed_over((at, hook, count)),
             Input::Tick { at } => self.advance(at),
             Input::Finish { at } => {
                 self.advance(at);
@@ -342,6 +338,7 @@ impl Engine {
         if self.wanted(&pod) {
             self.finished.extend(assemble::report(&self.sources(&pod, None)));
         }
+        self.losses.forget(id);
         self.places.retain(|_, place| place.pod != id);
         if let Some(uid) = &pod.uid {
             self.facts.forget_pod(uid);
@@ -349,8 +346,8 @@ impl Engine {
     }
 
     fn sources<'a>(&'a self, pod: &'a Pod, only: Option<CgroupId>) -> picture::Sources<'a> {
-        let Self { session, wall_offset_ns, facts, lost, passed_over, .. } = self;
-        picture::Sources { pod, facts, session, wall_offset_ns: *wall_offset_ns, lost, passed_over, only }
+        let Self { session, wall_offset_ns, facts, losses, .. } = self;
+        picture::Sources { pod, facts, session, wall_offset_ns: *wall_offset_ns, losses: losses.of(pod.cgroup), only }
     }
 
     /// Whether this pod was asked for.
@@ -381,15 +378,4 @@ impl Engine {
             self.look_again(id);
         }
     }
-}
-
-/// Keeps what was noticed, and forgets nothing: beyond the bound the oldest count is added to the next.
-fn keep(noticed: &mut Vec<(BootNs, String, u64)>, (at, what, count): (BootNs, String, u64)) {
-    if noticed.len() == MAX_LOSSES {
-        let (_, _, first) = noticed.remove(0);
-        if let Some(next) = noticed.first_mut() {
-            next.2 += first;
-        }
-    }
-    noticed.push((at, what, count));
 }

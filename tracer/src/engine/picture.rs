@@ -3,6 +3,7 @@
 use super::connections::Ended;
 use super::container::Container;
 use super::facts::Facts;
+use super::losses::LossesOf;
 use super::pod::Pod;
 use super::verdict;
 use crate::input::{BootNs, CgroupId, ContainerRole, Sees, Session, TraceScope};
@@ -14,10 +15,8 @@ pub(super) struct Sources<'a> {
     pub facts: &'a Facts,
     pub session: &'a Session,
     pub wall_offset_ns: i64,
-    /// Losses noticed while tracing went on: when, of what, how many.
-    pub lost: &'a [(BootNs, String, u64)],
-    /// Events that no program was shown: when noticed, at which hook, how many of the whole node.
-    pub passed_over: &'a [(BootNs, String, u64)],
+    /// What is missing since tracing began.
+    pub losses: LossesOf<'a>,
     /// Only this container, which ended while its pod lives on.
     pub only: Option<CgroupId>,
 }
@@ -29,8 +28,8 @@ pub(super) struct Picture<'a> {
     pub containers: Vec<&'a Container>,
     /// Filled by `tally`.
     pub connections: Vec<Concluded>,
-    pub lost: &'a [(BootNs, String, u64)],
-    pub passed_over: &'a [(BootNs, String, u64)],
+    /// What is missing since the start.
+    pub losses: LossesOf<'a>,
     pub start: BootNs,
     pub session: &'a Session,
     pub wall_offset_ns: i64,
@@ -58,7 +57,7 @@ pub(super) struct Concluded {
 
 impl<'a> Picture<'a> {
     pub(super) fn of(sources: &Sources<'a>) -> Option<Self> {
-        let Sources { pod, facts, session, wall_offset_ns, lost, passed_over, only } = *sources;
+        let Sources { pod, facts, session, wall_offset_ns, losses, only } = *sources;
         let containers: Vec<&Container> = match only {
             Some(id) => pod.containers.get(&id).into_iter().collect(),
             None => last_of_each_name(pod, facts),
@@ -66,11 +65,10 @@ impl<'a> Picture<'a> {
         let began = |container: &&Container| verdict::began(pod, container, facts);
         let asked = containers.iter().filter(|c| c.stop.is_some() || c.kill.is_some()).filter_map(began).min();
         let start = asked.or_else(|| containers.iter().filter_map(began).min())?;
-        let since = |noticed: &'a [(BootNs, String, u64)]| &noticed[noticed.partition_point(|(at, ..)| *at < start)..];
         let scope = if only.is_some() { Scope::Container } else { Scope::Pod };
-        let (lost, passed_over) = (since(lost), since(passed_over));
+        let losses = losses.since(start);
         let connections = Vec::new();
-        Some(Self { pod, facts, containers, connections, lost, passed_over, start, session, wall_offset_ns, scope })
+        Some(Self { pod, facts, containers, connections, losses, start, session, wall_offset_ns, scope })
     }
 
     /// What can be counted of this pod's.

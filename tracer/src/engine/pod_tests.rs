@@ -23,19 +23,7 @@ struct Story {
 
 impl Story {
     fn new(scope: TraceScope) -> Self {
-        let session = Session {
-            started_at: BootNs(0),
-            wall_offset_ns: 0,
-            node: Some("n1".to_owned()),
-            kernel: "6.18.0".to_owned(),
-            tracer_tgid: 500,
-            default_grace_ms: None,
-            scope,
-            max_connections: 10,
-            limits: Vec::new(),
-            sees: crate::input::Sees::default(),
-        };
-        let mut story = Self { engine: Engine::new(session), now: 1_000_000 };
+        let mut story = Self { engine: Engine::new(session(scope)), now: 1_000_000 };
         let at = BootNs(1);
         let found = CgroupFound { at, id: POD, pod: POD, path: path(None), processes: Vec::new() };
         story.engine.handle(Input::CgroupFound(found));
@@ -128,6 +116,21 @@ impl Story {
     }
 }
 
+pub(super) fn session(scope: TraceScope) -> Session {
+    Session {
+        started_at: BootNs(0),
+        wall_offset_ns: 0,
+        node: Some("n1".to_owned()),
+        kernel: "6.18.0".to_owned(),
+        tracer_tgid: 500,
+        default_grace_ms: None,
+        scope,
+        max_connections: 10,
+        limits: Vec::new(),
+        sees: crate::input::Sees::default(),
+    }
+}
+
 fn id(digit: char) -> String {
     digit.to_string().repeat(64)
 }
@@ -137,11 +140,11 @@ fn path(container: Option<char>) -> String {
     container.map_or(pod.clone(), |digit| format!("{pod}/{}", id(digit)))
 }
 
-fn process(tgid: u32, comm: &str) -> Process {
+pub(super) fn process(tgid: u32, comm: &str) -> Process {
     Process { tgid, start: BootNs(u64::from(tgid)), ns_tgid: 1, parent_tgid: 90, comm: comm.to_owned(), exe: None }
 }
 
-fn runc() -> Actor {
+pub(super) fn runc() -> Actor {
     let (comm, parent_comm) = ("runc".to_owned(), "containerd-shim".to_owned());
     let (exiting, kernel_thread) = (false, false);
     Actor { tgid: 90, ns_tgid: 90, parent_tgid: 80, cgroup: NODE, comm, parent_comm, exiting, kernel_thread }
@@ -170,6 +173,20 @@ fn a_pods_end_is_the_end_of_its_sandbox() {
     assert_eq!(report.containers[0].id, Some(format!("containerd://{}", id('b'))));
     assert_eq!(report.timeline.last().map(|entry| entry.event), Some(TimelineEvent::SandboxExited));
     assert!(report.findings.is_empty(), "{:?}", report.findings);
+}
+
+/// Everything that would have told of its end was lost.
+#[test]
+fn a_pod_that_is_gone_is_reported_as_far_as_it_was_seen() {
+    let mut story = Story::named(TraceScope::Node);
+    story.signal(APP, 200, 15, runc());
+    assert_eq!(story.tick(5_000), None);
+    story.engine.handle(Input::PodGone { at: BootNs(story.now), pod: POD });
+    let report = story.tick(60).expect("a report");
+    assert!(!report.completeness.complete);
+    let reason = "tracing ended before the last container did, or its end was not seen";
+    assert_eq!(report.completeness.reasons.first().map(String::as_str), Some(reason));
+    assert!(report.containers[0].exit.is_none() && report.containers[0].stop.is_some());
 }
 
 #[test]

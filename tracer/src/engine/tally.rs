@@ -41,7 +41,7 @@ impl Picture<'_> {
                 closing.end(|tgid| self.pod.exit_of(tgid), gone.map(|(_, status)| status), was_done)
             }
             // of one that closed unseen nothing is known
-            None if self.lost.is_empty() => (ConnectionEnd::StillOpen, ClosedBy::Unknown, None),
+            None if self.losses.is_empty() => (ConnectionEnd::StillOpen, ClosedBy::Unknown, None),
             None => (ConnectionEnd::Unknown, ClosedBy::Unknown, None),
         };
         let opened_after_stop = self.stopped_at().is_some_and(|stop| match ended.opened {

@@ -318,7 +318,7 @@ fn a_loss_makes_the_report_incomplete() {
     let mut story = Story::new();
     story.stop(Disposition::Handler);
     let at = BootNs(story.now);
-    story.engine.handle(Input::Lost { at, what: "socket_state".to_owned(), count: 3 });
+    story.engine.handle(Input::Lost { at, what: "socket_state".to_owned(), count: 3, pod: None });
     let report = story.exit(100, 0).report();
     assert_eq!((report.completeness.complete, report.completeness.events_lost), (false, 3));
     assert_eq!(rules(&report), ["incomplete"]);
@@ -336,7 +336,8 @@ fn a_loss_that_is_noticed_when_the_report_is_due_is_told_in_it() {
         let report = story.engine.poll().expect("a report");
         assert!(!report.completeness.complete, "{:?}", report.completeness);
     };
-    check(|at| Input::Lost { at, what: "socket_state".to_owned(), count: 1 });
+    check(|at| Input::Lost { at, what: "socket_state".to_owned(), count: 1, pod: None });
+    check(|at| Input::Lost { at, what: "socket_state".to_owned(), count: 1, pod: Some(CGROUP) });
     check(|at| Input::PassedOver { at, hook: "inet_sock_set_state".to_owned(), count: 1 });
 }
 

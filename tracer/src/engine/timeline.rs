@@ -74,9 +74,9 @@ pub(super) fn entries(picture: &Picture<'_>) -> Vec<TimelineEntry> {
     if let Some((at, init)) = picture.sandbox_exit() {
         entries.push(Entry::new(at, TimelineEvent::SandboxExited, None).process(init.0, &init.1));
     }
-    for (at, what, count) in picture.lost {
+    for ((at, what, count), is_own) in picture.losses.records() {
         let entry = Entry::new(*at, TimelineEvent::EventsLost, None).count(*count);
-        entries.push(entry.detail(format!("{what} records")));
+        entries.push(entry.detail(format!("{what} records{}", if is_own { " of this pod" } else { "" })));
     }
     entries.sort_by_key(|entry| entry.at);
     entries.into_iter().map(|entry| told(entry, picture)).collect()

@@ -173,6 +173,19 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof!["[a-z-]{1,15}", any::<String>()]
 }
 
+/// Logs from before losses were told by pod.
+#[test]
+fn a_loss_without_a_pod_is_anybodys() {
+    let old = r#"{"input":"Lost","at":7,"what":"socket_state","count":3}"#;
+    let lost = Input::Lost { at: BootNs(7), what: "socket_state".to_owned(), count: 3, pod: None };
+    assert_eq!(serde_json::from_str::<Input>(old).expect("an input"), lost);
+    assert_eq!(serde_json::to_string(&lost).expect("a line"), old);
+    let new = r#"{"input":"Lost","at":7,"what":"socket_state","count":3,"pod":70}"#;
+    let own = Input::Lost { at: BootNs(7), what: "socket_state".to_owned(), count: 3, pod: Some(CgroupId(70)) };
+    assert_eq!(serde_json::from_str::<Input>(new).expect("an input"), own);
+    assert_eq!(serde_json::to_string(&own).expect("a line"), new);
+}
+
 prop_compose! {
     fn process()(tgid: u32, start: u64, ns_tgid: u32, parent_tgid: u32, comm in text()) -> Process {
         Process { tgid, start: BootNs(start), ns_tgid, parent_tgid, exe: (tgid % 2 == 0).then(|| comm.clone()), comm }
@@ -310,7 +323,9 @@ fn input() -> impl Strategy<Value = Input> {
         1 => container_facts().prop_map(Input::Container),
         1 => (any::<u64>(), text()).prop_map(|(at, reason)| Input::StopRequested { at: BootNs(at), reason }),
         1 => (any::<u64>(), any::<i64>()).prop_map(|(at, wall_offset_ns)| Input::Clock { at: BootNs(at), wall_offset_ns }),
-        1 => (any::<[u64; 2]>(), text()).prop_map(|([at, count], what)| Input::Lost { at: BootNs(at), what, count }),
+        1 => (any::<[u64; 2]>(), text(), any::<Option<u64>>()).prop_map(|([at, count], what, pod)| {
+            Input::Lost { at: BootNs(at), what, count, pod: pod.map(CgroupId) }
+        }),
         1 => (any::<[u64; 2]>(), text()).prop_map(|([at, count], hook)| Input::PassedOver { at: BootNs(at), hook, count }),
         1 => any::<u64>().prop_map(tick),
         1 => any::<u64>().prop_map(|at| Input::Finish { at: BootNs(at) }),

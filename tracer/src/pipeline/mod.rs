@@ -8,6 +8,7 @@
 
 mod core;
 mod looks;
+mod losses;
 mod output;
 mod pods;
 mod target;
@@ -22,7 +23,7 @@ use crate::log::Writer;
 use crate::source::cgroupfs::CgroupTree;
 use crate::source::clock;
 use crate::source::probe::order::Order;
-use crate::source::probe::{Batch, Probes, decode};
+use crate::source::probe::{Batch, Probes, decode, mismatches};
 use crate::source::runtime::Resolver;
 use anyhow::{Context, anyhow};
 use std::collections::VecDeque;
@@ -30,6 +31,7 @@ use std::fs::File;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
+use tracer_ebpf::kind;
 
 /// Batches of records that may wait; a full queue makes the reader wait, and then the ring fills.
 const BATCHES: usize = 64;
@@ -68,6 +70,8 @@ pub struct Pipeline {
     own: VecDeque<(BootNs, Input)>,
     /// Every record older than this has arrived.
     arrived: BootNs,
+    /// How many have, by kind.
+    read: [u64; kind::COUNT],
     looked_around: Instant,
     clock_told: (BootNs, i64),
     /// When it was asked what the kernel passed over.
@@ -109,6 +113,7 @@ impl Pipeline {
             own: VecDeque::new(),
             arrived: BootNs(0),
             looked_around: Instant::now(),
+            read: [0; kind::COUNT],
             clock_told,
             passed_over_asked: Instant::now(),
             searches: 0,
@@ -168,12 +173,13 @@ impl Pipeline {
 
     /// Ends: takes what the kernel has written until now, and lets the engine report what it can.
     pub async fn finish(&mut self) -> anyhow::Result<()> {
-        let (until, patience) = (clock::boot_now(), Instant::now() + DRAIN);
-        while self.arrived < until {
-            match timeout_at(patience, self.batches.recv()).await {
-                Ok(Some(batch)) => self.take(&batch)?,
-                Ok(None) | Err(_) => break,
-            }
+        // what happens while the probes are taken off is seen by some of them only
+        let until = clock::boot_now();
+        let passed_over = self.probes.take_passed_over();
+        self.probes.detach();
+        let (off, patience) = (clock::boot_now(), Instant::now() + DRAIN);
+        while let Some(batch) = self.next_of_last(off, patience).await {
+            self.take(&batch)?;
         }
         while let Some(input) = self.looks.as_mut().and_then(Looks::answered) {
             self.looked(input);
@@ -181,24 +187,37 @@ impl Pipeline {
         while let Ok(input) = self.facts.try_recv() {
             self.learn(input)?;
         }
-        self.release(BootNs(u64::MAX))?;
+        self.hand_in_until(until)?;
         self.tell_losses()?;
-        self.tell_passed_over()?;
+        self.tell_missing()?;
+        self.tell(passed_over)?;
         self.core.feed(Input::Finish { at: clock::boot_now() })?;
         self.core.flush();
         Ok(())
     }
 
+    /// Ends when everything is told: what the kernel has written since is only counted.
+    pub async fn close(&mut self) {
+        self.probes.detach();
+        let (off, patience) = (clock::boot_now(), Instant::now() + DRAIN);
+        while let Some(batch) = self.next_of_last(off, patience).await {
+            self.count(&batch);
+        }
+        self.missing();
+    }
+
+    /// Another batch, where the probes are off and not as much has arrived as was written. What does not come in time is
+    /// missing.
+    async fn next_of_last(&mut self, off: BootNs, patience: Instant) -> Option<Batch> {
+        if self.arrived >= off && mismatches(&self.probes.counts(), &self.read).is_empty() {
+            return None;
+        }
+        timeout_at(patience, self.batches.recv()).await.ok().flatten()
+    }
+
     /// Hands the log to its file, when it ends without [`Pipeline::finish`].
     pub fn flush(&mut self) {
         self.core.flush();
-    }
-
-    /// Says on stderr (with `-v`) how many records of each kind the kernel side had reason to write.
-    pub fn tell_counts(&self) {
-        for (kind, generated, dropped) in self.probes.counts() {
-            tracing::info!("records: {kind} {} written, {dropped} dropped", generated - dropped);
-        }
     }
 
     fn take(&mut self, batch: &Batch) -> anyhow::Result<()> {
@@ -215,12 +234,20 @@ impl Pipeline {
                 }
             }
         }
-        self.arrived = self.arrived.max(batch.complete_until);
+        self.count(batch);
         self.release(BootNs(self.arrived.0.saturating_sub(HOLD_NS)))?;
         if malformed > 0 {
-            self.core.feed(Input::Lost { at: self.arrived, what: "decode".to_owned(), count: malformed })?;
+            self.core.feed(Input::Lost { at: self.arrived, what: "decode".to_owned(), count: malformed, pod: None })?;
         }
         Ok(())
+    }
+
+    /// Counts what has come, whatever becomes of it.
+    fn count(&mut self, batch: &Batch) {
+        for (all, new) in self.read.iter_mut().zip(batch.counts) {
+            *all += new;
+        }
+        self.arrived = self.arrived.max(batch.complete_until);
     }
 
     /// Asks for a pod's sockets at once: an event is handed in only when everything older has arrived.
@@ -246,8 +273,14 @@ impl Pipeline {
         self.own.insert(place, (at, input));
     }
 
-    /// Hands in what happened before `until`, in order, each tick in its place; then a tick, if one is due.
+    /// Hands in what happened before `until`, in order; then a tick, if one is due.
     fn release(&mut self, until: BootNs) -> anyhow::Result<()> {
+        self.hand_in_until(until)?;
+        self.tick_if_due(until)
+    }
+
+    /// Hands in what happened before `until`, in order, each tick in its place.
+    fn hand_in_until(&mut self, until: BootNs) -> anyhow::Result<()> {
         loop {
             let own_at = self.own.front().map_or(until, |(at, _)| *at).min(until);
             if let Some(event) = self.order.pop_before(own_at) {
@@ -259,11 +292,9 @@ impl Pipeline {
                 self.tick_if_due(at)?;
                 self.core.feed(input)?;
             } else {
-                break;
+                return Ok(());
             }
         }
-        // at the very end, `until` is no time that passes: `Finish` is the last word
-        if until.0 < u64::MAX { self.tick_if_due(until) } else { Ok(()) }
     }
 
     /// Everything before `now` was handed in: if the engine waited for a moment until then, tell it.
@@ -333,30 +364,6 @@ impl Pipeline {
         for pod in self.looks.as_mut().map(Looks::gone).unwrap_or_default() {
             self.put_in_place(at, Input::PodGone { at, pod });
         }
-    }
-
-    fn tell_losses(&mut self) -> anyhow::Result<()> {
-        let untold = self.looks.as_ref().map_or(0, Looks::take_untold);
-        if untold > 0 {
-            tracing::warn!("too many pods stop at once: the sockets of {untold} were not looked at");
-        }
-        for (what, count) in self.probes.take_lost() {
-            if count > 0 {
-                self.searches = SEARCHES;
-                self.core.feed(Input::Lost { at: clock::boot_now(), what: what.to_owned(), count })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Dearer to ask for than losses: before a report, and now and then so that it is not told what was long before.
-    fn tell_passed_over(&mut self) -> anyhow::Result<()> {
-        self.passed_over_asked = Instant::now();
-        for (hook, count) in self.probes.take_passed_over() {
-            self.searches = SEARCHES;
-            self.core.feed(Input::PassedOver { at: clock::boot_now(), hook: hook.to_owned(), count })?;
-        }
-        Ok(())
     }
 }
 

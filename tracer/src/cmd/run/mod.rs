@@ -57,6 +57,8 @@ pub(super) async fn run(args: &RunArgs, kernel_log: bool) -> anyhow::Result<Exit
     if pipeline.reports() == 0 {
         // the kernel's word for the end did not come: what is known is reported, and says so
         pipeline.finish().await?;
+    } else {
+        pipeline.close().await;
     }
     if pipeline.reports() == 0 {
         bail!("the command has ended and no report came of it; run again with --record FILE and tell us");

@@ -2,6 +2,7 @@
 
 use super::btf::{Btf, VMLINUX};
 use super::error::{ENOENT, errno};
+use super::losses::Told;
 use super::passed_over::Guarded;
 use super::{Maps, ProbeError, ProbeOptions, ProbeStatus, Probes, offsets, ring, ticks};
 use crate::input::Sees;
@@ -9,7 +10,7 @@ use crate::source::cgroupfs::Hierarchy;
 use crate::source::sockets;
 use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, Endianness};
-use tracer_ebpf::{Settings, kind, nests};
+use tracer_ebpf::{Settings, nests};
 
 /// The kernel side, built for `bpfel-unknown-none` (see `build.rs`).
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("GRACETRACE_PROBES"));
@@ -125,7 +126,7 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     let own_netns = sockets::netns_of(std::process::id());
     let reader = Some(ring::Reader::new(take(&mut ebpf, "EVENTS")?, logger, calibration));
     Ok(Probes {
-        _ebpf: ebpf,
+        ebpf: Some(ebpf),
         maps,
         reader,
         status,
@@ -134,7 +135,7 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
         host_netns,
         own_netns,
         guarded,
-        lost: [0; kind::COUNT],
+        told: Told::default(),
     })
 }
 
@@ -290,6 +291,7 @@ fn take_maps(ebpf: &mut Ebpf) -> Result<Maps, ProbeError> {
         kubelet_calls: take(ebpf, "KUBELET_CALLS")?,
         generated: take(ebpf, "GENERATED")?,
         dropped: take(ebpf, "DROPPED")?,
+        shares: take(ebpf, "SHARES")?,
         made_up: take(ebpf, "MADE_UP")?,
     })
 }

@@ -4,6 +4,7 @@ mod btf;
 pub mod decode;
 mod error;
 mod load;
+mod losses;
 mod offsets;
 pub mod order;
 mod passed_over;
@@ -12,6 +13,7 @@ mod ticks;
 
 pub use btf::BtfError;
 pub use error::ProbeError;
+pub use losses::{Loss, Mismatch, mismatches};
 
 use crate::input::{BootNs, CgroupId, KubeletCall, Sees};
 use crate::source::cgroupfs::Hierarchy;
@@ -37,8 +39,8 @@ pub struct ProbeOptions {
 
 /// The loaded and attached probes; dropping this detaches them.
 pub struct Probes {
-    /// Keeps the programs loaded and attached.
-    _ebpf: aya::Ebpf,
+    /// Keeps the programs loaded and attached, while it is there.
+    ebpf: Option<aya::Ebpf>,
     maps: Maps,
     /// Taken by the reader thread.
     reader: Option<ring::Reader>,
@@ -50,8 +52,8 @@ pub struct Probes {
     own_netns: Option<u32>,
     /// Each hook, and what the kernel had passed its program over for.
     guarded: Vec<passed_over::Guarded>,
-    /// What was already handed out as lost, by kind.
-    lost: [u64; kind::COUNT],
+    /// What was already handed out as lost.
+    told: losses::Told,
 }
 
 /// The maps that user space reads and writes while tracing.
@@ -63,6 +65,8 @@ struct Maps {
     kubelet_calls: HashMap<MapData, u64, [u64; 4]>,
     generated: PerCpuArray<MapData, u64>,
     dropped: PerCpuArray<MapData, u64>,
+    /// The words of `tracer_ebpf::Share`.
+    shares: HashMap<MapData, u64, [u64; 1 + kind::COUNT]>,
     /// By [`tracer_ebpf::slot`] of a hook.
     made_up: PerCpuArray<MapData, u64>,
 }
@@ -72,6 +76,8 @@ struct Maps {
 pub struct Batch {
     /// Whole records, one after the other, each as long as its header says. May be empty: then only time has passed.
     pub bytes: Vec<u8>,
+    /// How many they are, by kind.
+    pub counts: [u64; kind::COUNT],
     /// Every record older than this (boot clock) is in this batch or an earlier one.
     pub complete_until: BootNs,
 }
@@ -171,17 +177,21 @@ impl Probes {
         }
     }
 
-    /// What was dropped since the last call, by kind of record.
-    pub fn take_lost(&mut self) -> Vec<(&'static str, u64)> {
-        let mut news = Vec::new();
-        for (name, (index, before)) in kind::NAMES.into_iter().zip((0..).zip(&mut self.lost)) {
-            let now = sum(&self.maps.dropped, index);
-            if now > *before {
-                news.push((name, now - *before));
-                *before = now;
-            }
-        }
-        news
+    /// What was dropped since the last call: what was refused to a pod beyond its share of the ring, and what nobody can
+    /// be told of.
+    pub fn take_lost(&mut self) -> Vec<Loss> {
+        let Self { told, maps, .. } = self;
+        // before the shares: the probes count a refused record for its pod first
+        let dropped = by_kind(&maps.dropped);
+        told.take(dropped, || maps.shares.iter().filter_map(Result::ok).map(|(pod, [_, refused @ ..])| (pod, refused)))
+    }
+
+    /// Nothing more is written from here on, but for what programs that run right now are about to. What the kernel passes
+    /// over is not told any more.
+    pub fn detach(&mut self) {
+        // they name programs by numbers that will be somebody else's
+        self.guarded.clear();
+        self.ebpf = None;
     }
 
     /// For how many events of the whole node no program ran since the last call though it should have; hook by hook.
@@ -190,10 +200,10 @@ impl Probes {
         guarded.iter_mut().filter_map(|hook| hook.take(|slot| sum(&maps.made_up, slot))).collect()
     }
 
-    /// How many records were generated and dropped since the start, by kind.
-    pub fn counts(&self) -> Vec<(&'static str, u64, u64)> {
-        let Maps { generated, dropped, .. } = &self.maps;
-        kind::NAMES.into_iter().zip(0..).map(|(name, kind)| (name, sum(generated, kind), sum(dropped, kind))).collect()
+    /// How many records there was a reason to write since the start, and how many of them were not, by kind.
+    pub fn counts(&self) -> [(u64, u64); kind::COUNT] {
+        let (generated, dropped) = (by_kind(&self.maps.generated), by_kind(&self.maps.dropped));
+        std::array::from_fn(|kind| (generated[kind], dropped[kind]))
     }
 
     /// Starts the thread that empties the ring into `batches`; it ends when the receiver is dropped. A full queue makes it wait.
@@ -226,6 +236,12 @@ fn remove_values<K: aya::Pod>(map: &mut HashMap<MapData, K, u64>, value: u64) ->
         }
     }
     Ok(())
+}
+
+/// A counter of each kind over all CPUs.
+fn by_kind(counters: &PerCpuArray<MapData, u64>) -> [u64; kind::COUNT] {
+    let mut kinds = 0..;
+    [(); kind::COUNT].map(|()| kinds.next().map_or(0, |kind| sum(counters, kind)))
 }
 
 /// One counter over all CPUs.

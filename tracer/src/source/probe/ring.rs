@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fmt;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tracer_ebpf::kind;
 
 /// Bytes after which a batch is handed over though there is more.
 const BATCH_BYTES: usize = 256 << 10;
@@ -29,6 +30,8 @@ const LOOKS: u32 = 1000;
 const CLOCK_MARGIN_NS: u64 = 50_000;
 /// Where the ring is never found empty: records this much older than the last one read are all there.
 const DISORDER_NS: u64 = 2_000_000;
+/// Where a record's kind is (`Header::kind`).
+const KIND: std::ops::Range<usize> = 0..2;
 /// Where a record's time is (`Header::at_ns`).
 const AT_NS: std::ops::Range<usize> = 8..16;
 
@@ -96,12 +99,17 @@ impl Reader {
         // before the ring is looked at: a record reserved later carries a later time
         let begun = BootNs(clock::boot_now().0.saturating_sub(CLOCK_MARGIN_NS));
         let mut bytes = Vec::new();
+        let mut counts = [0; kind::COUNT];
         let mut newest = 0;
         let mut looks = 0;
         let mut is_empty = false;
         while bytes.len() < BATCH_BYTES && looks < LOOKS {
             if let Some(record) = self.ring.next() {
                 newest = at_ns(&record).unwrap_or(newest);
+                // as it came: what cannot be decoded has arrived as well
+                if let Some(count) = kind_of(&record).and_then(|kind| counts.get_mut(kind)) {
+                    *count += 1;
+                }
                 bytes.extend_from_slice(&record);
             } else if has_more(&self.ring) {
                 // reserved and not yet submitted; that takes a microsecond, or a preempted virtual CPU
@@ -114,7 +122,7 @@ impl Reader {
         }
         let complete = if is_empty { begun } else { begun.min(BootNs(newest.saturating_sub(DISORDER_NS))) };
         self.complete_until = self.complete_until.max(complete);
-        Batch { bytes, complete_until: self.complete_until }
+        Batch { bytes, counts, complete_until: self.complete_until }
     }
 
     fn wait(&self, timeout: Duration) {
@@ -131,6 +139,10 @@ fn has_more(ring: &RingBuf<MapData>) -> bool {
     poll(&mut [PollFd::new(ring, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
+fn kind_of(record: &[u8]) -> Option<usize> {
+    record.get(KIND)?.first_chunk().copied().map(u16::from_ne_bytes).map(usize::from)
+}
+
 fn at_ns(record: &[u8]) -> Option<u64> {
     record.get(AT_NS)?.first_chunk().copied().map(u64::from_ne_bytes)
 }
@@ -141,10 +153,12 @@ mod tests {
     use tracer_ebpf::Header;
 
     #[test]
-    fn the_time_is_where_the_header_has_it() {
+    fn kind_and_time_are_where_the_header_has_them() {
+        assert_eq!(KIND.start, std::mem::offset_of!(Header, kind));
         assert_eq!(AT_NS.start, std::mem::offset_of!(Header, at_ns));
         let record: Vec<u8> = (0..24).collect();
         assert_eq!(at_ns(&record), Some(u64::from_ne_bytes([8, 9, 10, 11, 12, 13, 14, 15])));
         assert_eq!(at_ns(&record[..15]), None);
+        assert_eq!((kind_of(&[7, 0, 24]), kind_of(&record[..1])), (Some(7), None));
     }
 }

@@ -1,0 +1,97 @@
+//! What a hook's two programs tell each other: which events the first one has begun with and seen to; see
+//! [`Call`](crate::call::Call).
+
+use crate::emit::add_one;
+use crate::kernel::setting;
+use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{LruHashMap, PerCpuArray};
+use tracer_ebpf::TRACEPOINTS;
+
+/// Events that a first program has seen to, where a second one follows it; see [`Call`](crate::call::Call).
+#[map]
+static MARKS: LruHashMap<[u64; 3], u32> = LruHashMap::with_max_entries(4096, 0);
+
+/// The same where no task is preempted in the middle of a program, so that all of it stays on one CPU.
+#[map]
+static OWN_MARKS: PerCpuArray<[u64; 3]> = PerCpuArray::with_max_entries(BEGUN_SLOTS, 0);
+
+/// What first programs on this CPU have begun with; see [`Call`](crate::call::Call).
+#[map]
+static BEGUN: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(BEGUN_SLOTS, 0);
+
+/// Several, so that what breaks in on an event does not take its place.
+const BEGUN_SLOTS: u32 = 64;
+
+/// Events for which a second program ran and the first one did not, by [`slot`](tracer_ebpf::slot).
+#[map]
+static MADE_UP: PerCpuArray<u64> = PerCpuArray::with_max_entries(TRACEPOINTS.len() as u32, 0);
+
+/// A first program has begun with this event on this CPU.
+#[inline(always)]
+pub(crate) fn begin(spread: u64, event: [u64; 2]) {
+    if let Some(begun) = BEGUN.get_ptr_mut(spread as u32 & (BEGUN_SLOTS - 1)) {
+        // SAFETY: the slot of this CPU, alive as long as the program. Whoever breaks in between the two words leaves something
+        // that is no event, and the marks decide.
+        unsafe { core::ptr::write_volatile(begun, event) }
+    }
+}
+
+/// Whether one has; that is forgotten then, for the same may come again.
+#[inline(always)]
+pub(crate) fn take_begun(spread: u64, event: [u64; 2]) -> bool {
+    let Some(begun) = BEGUN.get_ptr_mut(spread as u32 & (BEGUN_SLOTS - 1)) else {
+        return false;
+    };
+    // SAFETY: as above
+    let [who, what] = unsafe { core::ptr::read_volatile(begun) };
+    let has = who == event[0] && what == event[1];
+    if has {
+        // SAFETY: as above
+        unsafe { core::ptr::write_volatile(begun, [0; 2]) }
+    }
+    has
+}
+
+/// A second program runs for an event that the first one was not shown.
+#[inline(always)]
+pub(crate) fn made_up(slot: u32) {
+    add_one(&MADE_UP, slot);
+}
+
+/// A first program has seen to this event.
+#[inline(always)]
+pub(crate) fn mark(spread: u64, event: &[u64; 3]) {
+    if setting(|s| &s.preemptible) != 0 {
+        let _ = MARKS.insert(event, &1, u64::from(BPF_ANY));
+    } else if let Some(mark) = OWN_MARKS.get_ptr_mut(own_mark(spread)) {
+        // SAFETY: the slot of this CPU, alive as long as the program. Whoever breaks in between two of the words leaves something that
+        // is no event, or takes the place of one that broke in before.
+        unsafe { core::ptr::write_volatile(mark, *event) }
+    }
+}
+
+/// By other bits than [`begin`] goes by: what takes the place of the one is not to take that of the other.
+#[inline(always)]
+fn own_mark(spread: u64) -> u32 {
+    (spread >> 6 ^ spread >> 16) as u32 & (BEGUN_SLOTS - 1)
+}
+
+/// Whether it has; the mark is gone then.
+#[inline(always)]
+pub(crate) fn take_mark(spread: u64, event: &[u64; 3]) -> bool {
+    if setting(|s| &s.preemptible) != 0 {
+        return MARKS.remove(event).is_ok();
+    }
+    let Some(mark) = OWN_MARKS.get_ptr_mut(own_mark(spread)) else {
+        return false;
+    };
+    // SAFETY: as above
+    let [place, what, kind] = unsafe { core::ptr::read_volatile(mark) };
+    let has = place == event[0] && what == event[1] && kind == event[2];
+    if has {
+        // SAFETY: as above
+        unsafe { core::ptr::write_volatile(mark, [0; 3]) }
+    }
+    has
+}
