@@ -5,7 +5,7 @@ use super::columns::Column;
 use super::stats::Store;
 use crate::process;
 
-const KINDS: [&str; 7] = ["control", "kill", "handler", "connect", "fork", "exec", "http"];
+const KINDS: [&str; 8] = ["control", "kill", "handler", "connect", "fork", "exec", "http", "nginx"];
 const HOOKS: [&str; 5] =
     ["signal_generate", "sched_process_fork", "sched_process_exec", "sched_process_exit", "inet_sock_set_state"];
 
