@@ -189,7 +189,9 @@ pub(super) fn judge(store: &Store) -> Vec<Bar> {
             .always("connections cut", every("crowd cut"), (AT_ONCE * CONNECTIONS).into())
             .always("as clients saw", every("crowd cut as clients saw"), (AT_ONCE * CONNECTIONS).into())
             .always("events lost, as reports say", every("crowd lost"), 0.0)
-            .always("records dropped", every("crowd records dropped"), 0.0),
+            .always("records dropped", every("crowd records dropped"), 0.0)
+            // whom the daemon followed as well: with any, the run is to be made again
+            .beside("reports of others' pods", worst("crowd others", 100).filter(|others| *others > 0.0)),
     ]
 }
 

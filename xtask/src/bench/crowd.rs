@@ -51,7 +51,7 @@ pub(super) fn at_once(setting: &Setting<'_>, store: &mut Store) -> Result<()> {
     sleep(SETTLED);
     let rss = daemon.rss_kib();
     daemon.stop(Signal::TERM)?;
-    let checked = check(setting, CONNECTIONS)?;
+    let checked = check(setting, 0, AT_ONCE, CONNECTIONS)?;
     let [written, dropped] = records(setting)?;
     let mut add = |what: &str, value: f64| store.add(GRACETRACE, &format!("crowd {what}"), value);
     add("up s", told.figure("up-ns")? / 1e9);
@@ -60,7 +60,7 @@ pub(super) fn at_once(setting: &Setting<'_>, store: &mut Store) -> Result<()> {
         add("last exit to last report ms", (at - told.figure("ended-at")?) / 1e6);
     }
     add("cut as clients saw", told.figure("orderly")? + told.figure("reset")?);
-    for what in ["reports", "pods", "complete", "exact", "cut", "lost"] {
+    for what in ["reports", "pods", "complete", "exact", "cut", "lost", "others"] {
         add(what, checked.figure(what)?);
     }
     add("records written", number(written));
@@ -84,8 +84,8 @@ pub(super) fn one_after_the_other(setting: &Setting<'_>, store: &mut Store) -> R
     }
     eprintln!();
     reports_of(setting, &mut daemon, MANY)?;
-    let checked = check(setting, FEW)?;
-    for what in ["reports", "complete", "exact"] {
+    let checked = check(setting, FIRST_OF_MANY, MANY, FEW)?;
+    for what in ["reports", "complete", "exact", "others"] {
         store.add(GRACETRACE, &format!("row {what}"), checked.figure(what)?);
     }
     for index in 0..=FURTHER {
@@ -117,9 +117,11 @@ fn kill(setting: &Setting<'_>, first: u32, pods: u32, connections: u32) -> Resul
 }
 
 /// What the daemon has reported of killed pods.
-fn check(setting: &Setting<'_>, connections: u32) -> Result<Figures> {
+fn check(setting: &Setting<'_>, first: u32, pods: u32, connections: u32) -> Result<Figures> {
     let reports = setting.folder.join("gracetrace.out").display().to_string();
-    crowd(setting, &["check", "--reports", &reports, "--connections", &connections.to_string()])
+    let [first, pods, connections] = [first, pods, connections].map(|number| number.to_string());
+    let words = ["check", "--reports", &reports, "--first", &first, "--pods", &pods, "--connections", &connections];
+    crowd(setting, &words)
 }
 
 /// Written and dropped, as the daemon tells when it ends.

@@ -1,23 +1,33 @@
 //! What reports of killed pods say, against what is known of them.
 
+use super::Options;
+use super::pod::uid;
 use anyhow::Context;
 use gracetrace_tests::counts::Counts;
 use serde_json::Value;
-use std::path::Path;
+use std::collections::BTreeSet;
 
-/// How many reports there are (a line each), how many are of pods, are complete, and have exactly the connections that each
-/// pod had: all open when it was killed, all cut by that. And the first one that is not so, on stderr.
-pub(crate) fn reports(path: &Path, connections: u32) -> anyhow::Result<Vec<String>> {
+/// How many reports of these pods there are (a line each), how many pods have one, how many are complete, and have exactly the
+/// connections that each pod had: all open when it was killed, all cut by that. And the first one that is not so, on stderr.
+/// Pods of others, whom the daemon follows as well, are counted and nothing else.
+pub(crate) fn reports(options: &Options) -> anyhow::Result<Vec<String>> {
+    let path = options.reports.as_deref().context("--reports is missing")?;
+    let own: BTreeSet<String> = (options.first..options.first + options.pods).map(uid).collect();
+    let mut reported = BTreeSet::new();
     let text = std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
-    let (mut reports, mut pods, mut complete, mut exact, mut cut, mut lost) = (0, 0, 0, 0, 0, 0);
+    let (mut reports, mut others, mut complete, mut exact, mut cut, mut lost) = (0, 0, 0, 0, 0, 0);
     let mut odd = None;
     for line in text.lines() {
         let report: Value = serde_json::from_str(line).context("a line that is no report")?;
-        let is_pod = report["scope"] == "Pod";
+        let uid = report["pod"]["uid"].as_str().unwrap_or_default();
+        if !own.contains(uid) {
+            others += 1;
+            continue;
+        }
+        let is_pod = report["scope"] == "Pod" && reported.insert(uid.to_owned());
         let is_complete = report["completeness"]["complete"] == true;
-        let is_exact = exactly(&report["connections"], connections.into());
+        let is_exact = exactly(&report["connections"], options.connections.into());
         reports += 1;
-        pods += u64::from(is_pod);
         complete += u64::from(is_complete);
         exact += u64::from(is_exact);
         cut += report["connections"]["droppedByKill"].as_u64().unwrap_or(0);
@@ -29,8 +39,15 @@ pub(crate) fn reports(path: &Path, connections: u32) -> anyhow::Result<Vec<Strin
     if let Some(odd) = odd {
         eprintln!("    one that is not as it should be: {odd}");
     }
-    let figures =
-        [("reports", reports), ("pods", pods), ("complete", complete), ("exact", exact), ("cut", cut), ("lost", lost)];
+    let figures = [
+        ("reports", reports),
+        ("pods", u64::try_from(reported.len())?),
+        ("complete", complete),
+        ("exact", exact),
+        ("cut", cut),
+        ("lost", lost),
+        ("others", others),
+    ];
     Ok(figures.map(|(name, number)| format!("{name} {number}\n")).into())
 }
 

@@ -45,7 +45,7 @@ fn main() -> anyhow::Result<()> {
         "clients" => return clients::run(&options),
         "kill" => scenes::kill(&options)?,
         "storm" => scenes::storm(&options)?,
-        "check" => check::reports(options.reports.as_deref().context("--reports is missing")?, options.connections)?,
+        "check" => check::reports(&options)?,
         other => bail!("no such scene: {other}"),
     };
     let path = options.results.as_ref().context("--results is missing")?;

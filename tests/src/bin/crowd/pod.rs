@@ -27,10 +27,15 @@ pub(crate) fn address(number: u32) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(127, 64 | high, low, 1), PORT)
 }
 
+/// The uid of the one of this number, as it stands in its cgroup's name.
+pub(crate) fn uid(number: u32) -> String {
+    format!("{number:08x}-0000-4000-8000-000000000000")
+}
+
 impl Pod {
     /// Makes its cgroups below `root` and starts the program in them.
     pub(crate) fn start(root: &Path, number: u32, command: &mut Command) -> anyhow::Result<Self> {
-        let cgroup = root.join(format!("kubepods/burstable/pod{number:08x}-0000-4000-8000-000000000000"));
+        let cgroup = root.join(format!("kubepods/burstable/pod{}", uid(number)));
         let container = cgroup.join(format!("{:064x}", u64::from(number) + 1));
         fs::create_dir_all(&container).with_context(|| format!("can't make {}", container.display()))?;
         let started = (|| {
