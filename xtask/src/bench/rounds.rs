@@ -138,7 +138,7 @@ fn once(setting: &Setting<'_>, load: Load, column: Column, stats: bool) -> Resul
     let mut agent = Agent::start(&mut load.command(setting, column, &results)?)?;
     agent.wait_while("the load was done", SLOT, |_| !results.exists())?;
     let mut lines = fs::read_to_string(&results)?;
-    lines += &load.asked(&http(setting, &lines)?);
+    lines += &load.asked(&http(setting, &lines, load.millis(setting))?);
     let ours: Vec<&Agent> = tracers.iter().chain(Some(&agent).filter(|_| column.runs_the_load())).collect();
     let (runs, beside) = look(setting, column, &ours, stats)?;
     load.quit(setting.binaries, &lines)?;
@@ -158,6 +158,14 @@ impl Load {
                 let root = setting.nginx.context("nginx has not been unpacked")?.display().to_string();
                 column.load(setting, &setting.binaries.nginx, &["serve", "--results", &path, "--root", &root])
             }
+        }
+    }
+
+    /// How long its client asks: what goes on inside nginx evens out in longer slices alone.
+    fn millis(self, setting: &Setting<'_>) -> u32 {
+        match self {
+            Self::Loops => setting.millis,
+            Self::Nginx => setting.millis * 4,
         }
     }
 
@@ -185,8 +193,8 @@ impl Load {
 }
 
 /// The client of the load's server, on another CPU.
-fn http(setting: &Setting<'_>, lines: &str) -> Result<String> {
-    let (port, millis) = (port(lines)?, setting.millis.to_string());
+fn http(setting: &Setting<'_>, lines: &str, millis: u32) -> Result<String> {
+    let (port, millis) = (port(lines)?, millis.to_string());
     let results = setting.folder.join("http");
     let path = results.display().to_string();
     let mut client = Command::new(&setting.binaries.load);
