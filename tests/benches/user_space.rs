@@ -4,28 +4,60 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use gracetrace::engine::Engine;
 use gracetrace::log::Writer;
 use gracetrace::report::Report;
-use gracetrace::sink::{Sink, json, text};
+use gracetrace::sink::{Sink, json, jsonl, text};
 use gracetrace::source::probe::decode;
 use gracetrace_tests::ending;
 use std::hint::black_box;
-use tracer_ebpf::{ProcessForked, kind};
+use std::mem::offset_of;
+use tracer_ebpf::{Header, ProcessForked, SignalGenerated, SocketState, kind};
 
 const PODS: u32 = 10;
 const CLOSES: u32 = 100;
 const RECORDS: u16 = 1_000;
+const COMM: &[u8] = b"server";
+/// As `socket(2)` and `net/tcp_states.h` number them.
+const AF_INET: u16 = 2;
+const ESTABLISHED: u32 = 1;
+const FIN_WAIT1: u32 = 4;
 
 fn decoding(c: &mut Criterion) {
-    let size = u16::try_from(size_of::<ProcessForked>()).unwrap_or(0);
-    let mut record = vec![0; usize::from(size)];
-    record[..2].copy_from_slice(&kind::PROCESS_FORKED.to_ne_bytes());
-    record[2..4].copy_from_slice(&size.to_ne_bytes());
-    let bytes = record.repeat(usize::from(RECORDS));
+    let signal = record::<SignalGenerated>(
+        kind::SIGNAL_GENERATED,
+        &[(offset_of!(SignalGenerated, target.comm), COMM), (offset_of!(SignalGenerated, sender.comm), COMM)],
+    );
+    let fork = record::<ProcessForked>(kind::PROCESS_FORKED, &[(offset_of!(ProcessForked, child.comm), COMM)]);
+    let socket = record::<SocketState>(
+        kind::SOCKET_STATE,
+        &[
+            (offset_of!(SocketState, socket.family), &AF_INET.to_ne_bytes()),
+            (offset_of!(SocketState, current.comm), COMM),
+            (offset_of!(SocketState, old_state), &ESTABLISHED.to_ne_bytes()),
+            (offset_of!(SocketState, new_state), &FIN_WAIT1.to_ne_bytes()),
+        ],
+    );
     let mut group = c.benchmark_group("decode");
     group.throughput(Throughput::Elements(RECORDS.into()));
-    group.bench_function("process_fork", |b| {
-        b.iter(|| decode::records(black_box(&bytes)).flatten().count());
-    });
+    for (name, record) in [("signal_generate", signal), ("process_fork", fork), ("socket_state", socket)] {
+        let bytes = record.repeat(usize::from(RECORDS));
+        let decoded = decode::records(&bytes).flatten().count();
+        assert_eq!(decoded, usize::from(RECORDS), "{name}: what is no record costs nothing");
+        group.bench_function(name, |b| {
+            b.iter(|| decode::records(black_box(&bytes)).map(black_box).count());
+        });
+    }
     group.finish();
+}
+
+/// A record as the kernel writes it: all zero but for its head and these fields.
+fn record<R>(kind: u16, fields: &[(usize, &[u8])]) -> Vec<u8> {
+    let size = u16::try_from(size_of::<R>()).expect("a size that fits");
+    let mut record = vec![0; size_of::<R>()];
+    let head: [(usize, &[u8]); 2] =
+        [(offset_of!(Header, kind), &kind.to_ne_bytes()), (offset_of!(Header, size), &size.to_ne_bytes())];
+    for (at, bytes) in head.iter().chain(fields) {
+        record[*at..at + bytes.len()].copy_from_slice(bytes);
+    }
+    record
 }
 
 fn engine(c: &mut Criterion) {
@@ -40,7 +72,9 @@ fn engine(c: &mut Criterion) {
                 for input in inputs {
                     engine.handle(input);
                 }
-                engine
+                let reports: Vec<Report> = std::iter::from_fn(|| engine.poll()).collect();
+                assert_eq!(reports.len(), usize::try_from(PODS).unwrap_or(0));
+                (engine, reports)
             },
             BatchSize::LargeInput,
         );
@@ -64,9 +98,14 @@ fn sinks(c: &mut Criterion) {
         let mut sink = json::Json(std::io::sink());
         b.iter(|| sink.report(black_box(&report)).expect("nothing refuses"));
     });
+    group.bench_function("jsonl", |b| {
+        let mut sink = jsonl::JsonLines(std::io::sink());
+        b.iter(|| sink.report(black_box(&report)).expect("nothing refuses"));
+    });
     group.finish();
 }
 
+/// One with all of its connections listed.
 fn report() -> Report {
     let mut engine = Engine::new(ending::session());
     for input in ending::inputs(1, CLOSES) {

@@ -27,6 +27,15 @@ const LEFT_OUT: [&str; 5] =
 const MERGED: [&str; 4] = ["bin", "lib", "lib64", "sbin"];
 
 impl Packages<'_> {
+    /// Unpacks them as a file system of their own; no node is needed for it.
+    pub fn unpack_into(&self, root: &Path) -> anyhow::Result<()> {
+        let stage = tempfile::tempdir()?;
+        let layer = self.layer(&stage.path().join("packages"))?;
+        fs::create_dir_all(root)?;
+        run(Command::new("tar").args(["-x", "--preserve-permissions", "-f"]).arg(layer).arg("-C").arg(root))?;
+        Ok(())
+    }
+
     /// The layer, out of the cache if apt still gives the same packages. `stage` is a folder to work in.
     pub(super) fn layer(&self, stage: &Path) -> anyhow::Result<PathBuf> {
         let has_apt = Command::new("apt-get").arg("--version").output().is_ok();

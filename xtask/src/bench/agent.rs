@@ -32,6 +32,11 @@ impl Agent {
         self.child.id()
     }
 
+    /// Whether it has not ended yet.
+    pub(super) fn lives(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
     /// Waits while `goes_on`; fails if the process ends first or it takes too long.
     pub(super) fn wait_while(&mut self, what: &str, limit: Duration, goes_on: impl Fn(&Self) -> bool) -> Result<()> {
         let end = Instant::now() + limit;

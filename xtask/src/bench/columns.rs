@@ -2,8 +2,10 @@
 
 use super::Binaries;
 use super::agent::Agent;
+use super::rounds::Setting;
 use crate::process;
 use anyhow::{Context, Result};
+use rustix::process::Signal;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -25,6 +27,8 @@ pub(super) enum Column {
     Peers,
     /// tcplife, into a file.
     Lifetimes,
+    /// Raw tracepoints that return at once on each hook that gracetrace has, as many as it has there.
+    Floor,
     /// bpftrace with a program that does nothing on each of the same three hooks.
     Empty,
     /// bpftrace that counts on the same three hooks.
@@ -33,13 +37,14 @@ pub(super) enum Column {
     Printing,
 }
 
-pub(super) const ALL: [Column; 9] = [
+pub(super) const ALL: [Column; 10] = [
     Column::Bare,
     Column::Untracked,
     Column::Healthy,
     Column::Terminating,
     Column::Peers,
     Column::Lifetimes,
+    Column::Floor,
     Column::Empty,
     Column::Counting,
     Column::Printing,
@@ -71,6 +76,7 @@ impl Column {
             Self::Terminating => "terminating",
             Self::Peers => "peers",
             Self::Lifetimes => "tcplife",
+            Self::Floor => "floor",
             Self::Empty => "empty",
             Self::Counting => "bt-count",
             Self::Printing => "bt-printf",
@@ -83,42 +89,46 @@ impl Column {
     }
 
     /// Starts the tracers that stand beside the load.
-    pub(super) fn tracers(self, binaries: &Binaries, folder: &Path) -> Result<Vec<Agent>> {
+    pub(super) fn tracers(self, setting: &Setting<'_>) -> Result<Vec<Agent>> {
+        let Setting { binaries, folder, .. } = *setting;
         match self {
             Self::Bare | Self::Healthy | Self::Terminating => Ok(Vec::new()),
             Self::Untracked => Ok(vec![daemon(binaries, folder)?]),
             Self::Peers => ["sigsnoop", "exitsnoop", "tcpstates"].iter().map(|name| peer(&[name], folder, 1)).collect(),
             Self::Lifetimes => Ok(vec![peer(&["tcplife"], folder, 1)?]),
+            Self::Floor => Ok(vec![floor(setting)?]),
             Self::Empty => Ok(vec![peer(&["bpftrace", "-e", NOTHING], folder, 3)?]),
             Self::Counting => Ok(vec![peer(&["bpftrace", "-e", COUNTS], folder, 3)?]),
             Self::Printing => Ok(vec![peer(&["bpftrace", "-e", PRINTS], folder, 3)?]),
         }
     }
 
-    /// The command that puts the load there.
-    pub(super) fn load(self, binaries: &Binaries, folder: &Path, words: &[&str]) -> Result<Command> {
+    /// The command that puts this program there.
+    pub(super) fn load(self, setting: &Setting<'_>, program: &Path, words: &[&str]) -> Result<Command> {
+        let Setting { binaries, folder, .. } = *setting;
         let command = match self {
-            Self::Healthy => traced(binaries, folder, &[], words)?,
-            Self::Terminating => traced(binaries, folder, &["--stop-after", "100ms"], words)?,
+            Self::Healthy => traced(binaries, folder, &[], program, words)?,
+            Self::Terminating => traced(binaries, folder, &["--stop-after", "100ms"], program, words)?,
             Self::Bare
             | Self::Untracked
             | Self::Peers
             | Self::Lifetimes
+            | Self::Floor
             | Self::Empty
             | Self::Counting
             | Self::Printing => {
                 // in a cgroup of its own, as everything on a node is
                 let mut command = Command::new("sh");
-                command.args(["-c", ENTER, "sh"]).arg(&binaries.cgroup).arg(&binaries.load).args(words);
+                command.args(["-c", ENTER, "sh"]).arg(&binaries.cgroup).arg(program).args(words);
                 command
             }
         };
         Ok(command)
     }
 
-    /// The hook of a peer's program; gracetrace's are known by their links.
+    /// The hook of a peer's program; gracetrace's and the floor's are known by their links.
     pub(super) fn hook(self, program: &str) -> Option<&'static str> {
-        if matches!(self, Self::Bare | Self::Untracked | Self::Healthy | Self::Terminating) {
+        if matches!(self, Self::Bare | Self::Untracked | Self::Healthy | Self::Terminating | Self::Floor) {
             return None;
         }
         // as the kernel has cut them
@@ -132,9 +142,15 @@ impl Column {
 }
 
 /// `gracetrace run`, its report and its words in files.
-pub(super) fn traced(binaries: &Binaries, folder: &Path, how: &[&str], words: &[&str]) -> Result<Command> {
+pub(super) fn traced(
+    binaries: &Binaries,
+    folder: &Path,
+    how: &[&str],
+    program: &Path,
+    words: &[&str],
+) -> Result<Command> {
     let mut command = Command::new(&binaries.gracetrace);
-    command.args(["run", "-v", "-o", "jsonl", "--grace-period", "300s"]).args(how).arg("--").arg(&binaries.load);
+    command.args(["run", "-v", "-o", "jsonl", "--grace-period", "300s"]).args(how).arg("--").arg(program);
     command.args(words);
     if how.contains(&"--stop-after") {
         command.arg("--after-term");
@@ -154,6 +170,24 @@ pub(super) fn daemon(binaries: &Binaries, folder: &Path) -> Result<Agent> {
         !fs::read_to_string(&said).is_ok_and(|text| text.contains("tracing every pod"))
     })?;
     Ok(agent)
+}
+
+/// Programs that do nothing, attached.
+fn floor(setting: &Setting<'_>) -> Result<Agent> {
+    let mut command = Command::new(&setting.binaries.floor);
+    command.args(setting.hooks);
+    into_files(&mut command, setting.folder, "floor")?;
+    let mut agent = Agent::start(&mut command)?;
+    agent.wait_while("it is attached", READY, |agent| agent.tracepoints().len() < setting.hooks.len())?;
+    Ok(agent)
+}
+
+/// The hooks of gracetrace's raw tracepoints, each as often as it has programs there.
+pub(super) fn hooks(binaries: &Binaries, folder: &Path) -> Result<Vec<String>> {
+    let mut agent = daemon(binaries, folder)?;
+    let hooks = agent.tracepoints().into_values().collect();
+    agent.stop(Signal::TERM)?;
+    Ok(hooks)
 }
 
 /// A peer, once it has its programs.

@@ -17,12 +17,12 @@ pub(super) const STORM: u64 = 3_000_000;
 /// Of the one by which agents are compared.
 const RECORDS: u64 = 300_000;
 /// How long a storm and what comes of it may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 /// How long after a storm an agent has surely seen to it.
-const SETTLED: Duration = Duration::from_secs(1);
+pub(super) const SETTLED: Duration = Duration::from_secs(1);
 /// As long as that, and longer, what was traced stays.
 const STAYS_MS: &str = "1500";
-const GRACETRACE: &str = "gracetrace";
+pub(super) const GRACETRACE: &str = "gracetrace";
 
 /// Signals from every CPU while the pod is being stopped.
 pub(super) fn storm(setting: &Setting<'_>, store: &mut Store) -> Result<()> {
@@ -64,7 +64,7 @@ fn gust(setting: &Setting<'_>, count: u64, how: &[&str]) -> Result<(u64, u64, Ag
     let (path, count) = (results.display().to_string(), count.to_string());
     let words = ["storm", "--count", &count, "--results", &path, "--millis", STAYS_MS];
     let how = [how, &["--stop-after", "200ms"]].concat();
-    let mut agent = Agent::start(&mut traced(setting.binaries, setting.folder, &how, &words)?)?;
+    let mut agent = Agent::start(&mut traced(setting.binaries, setting.folder, &how, &setting.binaries.load, &words)?)?;
     let said = setting.folder.join("gracetrace.err");
     agent.wait_while("it stops the load", PATIENCE, |_| {
         !fs::read_to_string(&said).is_ok_and(|text| text.contains("grace period"))
@@ -111,8 +111,9 @@ pub(super) fn reports(setting: &Setting<'_>, count: usize, store: &mut Store) ->
         interrupted()?;
         let _stale = fs::remove_file(&results);
         let path = results.display().to_string();
+        let words = ["touch", "--results", &path];
         let mut agent =
-            Agent::start(&mut traced(setting.binaries, setting.folder, &[], &["touch", "--results", &path])?)?;
+            Agent::start(&mut traced(setting.binaries, setting.folder, &[], &setting.binaries.load, &words)?)?;
         agent.wait_while("its report was out", PATIENCE, |_| !fs::metadata(&out).is_ok_and(|file| file.len() > 0))?;
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         let now = now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned();

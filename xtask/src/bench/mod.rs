@@ -6,6 +6,7 @@
 mod agent;
 mod bars;
 mod columns;
+mod crowd;
 mod extras;
 mod frame;
 mod json;
@@ -20,15 +21,17 @@ use crate::{build, process, setup};
 use anyhow::{Context, Result, bail};
 use bars::Verdict;
 use columns::Column;
-use rounds::Setting;
+use rounds::{Load, Setting};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use stats::Store;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
-use std::{env, fs};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use std::{env, fs, io};
 
 /// The programs that are measured and that measure.
 pub(crate) struct Binaries {
@@ -36,7 +39,12 @@ pub(crate) struct Binaries {
     pub(crate) gauge: PathBuf,
     pub(crate) load: PathBuf,
     pub(crate) scale: PathBuf,
-    /// Where loads run that nobody traces.
+    pub(crate) crowd: PathBuf,
+    pub(crate) floor: PathBuf,
+    pub(crate) nginx: PathBuf,
+    /// What runs in the pods of a crowd.
+    pub(crate) victim: PathBuf,
+    /// Where loads run that nobody traces, and where the pods of a crowd are.
     pub(crate) cgroup: PathBuf,
 }
 
@@ -51,7 +59,14 @@ struct Plan {
     reports: usize,
     storms: usize,
     idle: Duration,
+    crowds: usize,
+    /// Thousands of pods in a row, too.
+    row: bool,
+    nginx_rounds: usize,
 }
+
+/// Those that nginx is the load of.
+const WITH_NGINX: [Column; 5] = [Column::Bare, Column::Untracked, Column::Healthy, Column::Terminating, Column::Peers];
 
 const QUICK: Plan = Plan {
     columns: &[
@@ -60,6 +75,7 @@ const QUICK: Plan = Plan {
         Column::Healthy,
         Column::Terminating,
         Column::Peers,
+        Column::Floor,
         Column::Empty,
         Column::Counting,
     ],
@@ -70,17 +86,23 @@ const QUICK: Plan = Plan {
     reports: 20,
     storms: 1,
     idle: Duration::from_secs(5),
+    crowds: 1,
+    row: false,
+    nginx_rounds: 0,
 };
 
 const FULL: Plan = Plan {
     columns: &columns::ALL,
-    rounds: 21,
-    timed_rounds: 5,
-    millis: 400,
+    rounds: 13,
+    timed_rounds: 3,
+    millis: 200,
     starts: 20,
-    reports: 200,
-    storms: 6,
+    reports: 100,
+    storms: 3,
     idle: Duration::from_secs(60),
+    crowds: 3,
+    row: true,
+    nginx_rounds: 13,
 };
 
 /// Within this the control is to stay, or the run says nothing.
@@ -120,15 +142,28 @@ fn binaries() -> Result<Binaries> {
     process::run(&mut process::cargo(["build", "--release", "--package", "gracetrace-tests", "--bins"])?)?;
     let folder = process::target_folder()?.join("release");
     let cgroup = cgroup2()?.join(format!("gracetrace-bench-{}", std::process::id()));
-    let [gauge, load, scale] = ["gauge", "load", "scale"].map(|name| folder.join(name));
-    Ok(Binaries { gracetrace, gauge, load, scale, cgroup })
+    let program = |name: &str| folder.join(name);
+    Ok(Binaries {
+        gracetrace,
+        gauge: program("gauge"),
+        load: program("load"),
+        scale: program("scale"),
+        crowd: program("crowd"),
+        floor: program("floor"),
+        nginx: program("nginx"),
+        victim: program("victim"),
+        cgroup,
+    })
 }
 
 fn whole(binaries: &Binaries, plan: &Plan, json: Option<&Path>) -> Result<()> {
     let folder = Folder::make()?;
     let _cgroup = Cgroup::make(&binaries.cgroup)?;
-    let setting = Setting { binaries, folder: &folder.0, millis: plan.millis };
     let mut store = Store::default();
+    let nginx = folder.0.join("nginx");
+    let nginx = Some(nginx.as_path()).filter(|root| plan.nginx_rounds > 0 && unpack_nginx(binaries, root));
+    let hooks = columns::hooks(binaries, &folder.0)?;
+    let setting = Setting { binaries, folder: &folder.0, hooks: &hooks, nginx, millis: plan.millis };
     process::heading("measuring; the machine should be quiet");
     // a busy machine is no reason for a run to be void as long as the control holds, but it is one to measure again
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
@@ -159,7 +194,10 @@ fn whole(binaries: &Binaries, plan: &Plan, json: Option<&Path>) -> Result<()> {
 
 /// Everything; gives whose programs were in the way.
 fn measure(setting: &Setting<'_>, plan: &Plan, store: &mut Store) -> Result<Vec<String>> {
-    let mut foreign = rounds::play(setting, plan.columns, plan.rounds, store)?;
+    let mut foreign = rounds::play(setting, Load::Loops, plan.columns, plan.rounds, store)?;
+    if setting.nginx.is_some() {
+        foreign.extend(rounds::play(setting, Load::Nginx, &WITH_NGINX, plan.nginx_rounds, store)?);
+    }
     let with_programs: Vec<Column> = plan.columns.iter().copied().filter(|column| *column != Column::Bare).collect();
     foreign.extend(rounds::timed(setting, &with_programs, plan.timed_rounds, store)?);
     for _ in 0..plan.storms {
@@ -173,7 +211,28 @@ fn measure(setting: &Setting<'_>, plan: &Plan, store: &mut Store) -> Result<Vec<
     eprintln!("    starts, idling, reports");
     extras::daemons(setting, plan.starts, plan.idle, store)?;
     extras::reports(setting, plan.reports, store)?;
+    for _ in 0..plan.crowds {
+        interrupted()?;
+        eprintln!("    {} pods with {} connections each, killed at once", crowd::AT_ONCE, crowd::CONNECTIONS);
+        crowd::at_once(setting, store)?;
+    }
+    if plan.row {
+        crowd::one_after_the_other(setting, store)?;
+    }
     Ok(foreign)
+}
+
+/// A real server, as the distribution has it; without a network the rest is measured all the same.
+fn unpack_nginx(binaries: &Binaries, root: &Path) -> bool {
+    process::heading("nginx, unpacked into a folder of its own");
+    let unpacked = process::target_folder().and_then(|target| {
+        let cache = target.join("bench-nginx");
+        process::run(Command::new(&binaries.nginx).arg("files").arg("--cache").arg(cache).arg("--root").arg(root))
+    });
+    if let Err(error) = &unpacked {
+        eprintln!("    HTTP is measured with the small server alone: {error:#}");
+    }
+    unpacked.is_ok()
 }
 
 /// Why the run says nothing.
@@ -216,10 +275,28 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir(&self.0) {
-            eprintln!("    {} could not be removed: {error}", self.0.display());
+        // what a crowd that failed has left; everything in here was started by the bench
+        let _empty = fs::write(self.0.join("cgroup.kill"), "1");
+        let until = Instant::now() + Duration::from_secs(5);
+        while let Err(error) = remove_tree(&self.0) {
+            if Instant::now() > until {
+                eprintln!("    {} could not be removed: {error}", self.0.display());
+                return;
+            }
+            sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// Cgroups from the innermost on; their files go with them.
+fn remove_tree(cgroup: &Path) -> io::Result<()> {
+    for below in fs::read_dir(cgroup)? {
+        let below = below?;
+        if below.file_type()?.is_dir() {
+            remove_tree(&below.path())?;
+        }
+    }
+    fs::remove_dir(cgroup)
 }
 
 /// A folder for what is written meanwhile; gone when dropped.

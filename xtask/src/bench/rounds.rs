@@ -9,6 +9,7 @@ use super::{Binaries, interrupted};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
@@ -26,19 +27,38 @@ const STATS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 pub(super) struct Setting<'a> {
     pub(super) binaries: &'a Binaries,
     pub(super) folder: &'a Path,
+    /// Where gracetrace has raw tracepoints, a hook as often as it has programs there.
+    pub(super) hooks: &'a [String],
+    /// nginx's file system, if it is a load.
+    pub(super) nginx: Option<&'a Path>,
     /// Of each kind of load in a slot.
     pub(super) millis: u32,
 }
 
+/// What is put on the hooks in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Load {
+    /// Every kind of loop, and the small server.
+    Loops,
+    /// nginx alone.
+    Nginx,
+}
+
 /// So many rounds; gives whoever else had programs on the hooks and would not go.
-pub(super) fn play(setting: &Setting<'_>, columns: &[Column], rounds: usize, store: &mut Store) -> Result<Vec<String>> {
+pub(super) fn play(
+    setting: &Setting<'_>,
+    load: Load,
+    columns: &[Column],
+    rounds: usize,
+    store: &mut Store,
+) -> Result<Vec<String>> {
     let mut foreign = Vec::new();
     for round in 0..rounds {
-        eprint!("\r    round {} of {rounds} ", round + 1);
+        eprint!("\r    {}round {} of {rounds} ", if load == Load::Nginx { "nginx, " } else { "" }, round + 1);
         let mut slots = Vec::new();
         for index in 0..columns.len() {
             let column = columns[(index + round) % columns.len()];
-            slots.push((column, slot(setting, column, false, &mut foreign)?));
+            slots.push((column, slot(setting, load, column, false, &mut foreign)?));
             eprint!(".");
         }
         for (column, (times, _)) in slots {
@@ -63,7 +83,7 @@ pub(super) fn timed(
     for round in 0..rounds {
         eprint!("\r    kernel time, round {} of {rounds} ", round + 1);
         for column in columns {
-            let (_, runs) = slot(setting, *column, true, &mut foreign)?;
+            let (_, runs) = slot(setting, Load::Loops, *column, true, &mut foreign)?;
             for (hook, ns) in runs {
                 store.add(column.name(), &format!("run:{hook}"), ns);
             }
@@ -77,11 +97,17 @@ pub(super) fn timed(
 type Times = BTreeMap<String, f64>;
 
 /// One column's turn, again if somebody else's programs were there.
-fn slot(setting: &Setting<'_>, column: Column, stats: bool, foreign: &mut Vec<String>) -> Result<(Times, Times)> {
+fn slot(
+    setting: &Setting<'_>,
+    load: Load,
+    column: Column,
+    stats: bool,
+    foreign: &mut Vec<String>,
+) -> Result<(Times, Times)> {
     let mut attempt = 1;
     loop {
         let before = alone(setting)?;
-        let (times, runs, beside) = once(setting, column, stats)?;
+        let (times, runs, beside) = once(setting, load, column, stats)?;
         let others = [before, beside].concat();
         if others.is_empty() || attempt == ATTEMPTS {
             foreign.extend(others);
@@ -105,48 +131,86 @@ fn alone(setting: &Setting<'_>) -> Result<Vec<String>> {
     }
 }
 
-fn once(setting: &Setting<'_>, column: Column, stats: bool) -> Result<(Times, Times, Vec<String>)> {
-    let Setting { binaries, folder, millis } = setting;
-    let results = folder.join("results");
+fn once(setting: &Setting<'_>, load: Load, column: Column, stats: bool) -> Result<(Times, Times, Vec<String>)> {
+    let results = setting.folder.join("results");
     let _stale = fs::remove_file(&results);
-    let tracers = column.tracers(binaries, folder)?;
-    let (path, millis) = (results.display().to_string(), millis.to_string());
-    let words = ["suite", "--results", &path, "--millis", &millis, "--cpu", "0"];
-    let mut load = Agent::start(&mut column.load(binaries, folder, &words)?)?;
-    load.wait_while("the load was done", SLOT, |_| !results.exists())?;
+    let tracers = column.tracers(setting)?;
+    let mut agent = Agent::start(&mut load.command(setting, column, &results)?)?;
+    agent.wait_while("the load was done", SLOT, |_| !results.exists())?;
     let mut lines = fs::read_to_string(&results)?;
-    lines += &http(binaries, folder, &lines, &millis)?;
-    let ours: Vec<&Agent> = tracers.iter().chain(Some(&load).filter(|_| column.runs_the_load())).collect();
+    lines += &load.asked(&http(setting, &lines, load.millis(setting))?);
+    let ours: Vec<&Agent> = tracers.iter().chain(Some(&agent).filter(|_| column.runs_the_load())).collect();
     let (runs, beside) = look(setting, column, &ours, stats)?;
-    quit(binaries, &lines)?;
-    load.wait(SLOT)?;
+    load.quit(setting.binaries, &lines)?;
+    agent.wait(SLOT)?;
     Ok((best(&lines), runs, beside))
 }
 
+impl Load {
+    fn command(self, setting: &Setting<'_>, column: Column, results: &Path) -> Result<Command> {
+        let (path, millis) = (results.display().to_string(), setting.millis.to_string());
+        match self {
+            Self::Loops => {
+                let words = ["suite", "--results", &path, "--millis", &millis, "--cpu", "0"];
+                column.load(setting, &setting.binaries.load, &words)
+            }
+            Self::Nginx => {
+                let root = setting.nginx.context("nginx has not been unpacked")?.display().to_string();
+                column.load(setting, &setting.binaries.nginx, &["serve", "--results", &path, "--root", &root])
+            }
+        }
+    }
+
+    /// How long its client asks: what goes on inside nginx evens out in longer slices alone.
+    fn millis(self, setting: &Setting<'_>) -> u32 {
+        match self {
+            Self::Loops => setting.millis,
+            Self::Nginx => setting.millis * 4,
+        }
+    }
+
+    /// What the client measured, under the name of who answered.
+    fn asked(self, lines: &str) -> String {
+        match self {
+            Self::Loops => lines.to_owned(),
+            Self::Nginx => lines.replace("http ", "nginx "),
+        }
+    }
+
+    /// Its server, and with it the load, ends.
+    fn quit(self, binaries: &Binaries, lines: &str) -> Result<()> {
+        if self == Self::Nginx {
+            let port = number_behind(lines, "quit ").context("the load told no second port")?.parse::<u16>()?;
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("the load could not be told to quit")?;
+            return Ok(());
+        }
+        let told = Command::new(&binaries.load).args(["quit", "--port", port(lines)?]).status();
+        if !told.context("can't start the load's client")?.success() {
+            bail!("the load could not be told to quit");
+        }
+        Ok(())
+    }
+}
+
 /// The client of the load's server, on another CPU.
-fn http(binaries: &Binaries, folder: &Path, lines: &str, millis: &str) -> Result<String> {
-    let port = port(lines)?;
-    let results = folder.join("http");
+fn http(setting: &Setting<'_>, lines: &str, millis: u32) -> Result<String> {
+    let (port, millis) = (port(lines)?, millis.to_string());
+    let results = setting.folder.join("http");
     let path = results.display().to_string();
-    let mut client = Command::new(&binaries.load);
-    client.args(["http", "--port", port, "--results", &path, "--millis", millis, "--cpu", "1"]);
+    let mut client = Command::new(&setting.binaries.load);
+    client.args(["http", "--port", port, "--results", &path, "--millis", &millis, "--cpu", "1"]);
     if !client.status().context("can't start the load's client")?.success() {
         bail!("the load's client failed");
     }
     Ok(fs::read_to_string(results)?)
 }
 
-/// The load's server, and with it the load, ends.
-fn quit(binaries: &Binaries, lines: &str) -> Result<()> {
-    let told = Command::new(&binaries.load).args(["quit", "--port", port(lines)?]).status();
-    if !told.context("can't start the load's client")?.success() {
-        bail!("the load could not be told to quit");
-    }
-    Ok(())
+fn port(lines: &str) -> Result<&str> {
+    number_behind(lines, "port ").context("the load told no port")
 }
 
-fn port(lines: &str) -> Result<&str> {
-    lines.lines().find_map(|line| line.strip_prefix("port ")?.split(' ').next()).context("the load told no port")
+fn number_behind<'a>(lines: &'a str, name: &str) -> Option<&'a str> {
+    lines.lines().find_map(|line| line.strip_prefix(name)?.split(' ').next())
 }
 
 /// What the programs took, and which ones are nobody's of ours.
@@ -180,7 +244,7 @@ fn best(lines: &str) -> Times {
         else {
             continue;
         };
-        if kind != "port" && count > 0.0 {
+        if !["port", "quit"].contains(&kind) && count > 0.0 {
             let least = best.entry(kind.to_owned()).or_insert(f64::MAX);
             *least = least.min(ns / count);
         }

@@ -5,7 +5,7 @@ use super::columns::Column;
 use super::stats::Store;
 use crate::process;
 
-const KINDS: [&str; 7] = ["control", "kill", "handler", "connect", "fork", "exec", "http"];
+const KINDS: [&str; 8] = ["control", "kill", "handler", "connect", "fork", "exec", "http", "nginx"];
 const HOOKS: [&str; 5] =
     ["signal_generate", "sched_process_fork", "sched_process_exec", "sched_process_exit", "inet_sock_set_state"];
 
@@ -48,7 +48,7 @@ pub(super) fn figures(store: &Store) {
         let median = super::stats::median(values.to_vec()).unwrap_or(f64::NAN);
         let (low, high) =
             values.iter().fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
-        println!("    {who:<10} {what:<30} {median:>14.3}   ({low:.3}–{high:.3}, {} times)", values.len());
+        println!("    {who:<10} {what:<36} {median:>14.3}   ({low:.3}–{high:.3}, {} times)", values.len());
     }
 }
 
