@@ -131,11 +131,11 @@ impl<P: Place, S: Spread> Call<P, S> {
         if !self.is_doubled() {
             return true;
         }
-        let (spread, event) = (self.who_and_what().0, [self.ctx.as_ptr() as u64, self.arg(0), u64::from(kind)]);
+        let event = [self.ctx.as_ptr() as u64, self.arg(0), u64::from(kind)];
         if self.second {
-            return !marks::take_mark(spread, &event);
+            return !marks::take_mark(&event);
         }
-        marks::mark(spread, &event);
+        marks::mark(&event);
         true
     }
 

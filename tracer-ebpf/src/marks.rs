@@ -2,7 +2,6 @@
 //! [`Call`](crate::call::Call).
 
 use crate::emit::add_one;
-use crate::kernel::setting;
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{LruHashMap, PerCpuArray};
@@ -11,10 +10,6 @@ use tracer_ebpf::TRACEPOINTS;
 /// Events that a first program has seen to, where a second one follows it; see [`Call`](crate::call::Call).
 #[map]
 static MARKS: LruHashMap<[u64; 3], u32> = LruHashMap::with_max_entries(4096, 0);
-
-/// The same where no task is preempted in the middle of a program, so that all of it stays on one CPU.
-#[map]
-static OWN_MARKS: PerCpuArray<[u64; 3]> = PerCpuArray::with_max_entries(BEGUN_SLOTS, 0);
 
 /// What first programs on this CPU have begun with; see [`Call`](crate::call::Call).
 #[map]
@@ -60,38 +55,16 @@ pub(crate) fn made_up(slot: u32) {
 }
 
 /// A first program has seen to this event.
+///
+/// Not in a few slots of each CPU, though that would take a tenth of the time: an interrupt between a hook's two programs may bring
+/// hundreds of events, which take every slot (on 6.18, emulated, ten thousand closes came to ten thousand and two).
 #[inline(always)]
-pub(crate) fn mark(spread: u64, event: &[u64; 3]) {
-    if setting(|s| &s.preemptible) != 0 {
-        let _ = MARKS.insert(event, &1, u64::from(BPF_ANY));
-    } else if let Some(mark) = OWN_MARKS.get_ptr_mut(own_mark(spread)) {
-        // SAFETY: the slot of this CPU, alive as long as the program. Whoever breaks in between two of the words leaves something that
-        // is no event, or takes the place of one that broke in before.
-        unsafe { core::ptr::write_volatile(mark, *event) }
-    }
-}
-
-/// By other bits than [`begin`] goes by: what takes the place of the one is not to take that of the other.
-#[inline(always)]
-fn own_mark(spread: u64) -> u32 {
-    (spread >> 6 ^ spread >> 16) as u32 & (BEGUN_SLOTS - 1)
+pub(crate) fn mark(event: &[u64; 3]) {
+    let _ = MARKS.insert(event, &1, u64::from(BPF_ANY));
 }
 
 /// Whether it has; the mark is gone then.
 #[inline(always)]
-pub(crate) fn take_mark(spread: u64, event: &[u64; 3]) -> bool {
-    if setting(|s| &s.preemptible) != 0 {
-        return MARKS.remove(event).is_ok();
-    }
-    let Some(mark) = OWN_MARKS.get_ptr_mut(own_mark(spread)) else {
-        return false;
-    };
-    // SAFETY: as above
-    let [place, what, kind] = unsafe { core::ptr::read_volatile(mark) };
-    let has = place == event[0] && what == event[1] && kind == event[2];
-    if has {
-        // SAFETY: as above
-        unsafe { core::ptr::write_volatile(mark, [0; 3]) }
-    }
-    has
+pub(crate) fn take_mark(event: &[u64; 3]) -> bool {
+    MARKS.remove(event).is_ok()
 }
