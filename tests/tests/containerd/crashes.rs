@@ -1,7 +1,7 @@
 //! Ends that are the program's own fault or its memory's: with a stop under way, in a child, long before.
 
 use crate::ends_itself::{pid1_went, says_oom_killed, wait_for_exit};
-use crate::play::{Ended, PORT, Traced};
+use crate::play::{Ended, PORT, Traced, once_traced};
 use gracetrace_tests::client::Use;
 use gracetrace_tests::counts::Counts;
 use gracetrace_tests::node::{ContainerSpec, Node, PodSpec};
@@ -51,8 +51,8 @@ pub(crate) fn oom_on_stop(node: &Node) -> anyhow::Result<Vec<String>> {
 /// The kernel takes PID 1's child, and PID 1 leaves for that.
 pub(crate) fn oom_child(node: &Node) -> anyhow::Result<Vec<String>> {
     let mut spec = hungry("oom-child", &[]);
-    let script = "$victim --delay 2500 eat-memory 200; exit 1";
-    spec.containers[0] = ContainerSpec { memory_mib: Some(32), ..ContainerSpec::script("app", script) };
+    let script = format!("$victim --delay {} eat-memory 200; exit 1", once_traced(2500));
+    spec.containers[0] = ContainerSpec { memory_mib: Some(32), ..ContainerSpec::script("app", &script) };
     let traced = Traced::pod(node, &spec)?;
     let (code, _) = wait_for_exit(&traced)?;
     let mut ended = traced.stop_sandbox()?;
@@ -72,8 +72,8 @@ pub(crate) fn oom_child(node: &Node) -> anyhow::Result<Vec<String>> {
 /// With `memory.oom.group` the kernel takes all of the container when one process is too much.
 pub(crate) fn oom_group(node: &Node) -> anyhow::Result<Vec<String>> {
     let mut spec = hungry("oom-group", &[]);
-    let script = "$victim --delay 2500 eat-memory 200; exit 1";
-    let container = ContainerSpec::script("app", script);
+    let script = format!("$victim --delay {} eat-memory 200; exit 1", once_traced(2500));
+    let container = ContainerSpec::script("app", &script);
     spec.containers[0] = ContainerSpec { memory_mib: Some(32), oom_group: true, ..container };
     let traced = Traced::pod(node, &spec)?;
     let (code, reason) = wait_for_exit(&traced)?;
@@ -87,7 +87,7 @@ pub(crate) fn oom_group(node: &Node) -> anyhow::Result<Vec<String>> {
 
 /// A worker is lost to the OOM killer, the others serve on; the stop two seconds later has nothing to do with it.
 pub(crate) fn oom_earlier(node: &Node) -> anyhow::Result<Vec<String>> {
-    let worker = ["--worker", "--stamps", "{stamps}", "--delay", "2000", "eat-memory", "200", ";"];
+    let worker = ["--worker", "--stamps", "{stamps}", "--delay", &once_traced(2000), "eat-memory", "200", ";"];
     let spec = hungry("oom-earlier", &[&PORT[..], &worker, &["graceful"]].concat());
     let mut traced = Traced::pod(node, &spec)?;
     traced.open([Use::Served])?;

@@ -1,6 +1,6 @@
 //! Pods whose container ends without a stop signal.
 
-use crate::play::{Ended, Traced};
+use crate::play::{Ended, Traced, once_traced};
 use gracetrace_tests::clock::{slow, wait_until};
 use gracetrace_tests::node::{Node, PodSpec};
 use serde_json::Value;
@@ -35,7 +35,7 @@ pub(crate) fn pid1_went(ended: &mut Ended, code: i32, reason: &str) {
 
 /// PID 1 takes more memory than the container's limit.
 pub(crate) fn oom_pid1(node: &Node) -> anyhow::Result<Vec<String>> {
-    let mut spec = PodSpec::new("oom-pid1", 8, &["--delay", "2500", "eat-memory", "200"]);
+    let mut spec = PodSpec::new("oom-pid1", 8, &["--delay", &once_traced(2500), "eat-memory", "200"]);
     spec.containers[0].memory_mib = Some(32);
     let traced = Traced::pod(node, &spec)?;
     let (code, reason) = wait_for_exit(&traced)?;
@@ -47,7 +47,7 @@ pub(crate) fn oom_pid1(node: &Node) -> anyhow::Result<Vec<String>> {
 
 /// A segmentation fault in quiet times.
 pub(crate) fn crash(node: &Node) -> anyhow::Result<Vec<String>> {
-    let traced = Traced::pod(node, &PodSpec::new("crash", 8, &["segv", "2500"]))?;
+    let traced = Traced::pod(node, &PodSpec::new("crash", 8, &["segv", &once_traced(2500)]))?;
     let (code, _) = wait_for_exit(&traced)?;
     let mut ended = traced.stop_sandbox()?;
     ended.facts.holds(code == 139, "the runtime says 139", &code.to_string());
@@ -63,7 +63,7 @@ pub(crate) fn crash(node: &Node) -> anyhow::Result<Vec<String>> {
 
 /// A job that is done.
 pub(crate) fn completed(node: &Node) -> anyhow::Result<Vec<String>> {
-    let traced = Traced::pod(node, &PodSpec::new("completed", 2, &["complete", "4500"]))?;
+    let traced = Traced::pod(node, &PodSpec::new("completed", 2, &["complete", &once_traced(4500)]))?;
     let (code, reason) = wait_for_exit(&traced)?;
     let mut ended = traced.stop_sandbox()?;
     ended.facts.holds(

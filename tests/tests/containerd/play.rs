@@ -277,3 +277,8 @@ impl Ended {
         Ok(facts)
     }
 }
+
+/// So many milliseconds on a machine as fast as usual, after which something happens that is to be traced from its beginning.
+pub(crate) fn once_traced(ms: u64) -> String {
+    (if slow() > 1.0 { ms * 5 } else { ms }).to_string()
+}

@@ -247,7 +247,9 @@ fn an_oom_kill_is_told_from_other_kills() {
         result: SignalResult::Delivered,
         disposition: Disposition::Default,
     };
-    let report = story.what(kernel).what(What::OomVictim { process: victim }).exit(100, 9).report();
+    // it may be kept waiting between the two
+    let story = story.what(kernel).after_ms(40);
+    let report = story.what(What::OomVictim { process: victim }).exit(100, 9).report();
     assert_eq!(report.outcome, Outcome::OomKilled);
     assert_eq!(report.trigger.kind, TriggerKind::Oom);
     assert_eq!(rules(&report), ["oom-killed"]);

@@ -64,8 +64,7 @@ pub(super) fn kill_cause(
         return KillCause::PidNamespaceTeardown;
     }
     if !by_process(kill.code) {
-        let chosen = container.oom_victims.iter().any(|(_, victim)| container.is_init(victim));
-        return if chosen { KillCause::Oom } else { KillCause::Unknown };
+        return if is_oom_killers(container, kill) { KillCause::Oom } else { KillCause::Unknown };
     }
     if is_kubelet(&kill.sender) {
         return KillCause::Cleanup;
@@ -89,6 +88,11 @@ pub(super) fn kill_cause(
     } else {
         KillCause::Cleanup
     }
+}
+
+/// Whether the OOM killer sent it: it sends first and says afterwards whom it chose, and may be kept waiting in between.
+fn is_oom_killers(container: &Container, kill: &Sent) -> bool {
+    !by_process(kill.code) && container.oom_victims.iter().any(|(_, victim)| container.is_init(victim))
 }
 
 /// Processes the OOM killer chose that have to do with the end: its init, or another one shortly before the
@@ -165,7 +169,10 @@ pub(super) fn trigger(pod: &Pod, containers: &[&Container], session: &Session, o
     }
     let first = containers
         .iter()
-        .flat_map(|container| [&container.stop, &container.kill])
+        .flat_map(|container| {
+            let kill = container.kill.as_ref().filter(|kill| !is_oom_killers(container, kill));
+            [container.stop.as_ref(), kill]
+        })
         .flatten()
         .filter(|sent| !sent.by_dying_init)
         .min_by_key(|sent| sent.at);
