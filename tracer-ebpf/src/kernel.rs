@@ -1,10 +1,9 @@
 //! What is read of the kernel: its structs, as far as they matter here. An address is a number, never a reference; how it
 //! is read, see [`Place`].
 
+use crate::place::{Far, Place, Word};
 use aya_ebpf::helpers::{self, generated};
 use core::ffi::c_void;
-
-use crate::place::{Far, Place, Word};
 use tracer_ebpf::{Offsets, Settings};
 
 /// Where things are; overridden by the loader.

@@ -4,12 +4,11 @@
 //! types of its tracepoint's arguments (`tp_btf`), and that of `current`, the verifier knows what stands behind a pointer and lets it
 //! be loaded from, and from what it leads to: one instruction each. A load from a wrong address gives zero there too.
 
+use crate::kernel::offset;
 use aya_ebpf::helpers::{self, generated};
 use core::arch::asm;
 use core::ffi::c_void;
 use tracer_ebpf::ABSENT;
-
-use crate::kernel::offset;
 
 /// A place in the kernel's memory: an address that may be anything.
 pub(crate) trait Place: Copy {
@@ -46,7 +45,7 @@ pub(crate) trait Place: Copy {
 }
 
 /// Read by a helper.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) struct Far(pub(crate) u64);
 
 /// Loaded from: a pointer that the verifier knows the type of.

@@ -37,7 +37,9 @@ impl Pipeline {
             let all =
                 missing.iter().map(|Mismatch { kind, written, read }| format!("{kind} {written} written, {read} read"));
             let all = all.collect::<Vec<_>>().join("; ");
-            tracing::warn!("not as many records arrived as were written: {all}");
+            tracing::warn!(
+                "not as many records arrived as were written: {all}; this is a fault of gracetrace, please report it with `uname -r`"
+            );
         }
         missing
     }

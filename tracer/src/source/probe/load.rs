@@ -83,11 +83,10 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     let mut guarded = Vec::with_capacity(HOOKS.len());
     for hook in HOOKS.iter().filter(|hook| is_wanted(hook.name, &settings)) {
         let is_doubled = settings.preemptible != 0 || nests(hook.name);
-        let first = btf
-            .tracepoint(hook.name)
-            .map(|_| attach(&mut ebpf, near.as_ref(), hook.name, is_doubled))
-            .transpose()?
-            .flatten();
+        let first = match btf.tracepoint(hook.name) {
+            Some(_) => attach(&mut ebpf, near.as_ref(), hook.name, is_doubled)?,
+            None => None,
+        };
         let is_there = first.is_some();
         guarded.extend(first.as_deref().and_then(|program| Guarded::of(&ebpf, hook.name, program)));
         if !is_there {
@@ -178,7 +177,9 @@ fn attach(
         refused => {
             // a verifier that knows less of types than those it was tried with; the others do the same, and take longer
             if let Some(Err(error)) = refused {
-                tracing::warn!("the programs of {name} that read by plain loads are not used: {error}");
+                tracing::warn!(
+                    "{name}: its programs that read by helpers are used, as those that read by plain loads are not: {error}"
+                );
             }
             load(programs(name.to_owned()), None)?
         }
