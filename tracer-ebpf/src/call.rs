@@ -6,12 +6,16 @@
 //! other task of that processor is unseen, for milliseconds. (The kernel counts these as `recursion_misses`, of the whole
 //! node, so that nobody can tell whose they were.) So the hooks of sockets have two programs everywhere, and from 7.0 on each hook
 //! has: the second does what the first was not there to do.
+//!
+//! How it knows: where only interrupts come between the two, and have a stack of their own, by what each [`Level`] has begun
+//! with; where a task may be preempted between them, by [`marks`] of what was written.
 
 use crate::kernel::{offset, setting};
-use crate::marks;
+use crate::marks::{self, Level};
 use crate::place::{Far, Near, Place};
 use aya_ebpf::programs::RawTracePointContext;
 use aya_ebpf::{Argument, EbpfContext};
+use core::arch::asm;
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use tracer_ebpf::{nests, slot};
@@ -102,7 +106,11 @@ impl<P: Place, S: Spread> Call<P, S> {
     /// The first program has begun.
     #[inline(always)]
     pub(crate) fn begin(&self) {
-        if self.is_doubled() {
+        if is_told_by_stack() {
+            if self.hook.nests {
+                marks::begin_at(self.hook.slot, self.level(), self.event());
+            }
+        } else if self.is_doubled() {
             let (spread, event) = self.who_and_what();
             marks::begin(spread, event);
         }
@@ -112,8 +120,12 @@ impl<P: Place, S: Spread> Call<P, S> {
     /// which is counted. (Where it is no longer known, the marks decide what is written.)
     #[inline(always)]
     pub(crate) fn has_just_been_seen(&self) -> bool {
-        let (spread, event) = self.who_and_what();
-        let seen = marks::take_begun(spread, event);
+        let seen = if is_told_by_stack() {
+            marks::take_begun_at(self.hook.slot, self.level(), self.event())
+        } else {
+            let (spread, event) = self.who_and_what();
+            marks::take_begun(spread, event)
+        };
         if !seen {
             marks::made_up(self.hook.slot);
         }
@@ -128,7 +140,7 @@ impl<P: Place, S: Spread> Call<P, S> {
     /// the same place.)
     #[inline(always)]
     pub(crate) fn is_due(&self, kind: u16) -> bool {
-        if !self.is_doubled() {
+        if is_told_by_stack() || !self.is_doubled() {
             return true;
         }
         let event = [self.ctx.as_ptr() as u64, self.arg(0), u64::from(kind)];
@@ -144,6 +156,36 @@ impl<P: Place, S: Spread> Call<P, S> {
         self.hook.nests || setting(|s| &s.preemptible) != 0
     }
 
+    /// Who calls: interrupts have a stack of their own.
+    #[inline(always)]
+    fn level(&self) -> Level {
+        let stack = P::current().read::<u64>(offset(|o| &o.task_stack));
+        let end = stack + u64::from(setting(|s| &s.stack_bytes));
+        let outside: u64;
+        // SAFETY: compares numbers. In assembly, because the verifier has the address of the arguments compared and nothing else
+        // done with it, and the compiler would subtract.
+        unsafe {
+            asm!(
+                "{outside} = 1",
+                "if {place} < {stack} goto +2",
+                "if {place} >= {end} goto +1",
+                "{outside} = 0",
+                outside = out(reg) outside,
+                place = in(reg) self.ctx.as_ptr(),
+                stack = in(reg) stack,
+                end = in(reg) end,
+                options(pure, nomem, nostack),
+            );
+        }
+        if outside == 0 { Level::Process } else { Level::Interrupt }
+    }
+
+    /// Enough to tell an event from the one before it of the same level.
+    #[inline(always)]
+    fn event(&self) -> [u64; 2] {
+        [self.arg(0), self.arg(1)]
+    }
+
     /// Enough to tell what is going on now from what breaks in on it: the same task is `current` then, and a socket in its hands
     /// is left alone. (The verifier would not have the place compared.) And a number to spread such by.
     #[inline(always)]
@@ -152,4 +194,10 @@ impl<P: Place, S: Spread> Call<P, S> {
         let slot = u64::from(self.hook.slot);
         (who >> 7 ^ S::spread(what) ^ slot, [who ^ slot << 56, what])
     }
+}
+
+/// Where it is so a hook's two programs know exactly whether both were called for an event, and need no marks.
+#[inline(always)]
+fn is_told_by_stack() -> bool {
+    setting(|s| &s.stack_bytes) != 0
 }

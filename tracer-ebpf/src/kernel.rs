@@ -22,7 +22,7 @@ static SETTINGS: Settings = Settings {
     preemptible: 0,
     hierarchy_id: 0,
     subsys: 0,
-    reserved: 0,
+    stack_bytes: 0,
 };
 
 /// One word of [`OFFSETS`]; the struct itself (250 bytes) must not come to the stack.

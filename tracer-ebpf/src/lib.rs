@@ -413,6 +413,7 @@ macro_rules! offsets {
 }
 
 offsets! {
+    task_stack = "task_struct" / "stack",
     task_cgroups = "task_struct" / "cgroups",
     task_comm = "task_struct" / "comm",
     task_tgid = "task_struct" / "tgid",
@@ -522,8 +523,9 @@ pub struct Settings {
     /// The number of a controller of that hierarchy (`enum cgroup_subsys_id`), by which a task's cgroup in it is found; of
     /// no meaning for v2.
     pub subsys: u32,
-    /// Keeps the size a multiple of 8.
-    pub reserved: u32,
+    /// Bytes of a task's stack, where that tells what a process does from what an interrupt does that breaks in on it: a
+    /// hook's two programs then know exactly what is the same event to both. 0 where it cannot be told so.
+    pub stack_bytes: u32,
 }
 
 /// Slots of the map `LEARNT` (an array of `u64`): what the probes learn about the kernel from one

@@ -7,16 +7,29 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{LruHashMap, PerCpuArray};
 use tracer_ebpf::TRACEPOINTS;
 
-/// Events that a first program has seen to, where a second one follows it; see [`Call`](crate::call::Call).
+/// Events that a first program has seen to, where a second one follows it and levels do not tell; see [`Call`](crate::call::Call).
 #[map]
 static MARKS: LruHashMap<[u64; 3], u32> = LruHashMap::with_max_entries(4096, 0);
 
-/// What first programs on this CPU have begun with; see [`Call`](crate::call::Call).
+/// What first programs on this CPU have begun with, there; see [`Call`](crate::call::Call).
 #[map]
 static BEGUN: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(BEGUN_SLOTS, 0);
 
 /// Several, so that what breaks in on an event does not take its place.
 const BEGUN_SLOTS: u32 = 64;
+
+/// What first programs have begun with, by [`slot`](tracer_ebpf::slot), where a processor's processes and interrupts are told apart.
+#[map]
+static BEGUN_BY_LEVEL: PerCpuArray<[[u64; 2]; 2]> = PerCpuArray::with_max_entries(TRACEPOINTS.len() as u32, 0);
+
+/// Who has called a program, on one processor: of the same level nothing comes between a hook's two programs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// A process.
+    Process,
+    /// An interrupt that may have broken in on one.
+    Interrupt,
+}
 
 /// Events for which a second program ran and the first one did not, by [`slot`](tracer_ebpf::slot).
 #[map]
@@ -32,18 +45,51 @@ pub(crate) fn begin(spread: u64, event: [u64; 2]) {
     }
 }
 
-/// Whether one has; that is forgotten then, for the same may come again.
+/// Whether one has.
 #[inline(always)]
 pub(crate) fn take_begun(spread: u64, event: [u64; 2]) -> bool {
-    let Some(begun) = BEGUN.get_ptr_mut(spread as u32 & (BEGUN_SLOTS - 1)) else {
+    match BEGUN.get_ptr_mut(spread as u32 & (BEGUN_SLOTS - 1)) {
+        Some(begun) => take_if_same(begun, event),
+        None => false,
+    }
+}
+
+/// A first program has begun with this event.
+#[inline(always)]
+pub(crate) fn begin_at(slot: u32, level: Level, event: [u64; 2]) {
+    if let Some(begun) = BEGUN_BY_LEVEL.get_ptr_mut(slot) {
+        let words = begun.cast::<[u64; 2]>();
+        // SAFETY: the slot of this CPU, alive as long as the program, with two words for each level
+        unsafe {
+            if level == Level::Process {
+                // no interrupt is going on, and one that comes now may find this program busy
+                words.add(Level::Interrupt as usize).write_volatile([0; 2]);
+            }
+            words.add(level as usize).write_volatile(event);
+        }
+    }
+}
+
+/// Whether one has.
+#[inline(always)]
+pub(crate) fn take_begun_at(slot: u32, level: Level, event: [u64; 2]) -> bool {
+    let Some(begun) = BEGUN_BY_LEVEL.get_ptr_mut(slot) else {
         return false;
     };
     // SAFETY: as above
-    let [who, what] = unsafe { core::ptr::read_volatile(begun) };
+    let words = unsafe { begun.cast::<[u64; 2]>().add(level as usize) };
+    take_if_same(words, event)
+}
+
+/// Whether it is this event that was begun with; that is forgotten then, for the same may come again.
+#[inline(always)]
+fn take_if_same(begun: *mut [u64; 2], event: [u64; 2]) -> bool {
+    // SAFETY: two words of a map's value, which the verifier makes sure of, alive as long as the program
+    let [who, what] = unsafe { begun.read_volatile() };
     let has = who == event[0] && what == event[1];
     if has {
         // SAFETY: as above
-        unsafe { core::ptr::write_volatile(begun, [0; 2]) }
+        unsafe { begun.write_volatile([0; 2]) }
     }
     has
 }

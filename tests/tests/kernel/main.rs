@@ -8,6 +8,7 @@ mod check;
 mod connections;
 mod hierarchies;
 mod many;
+mod nesting;
 mod startup;
 mod storm;
 mod tcp;

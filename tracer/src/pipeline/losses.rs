@@ -3,18 +3,24 @@
 use super::{Looks, Pipeline, SEARCHES};
 use crate::input::Input;
 use crate::source::clock;
-use crate::source::probe::{Loss, Mismatch, mismatches};
+use crate::source::probe::{Loss, Mismatch, PassedOver, mismatches};
 use tokio::time::Instant;
 use tracer_ebpf::kind;
 
 impl Pipeline {
-    /// Says on stderr (with `-v`) how many records of each kind there were.
+    /// Says on stderr (with `-v`) how many records of each kind there were, and what the kernel passed the probes over for.
     pub fn tell_counts(&self) {
         let counts = kind::NAMES.into_iter().zip(self.probes.counts()).zip(self.read);
         for ((kind, (generated, dropped)), read) in counts {
             let written = generated.saturating_sub(dropped);
             tracing::info!("records: {kind} {written} written, {dropped} dropped, {read} read");
         }
+        let some = self.probes.passed_over().iter().filter(|hook| hook.missed + hook.made_up > 0);
+        let some =
+            some.map(|PassedOver { hook, missed, made_up }| format!("{hook} {missed} times, {made_up} made up for"));
+        let some = some.collect::<Vec<_>>();
+        let all = if some.is_empty() { "nothing".to_owned() } else { some.join("; ") };
+        tracing::info!("passed over: {all}");
     }
 
     /// What the probes had no room for since the last time.

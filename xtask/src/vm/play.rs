@@ -19,8 +19,8 @@ use std::time::Duration;
 /// How much slower than this machine an emulated one is.
 pub(super) const SLOW: u32 = 13;
 
-/// What some kernels cannot play: 5.10 has no MPTCP, and its numbers of cgroups need not meet.
-const IMPOSSIBLE: [&str; 2] = ["mptcp-listener", "same-id-elsewhere"];
+/// What some kernels cannot play: 5.10 has no MPTCP, and its numbers of cgroups need not meet; from 7.0 on programs are preempted.
+const IMPOSSIBLE: [&str; 3] = ["mptcp-listener", "same-id-elsewhere", "passed-over"];
 
 /// What all machines share.
 pub(super) struct Stage {

@@ -134,6 +134,7 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
         host_netns,
         own_netns,
         guarded,
+        passed_over: Vec::new(),
         told: Told::default(),
     })
 }

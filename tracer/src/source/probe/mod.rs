@@ -14,6 +14,7 @@ mod ticks;
 pub use btf::BtfError;
 pub use error::ProbeError;
 pub use losses::{Loss, Mismatch, mismatches};
+pub use passed_over::PassedOver;
 
 use crate::input::{BootNs, CgroupId, KubeletCall, Sees};
 use crate::source::cgroupfs::Hierarchy;
@@ -52,6 +53,8 @@ pub struct Probes {
     own_netns: Option<u32>,
     /// Each hook, and what the kernel had passed its program over for.
     guarded: Vec<passed_over::Guarded>,
+    /// The same from the start to when the probes were taken off.
+    passed_over: Vec<PassedOver>,
     /// What was already handed out as lost.
     told: losses::Told,
 }
@@ -189,8 +192,10 @@ impl Probes {
     /// Nothing more is written from here on, but for what programs that run right now are about to. What the kernel passes
     /// over is not told any more.
     pub fn detach(&mut self) {
-        // they name programs by numbers that will be somebody else's
-        self.guarded.clear();
+        let Self { guarded, maps, .. } = self;
+        // and not asked for again: they name programs by numbers that will be somebody else's
+        let counts = guarded.drain(..).map(|mut hook| hook.counts(|slot| sum(&maps.made_up, slot)));
+        self.passed_over.extend(counts);
         self.ebpf = None;
     }
 
@@ -198,6 +203,11 @@ impl Probes {
     pub fn take_passed_over(&mut self) -> Vec<(&'static str, u64)> {
         let Self { guarded, maps, .. } = self;
         guarded.iter_mut().filter_map(|hook| hook.take(|slot| sum(&maps.made_up, slot))).collect()
+    }
+
+    /// What the kernel passed each hook over for until the probes were taken off; nothing before.
+    pub fn passed_over(&self) -> &[PassedOver] {
+        &self.passed_over
     }
 
     /// How many records there was a reason to write since the start, and how many of them were not, by kind.

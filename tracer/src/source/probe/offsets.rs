@@ -56,6 +56,9 @@ const NO_REFUSED: &str = "refused connections";
 /// 7.0); before, preemption was off.
 const PREEMPTIBLE: &str = "class_srcu_fast_notrace_t";
 
+/// `THREAD_SIZE` on x86-64 (`arch/x86/include/asm/page_64_types.h`).
+const X86_STACK_BYTES: u32 = 16 << 10;
+
 /// The words of `Offsets`, in order, and what is lost for want of some.
 #[derive(Debug)]
 pub(super) struct Resolved {
@@ -113,7 +116,7 @@ pub(super) fn settings_words(settings: &Settings) -> [u32; size_of::<Settings>()
         preemptible,
         hierarchy_id,
         subsys,
-        reserved,
+        stack_bytes,
     } = *settings;
     [
         exit_has_group_dead,
@@ -125,7 +128,7 @@ pub(super) fn settings_words(settings: &Settings) -> [u32; size_of::<Settings>()
         preemptible,
         hierarchy_id,
         subsys,
-        reserved,
+        stack_bytes,
     ]
 }
 
@@ -159,8 +162,15 @@ pub(super) fn settings(
         preemptible: u32::from(btf.has_typedef(PREEMPTIBLE)),
         hierarchy_id,
         subsys,
-        reserved: 0,
+        stack_bytes: stack_bytes(btf),
     })
+}
+
+/// Bytes of a task's stack where interrupts have a stack of their own and nothing else comes between a hook's two programs; else 0.
+fn stack_bytes(btf: &Btf<'_>) -> u32 {
+    // of other processors it is not known, nor always true; with KASAN (`kasan_depth`) a stack is larger
+    let is_known = cfg!(target_arch = "x86_64") && btf.member("task_struct", "kasan_depth").is_none();
+    if is_known && !btf.has_typedef(PREEMPTIBLE) { X86_STACK_BYTES } else { 0 }
 }
 
 #[cfg(test)]

@@ -10,6 +10,18 @@ use tracer_ebpf::slot;
 /// An event that the first program was passed over for has come to the second one by then.
 const SETTLED: Duration = Duration::from_millis(1);
 
+/// For how many events of the whole node a hook's first program was passed over, and for how many its second one knows to have
+/// made up for that.
+#[derive(Clone, Copy, Debug)]
+pub struct PassedOver {
+    /// The tracepoint.
+    pub hook: &'static str,
+    /// By the kernel's count.
+    pub missed: u64,
+    /// By the probes' own.
+    pub made_up: u64,
+}
+
 /// A hook's first program, and what was known of it when this was looked at last.
 #[derive(Debug)]
 pub(super) struct Guarded {
@@ -30,11 +42,21 @@ impl Guarded {
 
     /// For how many events no program of this hook ran since the last call; `made_up` reads the probes' own counter.
     pub(super) fn take(&mut self, made_up: impl Fn(u32) -> u64) -> Option<(&'static str, u64)> {
+        self.look();
+        let news = news(self.missed, &mut self.told, || made_up(slot(self.hook)), || std::thread::sleep(SETTLED));
+        (news > 0).then_some((self.hook, news))
+    }
+
+    /// Both counters as they are.
+    pub(super) fn counts(&mut self, made_up: impl Fn(u32) -> u64) -> PassedOver {
+        self.look();
+        PassedOver { hook: self.hook, missed: self.missed, made_up: made_up(slot(self.hook)) }
+    }
+
+    fn look(&mut self) {
         let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.first)).ok();
         // since 5.12; a kernel that does not tell has no such guard
         self.missed = info.as_deref().and_then(misses).unwrap_or(self.missed);
-        let news = news(self.missed, &mut self.told, || made_up(slot(self.hook)), || std::thread::sleep(SETTLED));
-        (news > 0).then_some((self.hook, news))
     }
 }
 
