@@ -16,6 +16,10 @@ use std::process::Command;
 /// The first process.
 const INIT: &str = include_str!("init.sh");
 
+/// What is tried where nothing can be traced, and where it is to be.
+const REFUSALS_SCRIPT: &str = include_str!("refusals.sh");
+pub(super) const REFUSALS: &str = "/vm/refusals";
+
 /// What a guest is given.
 pub(super) struct Contents<'a> {
     pub(super) kernel: &'a Kernel,
@@ -56,6 +60,7 @@ pub(super) fn write(path: &Path, guest: &Contents<'_>, slow: u32) -> Result<()> 
     let failed = tests.join("fixtures/logs/failed").display().to_string();
     archive.folder(&failed)?;
     archive.link(&process::target_folder()?.join("tmp").display().to_string(), &failed)?;
+    archive.file(REFUSALS.trim_start_matches('/'), REFUSALS_SCRIPT.as_bytes())?;
     archive.file("vm/cgroups", cgroups.name().as_bytes())?;
     archive.file("vm/jobs", jobs::script(jobs, &tests, slow).as_bytes())?;
     archive.finish()

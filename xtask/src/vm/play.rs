@@ -74,6 +74,7 @@ fn jobs(selection: &VmSelection, cgroups: Cgroups) -> Vec<Job> {
         let schedules = format!("GRACETRACE_SCHEDULES={schedules}");
         jobs.push(Job::new("differential", &["env", &schedules, "/vm/differential-tier"], &[]));
     }
+    jobs.push(Job::new("refusals", &["sh", initramfs::REFUSALS], &[]));
     jobs
 }
 

@@ -123,7 +123,8 @@ fn missing_capabilities() -> Vec<&'static str> {
         .collect()
 }
 
-fn is_locked_down() -> bool {
+/// Whether the kernel forbids to read its memory. It then knows no helper that reads, and says so of each program as of a faulty one.
+pub(super) fn is_locked_down() -> bool {
     std::fs::read_to_string("/sys/kernel/security/lockdown").is_ok_and(|modes| modes.contains("[confidentiality]"))
 }
 

@@ -1,7 +1,7 @@
 //! From nothing to attached probes: BTF, globals, maps, programs, canary.
 
 use super::btf::{Btf, VMLINUX};
-use super::error::{ENOENT, errno};
+use super::error::{ENOENT, errno, is_locked_down};
 use super::losses::Told;
 use super::passed_over::Guarded;
 use super::{Maps, ProbeError, ProbeOptions, ProbeStatus, Probes, offsets, ring, ticks};
@@ -175,6 +175,7 @@ fn attach(
     let near = near.filter(|_| NEAR_HOOKS.contains(&name));
     let names = match near.map(|types| load(programs(format!("{name}{NEAR}")), Some(types))) {
         Some(Ok(names)) => names,
+        Some(Err(error @ ProbeError::Lockdown(_))) => return Err(error),
         refused => {
             // a verifier that knows less of types than those it was tried with; the others do the same, and take longer
             if let Some(Err(error)) = refused {
@@ -216,9 +217,12 @@ fn load_one(ebpf: &mut Ebpf, program: &str, name: &'static str, types: Option<&a
             return ProbeError::from_system(format!("load probe {name}"), &error);
         };
         tracing::debug!(probe = program, %verifier_log, "refused");
+        if is_locked_down() {
+            return ProbeError::Lockdown(format!("load probe {name}"));
+        }
         let log = verifier_log.to_string();
         // what it counts comes after what it says
-        let counts = ["processed ", "stack depth ", "verification time "];
+        let counts = ["processed ", "stack depth ", "verification time ", "subprog "];
         let is_said = |line: &&str| !line.is_empty() && !counts.iter().any(|count| line.starts_with(count));
         let last = log.lines().rev().find(is_said);
         match last {
