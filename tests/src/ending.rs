@@ -1,8 +1,8 @@
 //! Pods that all end at once, as inputs of the engine: what a node that is drained brings.
 
 use gracetrace::input::{
-    Actor, BootNs, CgroupId, Disposition, Event, Input, Process, Sees, Session, SignalResult, Socket, SocketCounters,
-    TcpState, TraceScope, WaitStatus, What,
+    Actor, BootNs, CgroupId, ContainerFacts, ContainerRole, Disposition, Event, FactSource, Input, PodFacts, Process,
+    Sees, Session, SignalResult, Socket, SocketCounters, TcpState, TraceScope, WaitStatus, What,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -26,8 +26,8 @@ pub fn session() -> Session {
     }
 }
 
-/// Their inputs, the pods' mixed with each other. Of each pod: two cgroups, a program, the stop signal, `closes`
-/// connections that close in good order, a child for every other one, and its end.
+/// Their inputs, the pods' mixed with each other. Of each pod: two cgroups, its name and its container's, a program, the stop signal,
+/// `closes` connections that close in good order, a child for every other one, and its end.
 pub fn inputs(pods: u32, closes: u32) -> Vec<Input> {
     let mut inputs = Vec::new();
     let mut now = 1_000_000_000;
@@ -36,6 +36,9 @@ pub fn inputs(pods: u32, closes: u32) -> Vec<Input> {
             for (cgroup, what) in happens(pod, step, closes) {
                 now += STEP_NS;
                 inputs.push(Input::Event(Event { at: BootNs(now), cgroup: Some(cgroup), what }));
+            }
+            if step == 1 {
+                inputs.extend(facts(BootNs(now), pod));
             }
         }
     }
@@ -48,10 +51,10 @@ fn happens(number: u32, step: u32, closes: u32) -> Vec<(CgroupId, What)> {
     let pod = CgroupId(u64::from(number) * 2 + 100);
     let container = CgroupId(pod.0 + 1);
     let init = process(number, 0);
-    let path = format!("/kubepods/pod{number:08x}-0000-4000-8000-000000000000");
+    let path = format!("/kubepods/pod{}", uid(number));
     match step {
         0 => vec![(pod, What::CgroupMade { parent: NODE, pod, path })],
-        1 => vec![(container, What::CgroupMade { parent: pod, pod, path: format!("{path}/{number:064x}") })],
+        1 => vec![(container, What::CgroupMade { parent: pod, pod, path: format!("{path}/{}", container_id(number)) })],
         2 => vec![(container, What::ProcessExecuted { process: init, parent: shim(), netns: Some(9), argv: None })],
         3 => vec![(container, stop_signal(init))],
         4 => vec![(container, What::SignalDelivered { process: init, signal: SIGTERM, handled: true })],
@@ -70,6 +73,44 @@ fn happens(number: u32, step: u32, closes: u32) -> Vec<(CgroupId, What)> {
             happens
         }
     }
+}
+
+fn uid(number: u32) -> String {
+    format!("{number:08x}-0000-4000-8000-000000000000")
+}
+
+fn container_id(number: u32) -> String {
+    format!("{number:064x}")
+}
+
+/// Who it is, as the container runtime tells it.
+fn facts(at: BootNs, number: u32) -> [Input; 2] {
+    let pod = PodFacts {
+        at,
+        uid: uid(number),
+        source: FactSource::Cri,
+        namespace: Some("shop".to_owned()),
+        name: Some(format!("web-{number}")),
+        labels: Some([("app".to_owned(), "web".to_owned())].into()),
+        sandbox_id: None,
+        host_network: Some(false),
+        grace_ms: Some(30_000),
+    };
+    let container = ContainerFacts {
+        at,
+        id: container_id(number),
+        runtime: Some("containerd".to_owned()),
+        pod_uid: uid(number),
+        source: FactSource::Cri,
+        name: Some("web".to_owned()),
+        image: Some("web:1".to_owned()),
+        role: Some(ContainerRole::App),
+        grace_ms: Some(30_000),
+        stop_signal: Some(SIGTERM),
+        pre_stop: None,
+        restarts: Some(0),
+    };
+    [Input::Pod(pod), Input::Container(container)]
 }
 
 fn stop_signal(target: Process) -> What {

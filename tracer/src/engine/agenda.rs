@@ -1,6 +1,6 @@
 //! What is due, and when: kept up to date pod by pod, so that an input costs the same however many pods there are.
 //!
-//! Whoever changes a pod, or what is known about it, calls [`Engine::look_again`] (or [`Engine::look_at_all_again`]); nothing
+//! Whoever changes a pod, or what is known about it, calls [`Engine::look_again`] (or [`Engine::look_again_at`]); nothing
 //! here looks at a pod by itself.
 
 use super::{CONTAINER_REPORT_MS, Engine, Pod};
@@ -53,10 +53,10 @@ impl Engine {
         self.agenda.replace(id, dues);
     }
 
-    /// Something is known anew that any pod may depend on.
-    pub(super) fn look_at_all_again(&mut self) {
-        let pods: Vec<CgroupId> = self.pods.keys().copied().collect();
-        for pod in pods {
+    /// Something is known anew of the pod of this uid. (Of one that nobody knows, any may be meant.)
+    pub(super) fn look_again_at(&mut self, uid: &str) {
+        let known = self.by_uid.get(uid).cloned();
+        for pod in known.unwrap_or_else(|| self.pods.keys().copied().collect()) {
             self.look_again(pod);
         }
     }
@@ -85,26 +85,29 @@ impl Engine {
             | What::ProcessForked { .. }
             | What::ProcessExecuted { .. }
             | What::ProcessExited { .. }
-            | What::OomVictim { .. } => event.cgroup.and_then(|id| self.places.get(&id)).map(|place| place.pod),
+            | What::OomVictim { .. } => event.cgroup.and_then(|id| self.places.get(id)).map(|place| place.pod),
         }
     }
 
     /// Reports everything that was due before `now`.
     pub(super) fn advance(&mut self, now: BootNs) {
-        while let Some((at, due)) = self.agenda.first()
-            && at <= now
-        {
-            let pod = match due {
-                Due::Pod(pod) => {
-                    self.report_pod(pod);
-                    pod
-                }
-                Due::Container(pod, container) => {
-                    self.report_container(pod, container);
-                    pod
-                }
-            };
-            self.look_again(pod);
-        }
+        while self.report_next(now) {}
+    }
+
+    /// Reports the first thing that was due before `now`; false if there is none.
+    pub(super) fn report_next(&mut self, now: BootNs) -> bool {
+        let Some((_, due)) = self.agenda.first().filter(|(at, _)| *at <= now) else { return false };
+        let pod = match due {
+            Due::Pod(pod) => {
+                self.report_pod(pod);
+                pod
+            }
+            Due::Container(pod, container) => {
+                self.report_container(pod, container);
+                pod
+            }
+        };
+        self.look_again(pod);
+        true
     }
 }

@@ -11,6 +11,8 @@ const MAX_FACTS: usize = 65_536;
 pub(super) struct Facts {
     pods: BTreeMap<String, PodFacts>,
     containers: BTreeMap<String, ContainerFacts>,
+    /// Ids of the latter by the uid of their pod.
+    of_pod: BTreeMap<String, Vec<String>>,
 }
 
 impl Facts {
@@ -34,6 +36,10 @@ impl Facts {
             None => new,
         };
         if self.containers.len() < MAX_FACTS {
+            let of_pod = self.of_pod.entry(merged.pod_uid.clone()).or_default();
+            if !of_pod.contains(&merged.id) {
+                of_pod.push(merged.id.clone());
+            }
             self.containers.insert(merged.id.clone(), merged);
         }
     }
@@ -49,7 +55,11 @@ impl Facts {
     /// Forgets a pod and its containers, once nothing more can come of them.
     pub(super) fn forget_pod(&mut self, uid: &str) {
         self.pods.remove(uid);
-        self.containers.retain(|_, container| container.pod_uid != uid);
+        for id in self.of_pod.remove(uid).unwrap_or_default() {
+            if self.containers.get(&id).is_some_and(|container| container.pod_uid == uid) {
+                self.containers.remove(&id);
+            }
+        }
     }
 }
 
@@ -107,5 +117,41 @@ fn rank(source: FactSource) -> u8 {
         FactSource::Kubernetes => 2,
         FactSource::Cri => 1,
         FactSource::Cgroup => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::BootNs;
+
+    fn container(id: &str, pod_uid: &str) -> ContainerFacts {
+        ContainerFacts {
+            at: BootNs(1),
+            id: id.to_owned(),
+            runtime: None,
+            pod_uid: pod_uid.to_owned(),
+            source: FactSource::Cri,
+            name: None,
+            image: None,
+            role: None,
+            grace_ms: None,
+            stop_signal: None,
+            pre_stop: None,
+            restarts: None,
+        }
+    }
+
+    #[test]
+    fn a_pods_containers_are_forgotten_with_it_and_no_others() {
+        let mut facts = Facts::default();
+        for (id, pod) in [("a", "one"), ("b", "one"), ("c", "two"), ("b", "two"), ("a", "one")] {
+            facts.learn_container(container(id, pod));
+        }
+        facts.forget_pod("one");
+        let known = ["a", "b", "c"].map(|id| facts.container(id).is_some());
+        assert_eq!(known, [false, true, true]);
+        facts.forget_pod("two");
+        assert!(facts.containers.is_empty() && facts.of_pod.is_empty());
     }
 }

@@ -22,6 +22,7 @@ mod hook;
 mod last_word;
 mod losses;
 mod picture;
+mod places;
 mod pod;
 mod runtime_names;
 mod signals;
@@ -47,19 +48,12 @@ use container::Container;
 pub use diagnosis::{RULES, Rule};
 use facts::Facts;
 use losses::Losses;
+use places::{Place, Places};
 use pod::{Context, Pod};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A container that ended while its pod lives on gets its own report after this time, unless it is started again before.
 const CONTAINER_REPORT_MS: u64 = 60_000;
-
-/// Where a cgroup belongs.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    pod: CgroupId,
-    /// The container's own cgroup, if it lies that deep.
-    container: Option<CgroupId>,
-}
 
 /// The state machine of everything traced.
 #[derive(Debug)]
@@ -68,10 +62,14 @@ pub struct Engine {
     wall_offset_ns: i64,
     facts: Facts,
     pods: BTreeMap<CgroupId, Pod>,
-    places: BTreeMap<CgroupId, Place>,
+    /// Those whose uid is known, by that.
+    by_uid: BTreeMap<String, Vec<CgroupId>>,
+    places: Places,
     agenda: Agenda,
     losses: Losses,
     finished: VecDeque<Report>,
+    /// Until when time has passed without anything else, as long as not all that was due by then is polled.
+    ticked: Option<BootNs>,
     /// Pods that ended without a name, when only one pod was asked for.
     nameless: u64,
 }
@@ -83,10 +81,12 @@ impl Engine {
             wall_offset_ns: session.wall_offset_ns,
             facts: Facts::default(),
             pods: BTreeMap::new(),
-            places: BTreeMap::new(),
+            by_uid: BTreeMap::new(),
+            places: Places::default(),
             agenda: Agenda::default(),
             losses: Losses::default(),
             finished: VecDeque::new(),
+            ticked: None,
             nameless: 0,
             session,
         };
@@ -100,11 +100,15 @@ impl Engine {
 
     /// Takes one input.
     pub fn handle(&mut self, input: Input) {
+        if let Some(until) = self.ticked.take() {
+            self.advance(until);
+        }
         match input {
             Input::Event(event) => {
                 self.advance(event.at);
-                self.event(&event);
-                if let Some(pod) = self.pod_of(&event) {
+                if self.event(&event)
+                    && let Some(pod) = self.pod_of(&event)
+                {
                     self.look_again(pod);
                 }
             }
@@ -115,13 +119,15 @@ impl Engine {
             }
             Input::Pod(facts) => {
                 self.advance(facts.at);
+                let uid = facts.uid.clone();
                 self.facts.learn_pod(facts);
-                self.look_at_all_again();
+                self.look_again_at(&uid);
             }
             Input::Container(facts) => {
                 self.advance(facts.at);
+                let uid = facts.pod_uid.clone();
                 self.facts.learn_container(facts);
-                self.look_at_all_again();
+                self.look_again_at(&uid);
             }
             Input::Sockets(sockets) => {
                 self.advance(sockets.at);
@@ -153,7 +159,7 @@ impl Engine {
                 self.losses.lost((at, what, count), pod, |pod| self.pods.contains_key(&pod));
             }
             Input::PassedOver { at, hook, count } => self.losses.passed_over((at, hook, count)),
-            Input::Tick { at } => self.advance(at),
+            Input::Tick { at } => self.ticked = Some(at),
             Input::Finish { at } => {
                 self.advance(at);
                 self.finish();
@@ -170,8 +176,8 @@ impl Engine {
     /// pod sent it to what may be a container's init. An event may be shown here before it is handed in.
     pub fn may_begin_stop(&self, event: &Event) -> Option<CgroupId> {
         let What::SignalGenerated { target, sender, signal, code, .. } = &event.what else { return None };
-        let place = event.cgroup.and_then(|id| self.places.get(&id))?;
-        let outside = self.places.get(&sender.cgroup).is_none_or(|of| of.pod != place.pod);
+        let place = event.cgroup.and_then(|id| self.places.get(id))?;
+        let outside = self.places.get(sender.cgroup).is_none_or(|of| of.pod != place.pod);
         let container = self.pods.get(&place.pod)?.containers.get(&place.container?)?;
         let to_init = container.init.is_none() || container.is_init(target);
         let asks = *signal != signal::SIGKILL && signals::by_process(*code);
@@ -186,9 +192,17 @@ impl Engine {
         self.pods.get(&pod).is_some_and(|pod| pod.containers.values().any(|container| container.ending.is_some()))
     }
 
-    /// A finished report, if there is one.
+    /// A finished report, if there is one. What time alone has finished is put together here, one after the other: of a crowd
+    /// that ends together there is never more than one in memory.
     pub fn poll(&mut self) -> Option<Report> {
-        self.finished.pop_front()
+        loop {
+            if let Some(report) = self.finished.pop_front() {
+                return Some(report);
+            }
+            if !self.report_next(self.ticked?) {
+                self.ticked = None;
+            }
+        }
     }
 
     /// When time itself would change something, and what.
@@ -204,45 +218,55 @@ impl Engine {
         self.nameless
     }
 
-    fn event(&mut self, event: &Event) {
+    /// Takes an event; whether it may change what is due.
+    fn event(&mut self, event: &Event) -> bool {
         match &event.what {
             What::CgroupMade { parent, pod, path } => {
                 if let Some(id) = event.cgroup {
                     self.place(id, *parent, *pod, path, event.at);
                 }
+                true
             }
             What::CgroupEmptied { pod } => {
                 if let (Some(id), Some(pod)) = (event.cgroup, self.pods.get_mut(pod)) {
                     pod.emptied(event.at, id);
                 }
+                true
             }
             What::CgroupRemoved { pod } => {
                 if let (Some(id), Some(pod)) = (event.cgroup, self.pods.get_mut(pod)) {
                     pod.cgroup_removed(event.at, id);
                 }
+                true
             }
             What::SocketState { socket, current, .. } => {
                 // one that was handed in is its user's
                 let owner = if socket.by_current { Some(current.cgroup) } else { event.cgroup };
-                self.socket(event, socket.pod, owner);
+                self.socket(event, socket.pod, owner)
             }
             What::SocketReset { pod, .. } | What::SocketRefused { pod, .. } => self.socket(event, *pod, event.cgroup),
             What::SignalGenerated { sender: actor, .. } | What::ProcessExecuted { parent: actor, .. } => {
                 self.process(event, Some(actor.cgroup));
+                true
             }
-            What::SignalDelivered { .. }
-            | What::ProcessForked { .. }
-            | What::ProcessExited { .. }
-            | What::OomVictim { .. } => self.process(event, None),
+            What::ProcessExited { .. } | What::OomVictim { .. } => {
+                self.process(event, None);
+                true
+            }
+            // neither ends anything, nor tells who is who
+            What::SignalDelivered { .. } | What::ProcessForked { .. } => {
+                self.process(event, None);
+                false
+            }
         }
     }
 
     /// An event about a process; `actor` is the cgroup of who caused it.
     fn process(&mut self, event: &Event, actor: Option<CgroupId>) {
-        let Some(place) = event.cgroup.and_then(|id| self.places.get(&id)).copied() else {
+        let Some(place) = event.cgroup.and_then(|id| self.places.get(id)) else {
             return;
         };
-        let inside = actor.and_then(|id| self.places.get(&id)).is_some_and(|of| of.pod == place.pod);
+        let inside = actor.and_then(|id| self.places.get(id)).is_some_and(|of| of.pod == place.pod);
         let (Some(container), Some(pod)) = (place.container, self.pods.get_mut(&place.pod)) else {
             return;
         };
@@ -253,26 +277,28 @@ impl Engine {
     fn sockets(&mut self, sockets: &Sockets) {
         let places = &self.places;
         if let Some(pod) = self.pods.get_mut(&sockets.pod) {
-            pod.sockets(sockets, |id| places.get(&id).and_then(|place| place.container));
+            pod.sockets(sockets, |id| places.get(id).and_then(|place| place.container));
         }
     }
 
-    fn socket(&mut self, event: &Event, pod: CgroupId, owner: Option<CgroupId>) {
-        let container = owner.and_then(|id| self.places.get(&id)).and_then(|place| place.container);
+    /// An event about a socket. A report waits for connections only as long as something is on its way.
+    fn socket(&mut self, event: &Event, pod: CgroupId, owner: Option<CgroupId>) -> bool {
+        let container = owner.and_then(|id| self.places.get(id)).and_then(|place| place.container);
         let caller = if let What::SocketRefused { current, .. } = &event.what { Some(current.cgroup) } else { None };
-        let current = caller.and_then(|cgroup| self.places.get(&cgroup));
+        let current = caller.and_then(|cgroup| self.places.get(cgroup));
         let caller_in_pod = current.is_some_and(|place| place.pod == pod);
-        if let Some(pod) = self.pods.get_mut(&pod) {
-            pod.socket_event(event.at, container, &event.what, caller_in_pod);
-        }
+        let Some(pod) = self.pods.get_mut(&pod) else { return false };
+        let before = pod.connections.is_draining();
+        pod.socket_event(event.at, container, &event.what, caller_in_pod);
+        before != pod.connections.is_draining()
     }
 
     fn found(&mut self, found: &CgroupFound) {
         let CgroupFound { at, id, pod, path, processes } = found;
-        if !self.places.contains_key(id) {
+        if self.places.get(*id).is_none() {
             self.place(*id, *pod, *pod, path, *at);
         }
-        let container = self.places.get(id).and_then(|place| place.container);
+        let container = self.places.get(*id).and_then(|place| place.container);
         if let (Some(container), Some(pod)) = (container, self.pods.get_mut(pod))
             && let Some(container) = pod.containers.get_mut(&container)
         {
@@ -282,13 +308,16 @@ impl Engine {
 
     /// Learns where a cgroup belongs.
     fn place(&mut self, id: CgroupId, parent: CgroupId, pod: CgroupId, path: &str, at: BootNs) {
-        if self.places.contains_key(&id) {
+        if self.places.get(id).is_some() {
             return;
         }
         let parsed = cgroup_path::parse(path);
         if let Some(parsed) = &parsed {
             let entry = self.pods.entry(pod).or_insert_with(|| Pod::new(pod));
-            entry.uid.get_or_insert_with(|| parsed.uid.clone());
+            if entry.uid.is_none() {
+                entry.uid = Some(parsed.uid.clone());
+                self.by_uid.entry(parsed.uid.clone()).or_default().push(pod);
+            }
             entry.qos_class = entry.qos_class.or(parsed.qos_class);
         }
         let depth = path.split('/').filter(|part| !part.is_empty()).count();
@@ -302,7 +331,7 @@ impl Engine {
                 self.places.insert(id, Place { pod, container: known });
             }
             None => {
-                let container = self.places.get(&parent).and_then(|place| place.container);
+                let container = self.places.get(parent).and_then(|place| place.container);
                 self.places.insert(id, Place { pod, container });
             }
         }
@@ -339,9 +368,15 @@ impl Engine {
             self.finished.extend(assemble::report(&self.sources(&pod, None)));
         }
         self.losses.forget(id);
-        self.places.retain(|_, place| place.pod != id);
+        self.places.forget_pod(id);
         if let Some(uid) = &pod.uid {
             self.facts.forget_pod(uid);
+            if let Some(pods) = self.by_uid.get_mut(uid) {
+                pods.retain(|pod| *pod != id);
+                if pods.is_empty() {
+                    self.by_uid.remove(uid);
+                }
+            }
         }
     }
 

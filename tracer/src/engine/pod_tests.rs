@@ -343,3 +343,16 @@ fn a_role_that_is_told_wins_and_facts_never_lose_what_is_known() {
     assert_eq!(report.containers[0].name.as_deref(), Some("app"));
     assert_eq!(report.pod.termination_grace_period_seconds, Some(30.0));
 }
+
+/// A report that time has finished is put together when it is asked for, or before the next input changes anything.
+#[test]
+fn an_input_that_comes_before_a_report_is_polled_is_not_in_it() {
+    let mut story = Story::named(TraceScope::Node);
+    story.signal(APP, 200, 15, runc()).exit(APP, 200, 0).end_sandbox().after_ms(60);
+    story.engine.handle(Input::Tick { at: BootNs(story.now) });
+    story.what(POD, What::CgroupRemoved { pod: POD });
+    story.engine.handle(Input::Lost { at: BootNs(story.now), what: "process_exit".to_owned(), count: 1, pod: None });
+    let report = story.engine.poll().expect("a report");
+    assert!(report.completeness.complete, "{:?}", report.completeness);
+    assert_eq!((story.engine.poll(), story.engine.next_deadline()), (None, None));
+}
