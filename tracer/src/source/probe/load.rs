@@ -4,7 +4,7 @@ use super::btf::{Btf, VMLINUX};
 use super::error::{ENOENT, errno, is_locked_down};
 use super::losses::Told;
 use super::passed_over::Guarded;
-use super::{Maps, ProbeError, ProbeOptions, ProbeStatus, Probes, offsets, ring, ticks};
+use super::{Maps, ProbeError, ProbeOptions, ProbeStatus, Probes, offsets, ring, sum, ticks};
 use crate::input::Sees;
 use crate::source::cgroupfs::Hierarchy;
 use crate::source::sockets;
@@ -119,6 +119,10 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
 
     let logger = if options.kernel_log { ring::kernel_log(&mut ebpf) } else { None };
     let maps = take_maps(&mut ebpf)?;
+    // what a hook's first program was passed over for before its second one was there is nobody's loss yet
+    for hook in &mut guarded {
+        let _before = hook.take(|slot| sum(&maps.made_up, slot));
+    }
     let calibration = ticks::Calibration::start(take(&mut ebpf, "LEARNT")?);
     limits.extend(calibration.limits());
     let host_netns = calibration.host_netns();
