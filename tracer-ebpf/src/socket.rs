@@ -15,6 +15,7 @@ const TCP_ESTABLISHED: u32 = 1;
 const TCP_SYN_SENT: u32 = 2;
 const TCP_SYN_RECV: u32 = 3;
 const TCP_FIN_WAIT1: u32 = 4;
+const TCP_FIN_WAIT2: u32 = 5;
 const TCP_TIME_WAIT: u32 = 6;
 const TCP_CLOSE: u32 = 7;
 const TCP_CLOSE_WAIT: u32 = 8;
@@ -50,7 +51,14 @@ struct Owner {
 pub(crate) fn state_set<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     let sock = ctx.place(0);
     let new_state: u32 = ctx.arg(2);
-    if matches!(new_state, TCP_SYN_RECV | TCP_TIME_WAIT | TCP_NEW_SYN_RECV) {
+    // Nothing is open yet, or nothing any more. Or the peer has sent its FIN, of which the next change tells as well: it is one
+    // from CLOSE_WAIT.
+    if matches!(new_state, TCP_SYN_SENT | TCP_SYN_RECV | TCP_NEW_SYN_RECV | TCP_CLOSE_WAIT | TCP_TIME_WAIT) {
+        return Outcome::Skipped(Reason::Noise);
+    }
+    let old_state: u32 = ctx.arg(1);
+    // both sides have said all they had, and this one knows since FIN_WAIT2 that its words have arrived
+    if old_state == TCP_FIN_WAIT2 && new_state == TCP_CLOSE && sock.read::<u32>(offset(|o| &o.sock_err)) == 0 {
         return Outcome::Skipped(Reason::Noise);
     }
     if new_state == TCP_LISTEN {
@@ -60,7 +68,6 @@ pub(crate) fn state_set<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
         }
     }
     // whose it is comes first: nearly every socket of a node is of no traced pod, and ends here
-    let old_state: u32 = ctx.arg(1);
     let owner = match owner_of(sock) {
         // a socket has no cgroup there, and is the container's that does with it what only its owner can do
         Some(owner) if is_v1() && is_owners_doing(sock, old_state, new_state) => {
@@ -91,7 +98,9 @@ pub(crate) fn state_set<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     let leaving = current.flags() & PF_EXITING != 0;
     // of a healthy pod, whose tasks are not leaving, nothing more is asked
     let current_cgroup = if stopping || leaving { current_cgroup() } else { 0 };
-    let current_in_pod = (stopping || leaving) && maps::is_of(current_cgroup, owner.pod);
+    // nearly always it is the socket's own container, which needs no look-up
+    let is_pods = owner.cgroup != 0 && current_cgroup == owner.cgroup || maps::is_of(current_cgroup, owner.pod);
+    let current_in_pod = (stopping || leaving) && is_pods;
     let dying = leaving && current_in_pod;
     if !dying && !stopping {
         note_kubelet(sock, owner, current, old_state, new_state);
@@ -160,21 +169,20 @@ fn note_kubelet<P: Place>(sock: P, owner: Owner, current: Task<P>, old_state: u3
                 maps::kubelet_came(owner.pod, call);
             }
         }
-        (TCP_ESTABLISHED | TCP_CLOSE_WAIT, _) if new_state != TCP_CLOSE_WAIT => {
+        (TCP_ESTABLISHED | TCP_CLOSE_WAIT, _) => {
             maps::kubelet_may_be_gone(owner.pod, sock.pointer(), boot_ns());
         }
         _ => {}
     }
 }
 
-/// Whether only a task that holds the socket can be running: it connects, listens, sends a FIN, or closes. `close()`
+/// Whether only a task that holds the socket can be running: it listens, sends a FIN, or closes. `close()`
 /// sets `sk_shutdown` to 3 before it changes the state, and the socket's lock keeps what the peer does out
 /// of the way meanwhile; a RST from the peer or a timeout changes the state first.
 #[inline(always)]
 fn is_owners_doing(sock: impl Place, old_state: u32, new_state: u32) -> bool {
     match (old_state, new_state) {
-        (TCP_CLOSE, TCP_SYN_SENT | TCP_LISTEN) => true,
-        (TCP_LISTEN, _) => true,
+        (TCP_CLOSE, TCP_LISTEN) | (TCP_LISTEN, _) => true,
         (TCP_ESTABLISHED | TCP_CLOSE_WAIT, TCP_FIN_WAIT1 | TCP_LAST_ACK) => true,
         (TCP_ESTABLISHED | TCP_CLOSE_WAIT, TCP_CLOSE) => {
             sock.read::<u8>(offset(|o| &o.sock_shutdown)) & SHUTDOWN_MASK == SHUTDOWN_MASK
