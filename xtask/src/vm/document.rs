@@ -49,7 +49,7 @@ fn kernels(played: &[Played], date: &str, emulator: &str) -> String {
         "# Which kernels gracetrace was tested on\n\n\
          Written by `cargo xtask vm --document` on {date}: Debian's kernels, booted in {emulator} without hardware\n\
          virtualisation, with cgroup v2 alone unless the table says otherwise. The tests are those of the kernel tiers (`tests/README.md`): real processes, real\n\
-         connections, exact counts. A time may be as late as the emulated machine is slow; a count may not be off by one.\n\n\
+         connections, exact counts; and three of what gracetrace says where a kernel hides its types or is locked down. A time may be as late as the emulated machine is slow; a count may not be off by one.\n\n\
          | kernel | Debian's package | tests passed | failed | not possible there | random schedules that agree | logs replayed elsewhere |\n\
          |---|---|---|---|---|---|---|\n"
     );
