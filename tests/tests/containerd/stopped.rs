@@ -44,7 +44,9 @@ pub(crate) fn graceful_server(node: &Node) -> anyhow::Result<Vec<String>> {
 
 /// Exits at 90 % of the grace period.
 pub(crate) fn slow_drain(node: &Node) -> anyhow::Result<Vec<String>> {
-    let traced = Traced::pod(node, &PodSpec::new("slow-drain", 4, &["slow-drain", "3600"]))?;
+    // the runtime has to hear of the exit in the tenth that is left, or it sends SIGKILL
+    let (grace_s, drain) = if slow() > 1.0 { (20, "18000") } else { (4, "3600") };
+    let traced = Traced::pod(node, &PodSpec::new("slow-drain", grace_s, &["slow-drain", drain]))?;
     let mut ended = traced.stop()?;
     ended.facts.is("/outcome", "Graceful");
     ended.exited("app", Ok(0));
