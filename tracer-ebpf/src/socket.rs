@@ -57,7 +57,7 @@ pub(crate) fn state_set<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
         return Outcome::Skipped(Reason::Noise);
     }
     let old_state: u32 = ctx.arg(1);
-    // both sides have said all they had, and this one knows since FIN_WAIT2 that its words have arrived
+    // since FIN_WAIT2 this side knows that all it wrote has arrived; a RST of its own has an event of its own
     if old_state == TCP_FIN_WAIT2 && new_state == TCP_CLOSE && sock.read::<u32>(offset(|o| &o.sock_err)) == 0 {
         return Outcome::Skipped(Reason::Noise);
     }

@@ -117,7 +117,14 @@ pub(crate) fn build_command(compiler: &Compiler, linker: &Path, workspace: &Path
 /// The folder for [`build_command`] beside everything else cargo makes, so that every profile, clippy and
 /// doc share one build of `core`. `inside` is any path in cargo's target folder.
 pub(crate) fn target_folder(inside: &Path) -> Option<PathBuf> {
-    inside.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists()).map(|target| target.join("bpf"))
+    cargos_folder(inside).map(|target| target.join("bpf"))
+}
+
+/// Cargo's target folder. It bears a tag if cargo made it; one that was there before (a mounted volume, a cache) only has the file
+/// in which cargo remembers its compiler.
+pub(crate) fn cargos_folder(inside: &Path) -> Option<&Path> {
+    let marks = ["CACHEDIR.TAG", ".rustc_info.json"];
+    marks.into_iter().find_map(|mark| inside.ancestors().find(|folder| folder.join(mark).exists()))
 }
 
 /// Looks whether this compiler will do.

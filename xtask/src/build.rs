@@ -36,6 +36,7 @@ pub(crate) fn probes() -> Result<Command> {
     let compiler = bpf_toolchain::compiler().map_err(|what| anyhow!("{what}; {advice}"))?;
     let linker = bpf_toolchain::linker().map_err(|what| anyhow!("{what}; {advice}"))?;
     let target = bpf_toolchain::target_folder(&process::target_folder()?);
-    let target = target.ok_or_else(|| anyhow!("cargo's target folder bears no CACHEDIR.TAG"))?;
+    let target =
+        target.ok_or_else(|| anyhow!("no target folder of cargo's around this program; run: cargo xtask build"))?;
     Ok(bpf_toolchain::build_command(&compiler, &linker, &process::workspace()?, &target).0)
 }

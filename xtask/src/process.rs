@@ -1,5 +1,6 @@
 //! Runs programs in the open: what is run is printed, what it prints is seen at once.
 
+use crate::bpf_toolchain;
 use anyhow::{Context, Result, bail};
 use std::env;
 use std::ffi::OsStr;
@@ -17,8 +18,8 @@ pub(crate) fn workspace() -> Result<PathBuf> {
 /// The folder that cargo builds into: this program is there itself.
 pub(crate) fn target_folder() -> Result<PathBuf> {
     let own_path = env::current_exe().context("can't find the path of this program")?;
-    let tagged = own_path.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
-    Ok(tagged.context("xtask is not in cargo's target folder; run: cargo xtask")?.to_owned())
+    let folder = bpf_toolchain::cargos_folder(&own_path);
+    Ok(folder.context("xtask is not in cargo's target folder; run: cargo xtask")?.to_owned())
 }
 
 /// The cargo that started us, in the root of the workspace.

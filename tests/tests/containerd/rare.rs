@@ -82,10 +82,12 @@ pub(crate) fn timed_out(node: &Node) -> anyhow::Result<Vec<String>> {
 /// The host's ends of the pods' networks, by name. (A pod of a scenario that failed is there until the end.)
 fn cables() -> anyhow::Result<Vec<String>> {
     let listed = Command::new("ip").args(["-j", "link", "show", "master", "gttest0"]).output()?;
-    if !listed.status.success() {
+    let problem = String::from_utf8_lossy(&listed.stderr);
+    if problem.contains("does not exist") {
         // the first pod brings the bridge
         return Ok(Vec::new());
     }
+    anyhow::ensure!(listed.status.success(), "the cables cannot be listed: {problem}");
     let links: Vec<serde_json::Value> = serde_json::from_slice(&listed.stdout)?;
     Ok(links.iter().filter_map(|link| link["ifname"].as_str()).map(str::to_owned).collect())
 }

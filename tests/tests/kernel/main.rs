@@ -12,6 +12,7 @@ mod nesting;
 mod startup;
 mod storm;
 mod tcp;
+mod types;
 
 use gracetrace_tests::command::Machine;
 use gracetrace_tests::suite;

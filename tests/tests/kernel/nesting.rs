@@ -1,6 +1,7 @@
 //! What interrupts do while they break in on the probes: each event that the kernel passes a hook's first program over for is
 //! made up for by its second one, and nothing else is.
 
+use crate::types;
 use anyhow::Context;
 use gracetrace_tests::clock::scaled;
 use gracetrace_tests::command::Machine;
@@ -13,15 +14,14 @@ use std::time::Duration;
 /// How long connections are made on every CPU.
 const TIME: Duration = Duration::from_millis(2500);
 /// The lock that tracepoints are under from 7.0 on, where a task can be preempted in the middle of a program.
-const PREEMPTIBLE: &[u8] = b"class_srcu_fast_notrace_t";
+const PREEMPTIBLE: &str = "class_srcu_fast_notrace_t";
 
 /// The processors that packets of the loopback device are handed to, as a mask: to another one they go by an interrupt.
 const STEERING: &str = "/sys/class/net/lo/queues/rx-0/rps_cpus";
 
 /// Where a processor's processes and interrupts can be told apart, both numbers are the same. They are of the whole node.
 pub(crate) fn is_made_up_for(machine: &Machine) -> anyhow::Result<Vec<String>> {
-    let types = std::fs::read("/sys/kernel/btf/vmlinux")?;
-    if types.split(|byte| *byte == 0).any(|text| text == PREEMPTIBLE) {
+    if types::have(PREEMPTIBLE)? {
         let why =
             "a task can be preempted in a probe, so its second program cannot know exactly what the first one missed";
         return Err(NotPossible(why.to_owned()).into());

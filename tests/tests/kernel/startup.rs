@@ -1,5 +1,6 @@
 //! How quickly tracing begins, and that nothing of the command is missed for it.
 
+use crate::types;
 use gracetrace_tests::clock::{ms_between, slow};
 use gracetrace_tests::command::Machine;
 use gracetrace_tests::facts::Facts;
@@ -56,9 +57,7 @@ pub(crate) fn stops_after(machine: &Machine) -> anyhow::Result<Vec<String>> {
 /// Where the kernel tells programs the types of what they are given, those that can load from it; elsewhere they read by
 /// helpers. Which it is to be, the kernel's types say; that its verifier takes the programs, only the attempt.
 pub(crate) fn plain_loads(_machine: &Machine) -> anyhow::Result<Vec<String>> {
-    let types = std::fs::read("/sys/kernel/btf/vmlinux")?;
-    let has = |name: &str| types.split(|byte| *byte == 0).any(|text| text == name.as_bytes());
-    let tells = has("bpf_get_current_task_btf") && has("bpf_skc_to_tcp_sock");
+    let tells = types::have("bpf_get_current_task_btf")? && types::have("bpf_skc_to_tcp_sock")?;
     let expected = if tells { "by plain loads (tp_btf)" } else { "by helpers" };
     let mut facts = Facts::of(serde_json::Value::Null);
     let output = std::process::Command::new(gracetrace_tests::tracer::binary()?).arg("doctor").output()?;

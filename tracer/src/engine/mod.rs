@@ -6,7 +6,7 @@
 //! - [`Engine::poll`] gives finished reports, oldest first, until there are none.
 //! - [`Engine::next_deadline`] says at what time an [`Input::Tick`] is wanted, and why.
 //!
-//! The way of an event: attributed to pod and container here, collected in `pod` and `container`,
+//! The way of an event: attributed to pod and container here (by `places`), collected in `pod` and `container`,
 //! concluded in `verdict` and `work`, put together in `assemble`, judged in `diagnosis`.
 
 pub mod cgroup_path;
