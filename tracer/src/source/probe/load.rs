@@ -4,12 +4,14 @@ use super::btf::{Btf, VMLINUX};
 use super::error::{ENOENT, errno, is_locked_down};
 use super::losses::Told;
 use super::passed_over::Guarded;
+use super::ring_map::RingMap;
 use super::{Maps, ProbeError, ProbeOptions, ProbeStatus, Probes, offsets, ring, sum, ticks};
 use crate::input::Sees;
 use crate::source::cgroupfs::Hierarchy;
 use crate::source::sockets;
 use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, Endianness};
+use std::os::fd::AsFd;
 use tracer_ebpf::{Settings, nests};
 
 /// The kernel side, built for `bpfel-unknown-none` (see `build.rs`).
@@ -127,7 +129,7 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     limits.extend(calibration.limits());
     let host_netns = calibration.host_netns();
     let own_netns = sockets::netns_of(std::process::id());
-    let reader = Some(ring::Reader::new(take(&mut ebpf, "EVENTS")?, logger, calibration));
+    let reader = Some(ring::Reader::new(map_ring(&mut ebpf, ring_bytes)?, logger, calibration));
     Ok(Probes {
         ebpf: Some(ebpf),
         maps,
@@ -304,6 +306,13 @@ fn take_maps(ebpf: &mut Ebpf) -> Result<Maps, ProbeError> {
         shares: take(ebpf, "SHARES")?,
         made_up: take(ebpf, "MADE_UP")?,
     })
+}
+
+fn map_ring(ebpf: &mut Ebpf, ring_bytes: u32) -> Result<RingMap, ProbeError> {
+    let Some(aya::maps::Map::RingBuf(map)) = ebpf.take_map("EVENTS") else { return Err(broken("EVENTS")) };
+    let fd = map.fd().as_fd().try_clone_to_owned();
+    let ring = fd.and_then(|fd| RingMap::new(fd, ring_bytes as usize));
+    ring.map_err(|error| ProbeError::from_system("map the ring buffer", &error))
 }
 
 fn take<M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(

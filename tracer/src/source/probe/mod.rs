@@ -9,6 +9,7 @@ mod offsets;
 pub mod order;
 mod passed_over;
 mod ring;
+mod ring_map;
 mod ticks;
 
 pub use btf::BtfError;

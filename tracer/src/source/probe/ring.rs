@@ -1,14 +1,15 @@
 //! The thread that empties the ring: it copies and pushes, nothing else.
 
 use super::Batch;
+use super::ring_map::{Next, RingMap};
 use super::ticks::Calibration;
 use crate::input::BootNs;
 use crate::source::clock;
 use aya::Ebpf;
-use aya::maps::{MapData, RingBuf};
 use aya_log::EbpfLogger;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fmt;
+use std::io;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tracer_ebpf::kind;
@@ -40,7 +41,7 @@ pub(super) type Flush = Box<dyn FnMut() + Send>;
 
 /// Everything the thread needs.
 pub(super) struct Reader {
-    ring: RingBuf<MapData>,
+    ring: RingMap,
     flush_log: Option<Flush>,
     calibration: Calibration,
     complete_until: BootNs,
@@ -64,7 +65,7 @@ pub(super) fn kernel_log(ebpf: &mut Ebpf) -> Option<Flush> {
 }
 
 impl Reader {
-    pub(super) fn new(ring: RingBuf<MapData>, flush_log: Option<Flush>, calibration: Calibration) -> Self {
+    pub(super) fn new(ring: RingMap, flush_log: Option<Flush>, calibration: Calibration) -> Self {
         Self { ring, flush_log, calibration, complete_until: BootNs(0) }
     }
 
@@ -74,9 +75,16 @@ impl Reader {
         let mut quiet_rounds = 0;
         loop {
             self.wait(if quiet_rounds < IDLE_AFTER { BUSY } else { IDLE });
-            let batch = self.drain();
+            let batch = match self.drain() {
+                Ok(batch) => batch,
+                Err(error) => {
+                    tracing::error!("the ring buffer cannot be read any more: {error}");
+                    return;
+                }
+            };
             if batch.bytes.is_empty() {
                 quiet_rounds = IDLE_AFTER.min(quiet_rounds + 1);
+                self.ring.rest();
             } else {
                 quiet_rounds = 0;
             }
@@ -95,7 +103,7 @@ impl Reader {
     }
 
     /// Copies what is there.
-    fn drain(&mut self) -> Batch {
+    fn drain(&mut self) -> io::Result<Batch> {
         // before the ring is looked at: a record reserved later carries a later time
         let begun = BootNs(clock::boot_now().0.saturating_sub(CLOCK_MARGIN_NS));
         let mut bytes = Vec::new();
@@ -104,25 +112,30 @@ impl Reader {
         let mut looks = 0;
         let mut is_empty = false;
         while bytes.len() < BATCH_BYTES && looks < LOOKS {
-            if let Some(record) = self.ring.next() {
-                newest = at_ns(&record).unwrap_or(newest);
+            let next = self.ring.next(|record| {
+                newest = at_ns(record).unwrap_or(newest);
                 // as it came: what cannot be decoded has arrived as well
-                if let Some(count) = kind_of(&record).and_then(|kind| counts.get_mut(kind)) {
+                if let Some(count) = kind_of(record).and_then(|kind| counts.get_mut(kind)) {
                     *count += 1;
                 }
-                bytes.extend_from_slice(&record);
-            } else if has_more(&self.ring) {
-                // reserved and not yet submitted; that takes a microsecond, or a preempted virtual CPU
-                looks += 1;
-                std::thread::yield_now();
-            } else {
-                is_empty = true;
-                break;
+                bytes.extend_from_slice(record);
+            })?;
+            match next {
+                Next::Taken => {}
+                Next::Busy => {
+                    // reserved and not yet submitted; that takes a microsecond, or a preempted virtual CPU
+                    looks += 1;
+                    std::thread::yield_now();
+                }
+                Next::Nothing => {
+                    is_empty = true;
+                    break;
+                }
             }
         }
         let complete = if is_empty { begun } else { begun.min(BootNs(newest.saturating_sub(DISORDER_NS))) };
         self.complete_until = self.complete_until.max(complete);
-        Batch { bytes, counts, complete_until: self.complete_until }
+        Ok(Batch { bytes, counts, complete_until: self.complete_until })
     }
 
     fn wait(&self, timeout: Duration) {
@@ -130,13 +143,6 @@ impl Reader {
         // an interrupted or failed wait is a short one
         let _ = poll(&mut [PollFd::new(&self.ring, PollFlags::IN)], Some(&timeout));
     }
-}
-
-/// Whether the ring holds anything, records that are being written included: unlike
-/// [`RingBuf::next`], its poll compares the positions only.
-fn has_more(ring: &RingBuf<MapData>) -> bool {
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut [PollFd::new(ring, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
 fn kind_of(record: &[u8]) -> Option<usize> {
