@@ -116,7 +116,7 @@ fn facts(at: BootNs, number: u32) -> [Input; 2] {
 fn stop_signal(target: Process) -> What {
     What::SignalGenerated {
         target,
-        sender: Actor { comm: "runc".to_owned(), ..shim() },
+        sender: Actor { comm: "runc".into(), ..shim() },
         signal: SIGTERM,
         code: 0,
         group: true,
@@ -153,7 +153,7 @@ fn close_of(number: u32, close: u32, pod: CgroupId, container: CgroupId) -> What
             since_our_last: Some(0),
         }),
     };
-    let current = Actor { tgid: process(number, 0).tgid, cgroup: container, comm: "server".to_owned(), ..shim() };
+    let current = Actor { tgid: process(number, 0).tgid, cgroup: container, comm: "server".into(), ..shim() };
     What::SocketState { socket, current, old: TcpState::Established, new: TcpState::FinWait1 }
 }
 
@@ -163,7 +163,7 @@ fn process(number: u32, child: u32) -> Process {
         start: BootNs(u64::from(child) + 1),
         ns_tgid: 1 + child,
         parent_tgid: 3,
-        comm: "server".to_owned(),
+        comm: "server".into(),
         exe: None,
     }
 }
@@ -174,8 +174,8 @@ fn shim() -> Actor {
         ns_tgid: 3,
         parent_tgid: 1,
         cgroup: NODE,
-        comm: "containerd-shim".to_owned(),
-        parent_comm: "systemd".to_owned(),
+        comm: "containerd-shim".into(),
+        parent_comm: "systemd".into(),
         exiting: false,
         kernel_thread: false,
     }

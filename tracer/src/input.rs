@@ -10,6 +10,7 @@ mod sockets;
 pub use facts::{ContainerFacts, ContainerRole, FactSource, PodFacts, PreStop};
 pub use sockets::{FoundSocket, KubeletCall, Opener, Socket, SocketCounters, Sockets, TcpState};
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 /// Nanoseconds since boot, suspend included (`CLOCK_BOOTTIME`, `bpf_ktime_get_boot_ns`).
@@ -329,10 +330,10 @@ pub struct Process {
     /// Its parent.
     pub parent_tgid: u32,
     /// `comm`, cleaned.
-    pub comm: String,
+    pub comm: CompactString,
     /// Name of the program's file, of a script its interpreter's, cleaned; told when it begins a program, or is found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exe: Option<String>,
+    pub exe: Option<CompactString>,
 }
 
 /// The task that was running when something happened.
@@ -348,9 +349,9 @@ pub struct Actor {
     /// Its cgroup.
     pub cgroup: CgroupId,
     /// `comm`, cleaned.
-    pub comm: String,
+    pub comm: CompactString,
     /// Its parent's `comm`, cleaned.
-    pub parent_comm: String,
+    pub parent_comm: CompactString,
     /// It was on its way out (`PF_EXITING`).
     pub exiting: bool,
     /// A kernel thread.

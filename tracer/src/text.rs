@@ -9,9 +9,13 @@ pub fn clean(text: &str) -> String {
 }
 
 /// From bytes that should be UTF-8, up to the first NUL.
-pub fn clean_bytes(bytes: &[u8]) -> String {
+pub fn clean_bytes<S: From<String> + for<'a> From<&'a str>>(bytes: &[u8]) -> S {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    clean(&String::from_utf8_lossy(&bytes[..end]))
+    match str::from_utf8(&bytes[..end]) {
+        // nearly always
+        Ok(text) if text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') => S::from(text),
+        Ok(_) | Err(_) => S::from(clean(&String::from_utf8_lossy(&bytes[..end]))),
+    }
 }
 
 fn unfit(c: char) -> bool {
@@ -32,7 +36,8 @@ mod tests {
 
     #[test]
     fn stops_at_nul_and_survives_bad_utf8() {
-        assert_eq!(clean_bytes(b"runc\0garbage"), "runc");
-        assert_eq!(clean_bytes(b"\xff\xfeok"), "\u{fffd}\u{fffd}ok");
+        assert_eq!(clean_bytes::<String>(b"runc\0garbage"), "runc");
+        assert_eq!(clean_bytes::<String>(b"a b\x1b\x7f"), "a b\u{fffd}\u{fffd}");
+        assert_eq!(clean_bytes::<String>(b"\xff\xfeok"), "\u{fffd}\u{fffd}ok");
     }
 }

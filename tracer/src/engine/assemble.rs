@@ -121,8 +121,8 @@ impl Picture<'_> {
             image: facts.and_then(|facts| facts.image.clone()),
             role: self.pod.role(container, self.facts),
             init_pid: container.init.as_ref().map(|init| init.tgid),
-            init_comm: container.init.as_ref().map(|init| init.comm.clone()),
-            init_exe: container.init.as_ref().and_then(|init| init.exe.clone()),
+            init_comm: container.init.as_ref().map(|init| init.comm.to_string()),
+            init_exe: container.init.as_ref().and_then(|init| init.exe.as_ref()).map(ToString::to_string),
             restarts: facts.and_then(|facts| facts.restarts),
             pre_stop: self.pre_stop(container),
             stop: container.stop.as_ref().map(|stop| self.stop(container, stop)),
@@ -146,7 +146,7 @@ impl Picture<'_> {
                 killed_by_pid_namespace: count(container.killed_by_pid_namespace.len()),
                 execs_killed: count(container.execs_killed()),
                 unsignalled: count(container.unsignalled().len()),
-                unsignalled_comms: container.unsignalled().iter().map(|process| process.comm.clone()).collect(),
+                unsignalled_comms: container.unsignalled().iter().map(|process| process.comm.to_string()).collect(),
             },
             connections: self.counts(Some(container.cgroup)),
         }
@@ -257,5 +257,5 @@ fn sender_of(kill: &Sent, cause: KillCause) -> Option<Sender> {
 }
 
 fn sender(actor: &Actor) -> Sender {
-    Sender { pid: actor.tgid, comm: actor.comm.clone(), parent_comm: actor.parent_comm.clone() }
+    Sender { pid: actor.tgid, comm: actor.comm.to_string(), parent_comm: actor.parent_comm.to_string() }
 }

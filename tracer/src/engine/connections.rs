@@ -6,12 +6,12 @@
 //! read off the change that closes it (`close`); direction and lost work are concluded in `tally` and
 //! `work`, when everything is known.
 
-use super::close::{Change, Closing};
+use super::close::Change;
+use super::ended::{Ended, EndedList, Ends, Opened};
 use super::runtime_names::is_kubelet;
-use crate::input::{BootNs, CgroupId, FoundSocket, Opener, Socket, SocketCounters, Sockets, TcpState};
+use crate::input::{BootNs, CgroupId, FoundSocket, Opener, Socket, Sockets, TcpState};
 use crate::report::{Direction, Manner};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 /// Connections remembered one by one; further ones are counted, their fate unknown.
 const MAX_ENDED: usize = 262_144;
@@ -22,18 +22,11 @@ const MAX_REFUSED: usize = 4_096;
 /// Refused attempts closer together than this are one span.
 const REFUSED_SPAN_MS: f64 = 100.0;
 
-/// Both ends of a connection, ours first: unique among the open ones of a network namespace.
-pub(super) type Ends = (SocketAddr, SocketAddr);
-
 /// All connections of a pod.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Connections {
     open: BTreeMap<u64, Open>,
-    ended: Vec<Ended>,
-    /// Where in `ended` the last connection of a socket is.
-    by_address: BTreeMap<u64, usize>,
-    /// The same by its ends, for what comes when the socket is gone.
-    by_ends: BTreeMap<Ends, usize>,
+    ended: EndedList,
     /// Local ports on which the pod listened, as far as was seen.
     listening: BTreeSet<u16>,
     /// What was found at the stop signal.
@@ -97,43 +90,6 @@ struct Open {
     by_kubelet: bool,
 }
 
-/// A connection that has ended, or that is told as it stands.
-#[derive(Clone, Debug)]
-pub(super) struct Ended {
-    /// When; `None` if it has not.
-    pub at: Option<BootNs>,
-    /// The container whose cgroup the socket has, or whose process closed it.
-    pub container: Option<CgroupId>,
-    /// When it was established.
-    pub opened: Opened,
-    pub direction: Direction,
-    pub local: SocketAddr,
-    pub peer: SocketAddr,
-    /// `None` while it is open.
-    pub closing: Option<Closing>,
-    /// With a RST, at once or later.
-    pub reset: bool,
-    /// The peer acknowledged everything written.
-    pub drained: Option<bool>,
-    /// A process held it: it was accepted, or opened by the pod itself.
-    pub held: bool,
-    pub mptcp: bool,
-    /// The kubelet opened it: it was running when the handshake was completed.
-    pub by_kubelet: bool,
-    pub counters: Option<SocketCounters>,
-}
-
-/// When a connection was established.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Opened {
-    /// That was seen.
-    At(BootNs),
-    /// Before tracing of it began; it was there for so long (milliseconds) before it ended, at least.
-    Before(Option<u64>),
-    /// Some time after the look at the pod's sockets, which did not show it.
-    AfterSnapshot,
-}
-
 /// What a state change meant beyond the connection itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
@@ -179,9 +135,11 @@ impl Connections {
 
     /// A RST went out from this socket, or from what was left of it.
     pub(super) fn reset(&mut self, address: Option<u64>, ends: Option<Ends>) {
-        let by_address = || address.and_then(|address| self.by_address.get(&address).copied());
-        let by_ends = ends.and_then(|ends| self.by_ends.get(&ends).copied());
-        if let Some(ended) = by_ends.or_else(by_address).and_then(|index| self.ended.get_mut(index)) {
+        let by_ends = ends.and_then(|ends| self.ended.find_between(ends));
+        // of a socket that has another connection by now nothing is told of the one before
+        let address = address.filter(|address| !self.open.contains_key(address));
+        let found = by_ends.or_else(|| address.and_then(|address| self.ended.find(address)));
+        if let Some(ended) = found.and_then(|index| self.ended.get_mut(index)) {
             ended.reset = true;
         }
     }
@@ -234,15 +192,15 @@ impl Connections {
     }
 
     /// Every connection that ended, in the order they did.
-    pub(super) fn ended(&self) -> &[Ended] {
-        &self.ended
+    pub(super) fn ended(&self) -> impl Iterator<Item = &Ended> {
+        self.ended.iter()
     }
 
     /// Those that have not.
     pub(super) fn still_open(&self) -> Vec<Ended> {
-        let closed: BTreeSet<Ends> = self.ended.iter().map(|ended| (ended.local, ended.peer)).collect();
         let mut open: BTreeMap<Ends, Ended> = BTreeMap::new();
         if let Some(snapshot) = &self.snapshot {
+            let closed: BTreeSet<Ends> = self.ended.iter().map(|ended| (ended.local, ended.peer)).collect();
             let found = snapshot.found.iter().filter(|(ends, _)| !closed.contains(*ends));
             open.extend(found.map(|(ends, found)| {
                 let opened = Opened::Before(found.at_least_ms);
@@ -256,11 +214,13 @@ impl Connections {
         open.into_values().collect()
     }
 
-    /// Both ends of every connection known of this ending.
-    pub(super) fn all_ends(&self) -> BTreeSet<Ends> {
+    /// Both ends of every connection known of this ending, sorted.
+    pub(super) fn all_ends(&self) -> Vec<Ends> {
         let found = self.snapshot.iter().flat_map(|snapshot| snapshot.found.keys().copied());
         let ended = self.ended.iter().map(|ended| (ended.local, ended.peer));
-        ended.chain(found).chain(self.open.values().map(|open| open.ends)).collect()
+        let mut all: Vec<Ends> = ended.chain(found).chain(self.open.values().map(|open| open.ends)).collect();
+        all.sort_unstable();
+        all
     }
 
     /// Who opened it, now that the pod's listeners are known.
@@ -279,8 +239,6 @@ impl Connections {
     /// Forgets what ended so far: it belongs to an ending that is over or to none.
     pub(super) fn forget_ended(&mut self) {
         self.ended.clear();
-        self.by_address.clear();
-        self.by_ends.clear();
         self.refused.clear();
         self.snapshot = None;
         self.uncounted = 0;
@@ -289,7 +247,6 @@ impl Connections {
 
     fn opened(&mut self, at: BootNs, container: Option<CgroupId>, change: &Change<'_>, direction: Direction) {
         let socket = change.socket;
-        self.by_address.remove(&socket.address);
         if self.open.len() < MAX_OPEN {
             let open = Open {
                 opened: at,
@@ -301,6 +258,8 @@ impl Connections {
                 by_kubelet: direction == Direction::Inbound && is_kubelet(change.current),
             };
             self.open.insert(socket.address, open);
+        } else {
+            self.ended.disown(socket.address);
         }
     }
 
@@ -309,6 +268,7 @@ impl Connections {
         let open = self.open.remove(&socket.address);
         let closing = change.closing();
         let ended = Ended {
+            address: socket.address,
             at: Some(at),
             container,
             opened: open.map_or_else(|| self.opened_before(at, socket), |open| Opened::At(open.opened)),
@@ -328,12 +288,11 @@ impl Connections {
             counters: socket.counters,
         };
         if self.ended.len() == MAX_ENDED {
+            self.ended.disown(socket.address);
             self.uncounted += 1;
             return;
         }
         self.pending += usize::from(ended.drained.is_none() && ended.counters.is_some());
-        self.by_address.insert(socket.address, self.ended.len());
-        self.by_ends.insert((socket.local, socket.peer), self.ended.len());
         self.ended.push(ended);
     }
 
@@ -360,8 +319,9 @@ impl Connections {
 
     /// Takes what happens to a connection after this side has closed it.
     fn followed(&mut self, change: &Change<'_>) {
-        let index = self.by_address.get(&change.socket.address);
-        if let Some((ended, fate)) = index.and_then(|index| self.ended.get_mut(*index)).zip(change.fate()) {
+        let address = change.socket.address;
+        let Some(fate) = change.fate().filter(|_| !self.open.contains_key(&address)) else { return };
+        if let Some(ended) = self.ended.find(address).and_then(|index| self.ended.get_mut(index)) {
             let was_pending = ended.drained.is_none() && ended.counters.is_some();
             ended.drained = ended.drained.or(fate.drained);
             self.pending = self.pending.saturating_sub(usize::from(was_pending && ended.drained.is_some()));
@@ -375,26 +335,5 @@ fn by_counters(opener: Option<Opener>) -> Direction {
         Some(Opener::ThisSide) => Direction::Outbound,
         Some(Opener::Peer) => Direction::Inbound,
         None => Direction::Unknown,
-    }
-}
-
-impl Ended {
-    /// A connection that has not ended.
-    fn open(ends: Ends, container: Option<CgroupId>, opened: Opened, direction: Direction, mptcp: bool) -> Self {
-        Self {
-            at: None,
-            container,
-            opened,
-            direction,
-            local: ends.0,
-            peer: ends.1,
-            closing: None,
-            reset: false,
-            drained: None,
-            held: true,
-            mptcp,
-            by_kubelet: false,
-            counters: None,
-        }
     }
 }

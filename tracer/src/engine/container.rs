@@ -12,23 +12,31 @@ const MAX_PROCESSES: usize = 16_384;
 /// Start times found in `/proc` are rounded down to a tick of 10 ms; more apart than this is another process.
 const SAME_START_NS: u64 = 20_000_000;
 
-/// A container.
+/// A container. In the order as written: what each process that comes and goes asks for is first, close together in memory.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(super) struct Container {
     /// Its cgroup.
     pub cgroup: CgroupId,
     /// Its id, as the cgroup's path has it; none for a command of `gracetrace run`.
     pub id: Option<String>,
-    /// The runtime, as the path names it.
-    pub runtime: Option<&'static str>,
-    /// When it was first heard of.
-    pub since: BootNs,
+    /// Every process known, by tgid.
+    pub processes: BTreeMap<u32, Tracked>,
+    /// Programs that a runtime ran here beside the init, and what they started: by tgid, while they live or while
+    /// it is ending.
+    pub execs: BTreeSet<u32>,
+    /// Since when it is ending: processes are kept and counted from then.
+    pub ending: Option<BootNs>,
+    /// Counted from then on.
+    pub seen: u32,
     /// Its init: PID 1 of its namespace, or the first program run in it.
     pub init: Option<Process>,
     /// Its processes were there before tracing began: what was done to them until then is not known.
     pub adopted: bool,
-    /// Every process known, by tgid.
-    pub processes: BTreeMap<u32, Tracked>,
+    /// The runtime, as the path names it.
+    pub runtime: Option<&'static str>,
+    /// When it was first heard of.
+    pub since: BootNs,
     /// Processes that ended and are kept as they may have been the preStop hook.
     pub ended_runtime_execs: VecDeque<Tracked>,
     /// The first signal from outside that asked init to stop.
@@ -47,17 +55,10 @@ pub(super) struct Container {
     pub oom_victims: Vec<(BootNs, Process)>,
     /// Its cgroup has no process left.
     pub emptied: Option<BootNs>,
-    /// Since when it is ending: processes are kept and counted from then.
-    pub ending: Option<BootNs>,
-    /// Counted from then on.
-    pub seen: u32,
     /// tgids sent the stop signal, by whomever.
     pub signalled: BTreeSet<u32>,
     /// Those killed as their PID namespace went.
     pub killed_by_pid_namespace: BTreeSet<u32>,
-    /// Programs that a runtime ran here beside the init, and what they started: by tgid, while they live or while
-    /// it is ending.
-    pub execs: BTreeSet<u32>,
     /// When a listener of its own closed last.
     pub listener_closed: Option<BootNs>,
     /// How many listeners it has, once they were counted at the stop signal.
@@ -75,10 +76,7 @@ pub(super) struct Tracked {
     /// A step of the container runtime on its way to run something here: not yet (or never) the container's own.
     pub stage: bool,
     /// A container runtime put it here, when, and with which arguments.
-    pub runtime_exec: Option<RuntimeExec>,
-    pub exit: Option<(BootNs, WaitStatus)>,
-    /// A SIGKILL was sent to it.
-    pub killed: Option<BootNs>,
+    pub runtime_exec: Option<Box<RuntimeExec>>,
 }
 
 /// A program that a container runtime ran in the container.
@@ -86,6 +84,8 @@ pub(super) struct Tracked {
 pub(super) struct RuntimeExec {
     pub at: BootNs,
     pub argv: Option<Argv>,
+    /// How it ended.
+    pub exit: Option<(BootNs, WaitStatus)>,
 }
 
 /// A signal that was sent.
@@ -151,7 +151,7 @@ impl Container {
         self.adopted |= !processes.is_empty();
         for process in processes {
             let stage = self.may_be_stage(process);
-            self.insert(Tracked { process: process.clone(), stage, runtime_exec: None, exit: None, killed: None });
+            self.insert(Tracked { process: process.clone(), stage, runtime_exec: None });
             // a container's init is number 1 of its own namespace, or (shared namespace) simply the first
             let better = self.init.as_ref().is_none_or(|init| init.ns_tgid != 1 && process.ns_tgid == 1);
             if !stage && better {
@@ -167,7 +167,7 @@ impl Container {
         if self.execs.contains(&child.parent_tgid) {
             self.remember_exec(child.tgid);
         }
-        self.insert(Tracked { process: child.clone(), stage, runtime_exec: None, exit: None, killed: None });
+        self.insert(Tracked { process: child.clone(), stage, runtime_exec: None });
     }
 
     pub(super) fn executed(&mut self, at: BootNs, process: &Process, parent_outside: bool, argv: Option<&Argv>) {
@@ -177,14 +177,16 @@ impl Container {
         let stage = !was_own && self.may_be_stage(process);
         let runtime_exec = match known.and_then(|known| known.runtime_exec.clone()) {
             Some(first) => Some(first),
-            None if parent_outside && !stage && !was_own => Some(RuntimeExec { at, argv: argv.cloned() }),
+            None if parent_outside && !stage && !was_own => {
+                Some(Box::new(RuntimeExec { at, argv: argv.cloned(), exit: None }))
+            }
             None => None,
         };
         if runtime_exec.is_some() && !self.is_init(process) && self.init.is_some() {
             self.remember_exec(process.tgid);
         }
         self.count_unless(stage || was_own);
-        self.insert(Tracked { process: process.clone(), stage, runtime_exec, exit: None, killed: None });
+        self.insert(Tracked { process: process.clone(), stage, runtime_exec });
         match &mut self.init {
             // the init has begun another program: its name changes, it stays the init
             Some(init) if same(init, process) => {
@@ -205,14 +207,14 @@ impl Container {
         let Some(mut tracked) = self.processes.remove(&process.tgid) else {
             return init;
         };
-        tracked.exit = Some((at, status));
         if self.ending.is_none() {
             self.execs.remove(&process.tgid);
         }
         if self.ending.is_some() && !init && !tracked.stage && self.exits.len() < MAX_PROCESSES {
             self.exits.push((at, process.clone(), status));
         }
-        if tracked.runtime_exec.is_some() && !init {
+        if let Some(exec) = tracked.runtime_exec.as_mut().filter(|_| !init) {
+            exec.exit = Some((at, status));
             if self.ended_runtime_execs.len() == KEPT_RUNTIME_EXECS {
                 self.ended_runtime_execs.pop_front();
             }
@@ -283,7 +285,7 @@ impl Container {
             .ended_runtime_execs
             .iter()
             .chain(alive)
-            .filter_map(|tracked| tracked.runtime_exec.as_ref().map(|exec| (exec, tracked)))
+            .filter_map(|tracked| tracked.runtime_exec.as_deref().map(|exec| (exec, tracked)))
             .collect();
         execs.sort_by_key(|(exec, tracked)| (exec.at, tracked.process.tgid));
         execs
@@ -331,7 +333,7 @@ mod tests {
             start: BootNs(u64::from(tgid) * 1_000_000_000),
             ns_tgid,
             parent_tgid,
-            comm: comm.to_owned(),
+            comm: comm.into(),
             exe: None,
         }
     }
@@ -359,7 +361,7 @@ mod tests {
     fn a_copy_of_the_runtime_is_not_the_init() {
         let mut c = container();
         c.executed(BootNs(1), &process(10, 9, 10, "memfd:runc_clon"), true, None);
-        c.executed(BootNs(1), &Process { exe: Some("runc".to_owned()), ..process(11, 9, 11, "6") }, true, None);
+        c.executed(BootNs(1), &Process { exe: Some("runc".into()), ..process(11, 9, 11, "6") }, true, None);
         assert!(c.init.is_none());
         c.forked(&process(12, 10, 1, "runc:[1:CHILD]"));
         c.executed(BootNs(2), &process(12, 10, 1, "nginx"), true, None);

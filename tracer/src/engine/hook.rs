@@ -54,8 +54,8 @@ pub(super) fn of(container: &Container, facts: &Facts, call: Option<&KubeletCall
             let stop = stopped_by_runtime(container)?;
             let execs = container.runtime_execs();
             let then_stop =
-                |tracked: &Tracked| tracked.exit.is_some_and(|(at, _)| at <= stop && stop.ms_since(at) < THEN_STOP_MS);
-            let found = execs.into_iter().find(|(exec, tracked)| exec.at < stop && then_stop(tracked))?;
+                |exec: &RuntimeExec| exec.exit.is_some_and(|(at, _)| at <= stop && stop.ms_since(at) < THEN_STOP_MS);
+            let found = execs.into_iter().find(|(exec, _)| exec.at < stop && then_stop(exec))?;
             Some(exec_hook(found, HookEvidence::Timing))
         }
     }
@@ -84,9 +84,9 @@ fn exec_hook((exec, tracked): (&RuntimeExec, &Tracked), known_by: HookEvidence) 
         kind: PreStopKind::Exec,
         known_by,
         start: Some(exec.at),
-        end: tracked.exit.map(|(at, _)| at),
-        status: tracked.exit.map(|(_, status)| status),
-        process: Some((tracked.process.tgid, tracked.process.comm.clone())),
+        end: exec.exit.map(|(at, _)| at),
+        status: exec.exit.map(|(_, status)| status),
+        process: Some((tracked.process.tgid, tracked.process.comm.to_string())),
     }
 }
 

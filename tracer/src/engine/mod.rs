@@ -13,10 +13,13 @@ pub mod cgroup_path;
 
 mod agenda;
 mod assemble;
+mod chunks;
 mod close;
 mod connections;
 mod container;
+mod containers;
 mod diagnosis;
+mod ended;
 mod facts;
 mod hook;
 mod last_word;
@@ -61,7 +64,8 @@ pub struct Engine {
     session: Session,
     wall_offset_ns: i64,
     facts: Facts,
-    pods: BTreeMap<CgroupId, Pod>,
+    /// In boxes: what is looked through for one of them stays small.
+    pods: BTreeMap<CgroupId, Box<Pod>>,
     /// Those whose uid is known, by that.
     by_uid: BTreeMap<String, Vec<CgroupId>>,
     places: Places,
@@ -104,10 +108,11 @@ impl Engine {
             self.advance(until);
         }
         match input {
-            Input::Event(event) => {
+            // where it lies: nearly every input is one, and a quarter of a kilobyte
+            Input::Event(ref event) => {
                 self.advance(event.at);
-                if self.event(&event)
-                    && let Some(pod) = self.pod_of(&event)
+                if self.event(event)
+                    && let Some(pod) = self.pod_of(event)
                 {
                     self.look_again(pod);
                 }
@@ -178,7 +183,7 @@ impl Engine {
         let What::SignalGenerated { target, sender, signal, code, .. } = &event.what else { return None };
         let place = event.cgroup.and_then(|id| self.places.get(id))?;
         let outside = self.places.get(sender.cgroup).is_none_or(|of| of.pod != place.pod);
-        let container = self.pods.get(&place.pod)?.containers.get(&place.container?)?;
+        let container = self.pods.get(&place.pod)?.containers.get(place.container?)?;
         let to_init = container.init.is_none() || container.is_init(target);
         let asks = *signal != signal::SIGKILL && signals::by_process(*code);
         // a stranger's signal is taken for it only until the one that is meant comes
@@ -283,11 +288,16 @@ impl Engine {
 
     /// An event about a socket. A report waits for connections only as long as something is on its way.
     fn socket(&mut self, event: &Event, pod: CgroupId, owner: Option<CgroupId>) -> bool {
-        let container = owner.and_then(|id| self.places.get(id)).and_then(|place| place.container);
         let caller = if let What::SocketRefused { current, .. } = &event.what { Some(current.cgroup) } else { None };
         let current = caller.and_then(|cgroup| self.places.get(cgroup));
         let caller_in_pod = current.is_some_and(|place| place.pod == pod);
         let Some(pod) = self.pods.get_mut(&pod) else { return false };
+        let container = match owner {
+            // nearly always it is a container's own, which the pod knows
+            Some(own) if pod.containers.are_known_by(own) => Some(own),
+            Some(other) => self.places.get(other).and_then(|place| place.container),
+            None => None,
+        };
         let before = pod.connections.is_draining();
         pod.socket_event(event.at, container, &event.what, caller_in_pod);
         before != pod.connections.is_draining()
@@ -300,7 +310,7 @@ impl Engine {
         }
         let container = self.places.get(*id).and_then(|place| place.container);
         if let (Some(container), Some(pod)) = (container, self.pods.get_mut(pod))
-            && let Some(container) = pod.containers.get_mut(&container)
+            && let Some(container) = pod.containers.get_mut(container)
         {
             container.found(processes);
         }
@@ -313,7 +323,7 @@ impl Engine {
         }
         let parsed = cgroup_path::parse(path);
         if let Some(parsed) = &parsed {
-            let entry = self.pods.entry(pod).or_insert_with(|| Pod::new(pod));
+            let entry = self.pods.entry(pod).or_insert_with(|| Box::new(Pod::new(pod)));
             if entry.uid.is_none() {
                 entry.uid = Some(parsed.uid.clone());
                 self.by_uid.entry(parsed.uid.clone()).or_default().push(pod);
@@ -349,7 +359,7 @@ impl Engine {
         container.id = name;
         container.runtime = runtime;
         self.places.insert(id, Place { pod, container: Some(id) });
-        self.pods.entry(pod).or_insert_with(|| Pod::new(pod)).containers.insert(id, container);
+        self.pods.entry(pod).or_insert_with(|| Box::new(Pod::new(pod))).containers.insert(container);
     }
 
     fn report_container(&mut self, pod: CgroupId, container: CgroupId) {

@@ -1,7 +1,7 @@
 //! One end of a pod, cut out of its state: which containers, from when on, under which names.
 
-use super::connections::Ended;
 use super::container::Container;
+use super::ended::Ended;
 use super::facts::Facts;
 use super::losses::LossesOf;
 use super::pod::Pod;
@@ -59,7 +59,7 @@ impl<'a> Picture<'a> {
     pub(super) fn of(sources: &Sources<'a>) -> Option<Self> {
         let Sources { pod, facts, session, wall_offset_ns, losses, only } = *sources;
         let containers: Vec<&Container> = match only {
-            Some(id) => pod.containers.get(&id).into_iter().collect(),
+            Some(id) => pod.containers.get(id).into_iter().collect(),
             None => last_of_each_name(pod, facts),
         };
         let began = |container: &&Container| verdict::began(pod, container, facts);
@@ -99,7 +99,7 @@ impl<'a> Picture<'a> {
         let sandboxes = self.pod.containers.values();
         let sandbox = sandboxes.filter(|c| self.pod.role(c, self.facts) == Some(ContainerRole::Sandbox));
         let exits =
-            sandbox.filter_map(|c| Some((c.exit?.0, c.init.as_ref().map(|init| (init.tgid, init.comm.clone()))?)));
+            sandbox.filter_map(|c| Some((c.exit?.0, c.init.as_ref().map(|init| (init.tgid, init.comm.to_string()))?)));
         exits.max_by_key(|(at, _)| *at).filter(|_| self.scope == Scope::Pod)
     }
 

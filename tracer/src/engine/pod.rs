@@ -5,6 +5,7 @@
 use super::close::Change;
 use super::connections::{Caller, Connections, Effect};
 use super::container::{Container, Sent};
+use super::containers::Containers;
 use super::facts::Facts;
 use super::runtime_names::is_kubelet;
 use super::signals;
@@ -32,7 +33,7 @@ pub(super) struct Pod {
     /// Its uid; none for a command of `gracetrace run`.
     pub uid: Option<String>,
     pub qos_class: Option<&'static str>,
-    pub containers: BTreeMap<CgroupId, Container>,
+    pub containers: Containers,
     pub connections: Connections,
     /// Wait statuses of its processes that have ended, by tgid.
     exits: BTreeMap<u32, WaitStatus>,
@@ -46,6 +47,8 @@ pub(super) struct Pod {
     removed: Option<BootNs>,
     /// Containers that had a report of their own.
     pub reported: Vec<CgroupId>,
+    /// The end of a container has begun, once.
+    ends: bool,
 }
 
 /// An event about one container of the pod.
@@ -62,7 +65,7 @@ impl Pod {
             cgroup,
             uid: None,
             qos_class: None,
-            containers: BTreeMap::new(),
+            containers: Containers::default(),
             connections: Connections::default(),
             exits: BTreeMap::new(),
             listener_closes: VecDeque::new(),
@@ -70,12 +73,13 @@ impl Pod {
             kubelet_call: None,
             removed: None,
             reported: Vec::new(),
+            ends: false,
         }
     }
 
     /// Takes what happened to one of its processes.
     pub(super) fn process_event(&mut self, context: &Context<'_>, what: &What, sender_in_pod: bool) {
-        let Some(container) = self.containers.get_mut(&context.container) else {
+        let Some(container) = self.containers.get_mut(context.container) else {
             return;
         };
         match what {
@@ -123,6 +127,7 @@ impl Pod {
             | What::CgroupEmptied { .. }
             | What::CgroupRemoved { .. } => {}
         }
+        self.ends |= container.ending.is_some();
     }
 
     /// Takes a change of one of its sockets; `container` is the one whose cgroup the socket has. `caller_in_pod`: who
@@ -132,19 +137,15 @@ impl Pod {
             What::SocketState { socket, current, old, new } => {
                 let change = Change { socket, current, old: *old, new: *new };
                 let effect = self.connections.state(at, container, &change);
-                if let Some(container) = container.and_then(|id| self.containers.get_mut(&id)) {
-                    match effect {
-                        Effect::ListenerOpened => add(&mut container.listeners_open, 1),
-                        Effect::ListenerClosed => {
-                            container.listener_closed = Some(at);
-                            add(&mut container.listeners_open, -1);
-                            self.listener_closes.truncate(KEPT_LISTENER_CLOSES - 1);
-                            self.listener_closes.push_front((at, container.cgroup, socket.local));
-                        }
-                        Effect::None => {}
-                    }
+                match (effect, container) {
+                    (Effect::None, _) | (_, None) => {}
+                    (Effect::ListenerOpened, Some(id)) => self.listener_opened(id),
+                    (Effect::ListenerClosed, Some(id)) => self.listener_closed(at, id, socket.local),
                 }
-                self.forget_what_is_no_ending();
+                // connections that end while nothing is being stopped are nobody's loss
+                if !self.ends {
+                    self.connections.forget_ended();
+                }
             }
             What::SocketReset { address, ends, .. } => self.connections.reset(*address, *ends),
             What::SocketRefused { current, .. } => {
@@ -195,7 +196,7 @@ impl Pod {
             let Some(id) = listener.cgroup.and_then(&place) else { continue };
             if let Some(index) = closed.iter().position(|gone| *gone == (id, listener.local)) {
                 closed.swap_remove(index);
-            } else if let Some(container) = self.containers.get_mut(&id) {
+            } else if let Some(container) = self.containers.get_mut(id) {
                 add(&mut container.listeners_open, 1);
             }
         }
@@ -208,7 +209,7 @@ impl Pod {
 
     /// A cgroup of it has no process left.
     pub(super) fn emptied(&mut self, at: BootNs, cgroup: CgroupId) {
-        if let Some(container) = self.containers.get_mut(&cgroup)
+        if let Some(container) = self.containers.get_mut(cgroup)
             && container.emptied.is_none()
         {
             container.emptied = Some(at);
@@ -308,10 +309,18 @@ impl Pod {
         told.or_else(|| (paused && sandbox.is_none()).then_some(ContainerRole::Sandbox))
     }
 
-    /// Connections that end while nothing is being stopped are nobody's loss.
-    fn forget_what_is_no_ending(&mut self) {
-        if self.containers.values().all(|container| container.ending.is_none()) {
-            self.connections.forget_ended();
+    fn listener_opened(&mut self, container: CgroupId) {
+        if let Some(container) = self.containers.get_mut(container) {
+            add(&mut container.listeners_open, 1);
+        }
+    }
+
+    fn listener_closed(&mut self, at: BootNs, id: CgroupId, local: SocketAddr) {
+        if let Some(container) = self.containers.get_mut(id) {
+            container.listener_closed = Some(at);
+            add(&mut container.listeners_open, -1);
+            self.listener_closes.truncate(KEPT_LISTENER_CLOSES - 1);
+            self.listener_closes.push_front((at, id, local));
         }
     }
 }

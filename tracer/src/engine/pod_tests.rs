@@ -141,11 +141,11 @@ fn path(container: Option<char>) -> String {
 }
 
 pub(super) fn process(tgid: u32, comm: &str) -> Process {
-    Process { tgid, start: BootNs(u64::from(tgid)), ns_tgid: 1, parent_tgid: 90, comm: comm.to_owned(), exe: None }
+    Process { tgid, start: BootNs(u64::from(tgid)), ns_tgid: 1, parent_tgid: 90, comm: comm.into(), exe: None }
 }
 
 pub(super) fn runc() -> Actor {
-    let (comm, parent_comm) = ("runc".to_owned(), "containerd-shim".to_owned());
+    let (comm, parent_comm) = ("runc".into(), "containerd-shim".into());
     let (exiting, kernel_thread) = (false, false);
     Actor { tgid: 90, ns_tgid: 90, parent_tgid: 80, cgroup: NODE, comm, parent_comm, exiting, kernel_thread }
 }

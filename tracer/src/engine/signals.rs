@@ -57,9 +57,6 @@ pub(super) fn signalled(
 }
 
 fn killed(container: &mut Container, target: &Process, sent: Sent, group: bool) {
-    if let Some(tracked) = container.processes.get_mut(&target.tgid) {
-        tracked.killed.get_or_insert(sent.at);
-    }
     let to_init = container.is_init(target);
     let from_init = container.init.as_ref().is_some_and(|init| init.tgid == sent.sender.tgid);
     if sent.by_dying_init && !to_init {

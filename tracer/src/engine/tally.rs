@@ -1,7 +1,8 @@
 //! The connections of a report: which belong to this end, whose each was, and how many of each fate.
 
 use super::close::Closer;
-use super::connections::{Caller, Ended, Ends, Opened};
+use super::connections::Caller;
+use super::ended::{Ended, Ends, Opened};
 use super::last_word::was_done;
 use super::picture::{Concluded, Picture, round};
 use super::work;
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 impl Picture<'_> {
     pub(super) fn conclude(&self) -> Vec<Concluded> {
         let all_ends = self.pod.connections.all_ends();
-        let ended = self.pod.connections.ended().iter().filter(|one| one.at.is_some_and(|at| at >= self.start));
+        let ended = self.pod.connections.ended().filter(|one| one.at.is_some_and(|at| at >= self.start));
         let all = ended.cloned().chain(self.pod.connections.still_open());
         all.map(|one| self.concluded(one, &all_ends)).filter(|one| self.belongs(one)).collect()
     }
@@ -26,7 +27,7 @@ impl Picture<'_> {
         self.scope == Scope::Pod || one.owner.is_some_and(|id| self.containers.iter().any(|c| c.cgroup == id))
     }
 
-    fn concluded(&self, ended: Ended, all_ends: &BTreeSet<Ends>) -> Concluded {
+    fn concluded(&self, ended: Ended, all_ends: &[Ends]) -> Concluded {
         let sole = match self.containers.as_slice() {
             [one] if self.scope == Scope::Pod => Some(one.cgroup),
             _ => None,
@@ -35,7 +36,7 @@ impl Picture<'_> {
         let direction = self.pod.connections.direction(&ended);
         let (end, closed_by, killed_by) = match &ended.closing {
             Some(closing) => {
-                let init = owner.and_then(|id| self.pod.containers.get(&id)).and_then(|container| container.exit);
+                let init = owner.and_then(|id| self.pod.containers.get(id)).and_then(|container| container.exit);
                 let gone = init.filter(|(at, _)| ended.at.is_some_and(|closed| *at <= closed));
                 let was_done = ended.counters.is_some_and(|counters| was_done(&counters, direction));
                 closing.end(|tgid| self.pod.exit_of(tgid), gone.map(|(_, status)| status), was_done)
@@ -54,10 +55,10 @@ impl Picture<'_> {
             end,
             closed_by,
             killed_by,
-            container: owner.and_then(|id| self.pod.containers.get(&id)).and_then(|c| self.name(c)),
+            container: owner.and_then(|id| self.pod.containers.get(id)).and_then(|c| self.name(c)),
             opened_after_stop,
             accepted_after_stop: opened_after_stop && ended.held && direction == Direction::Inbound,
-            internal: all_ends.contains(&(ended.peer, ended.local)),
+            internal: all_ends.binary_search(&(ended.peer, ended.local)).is_ok(),
             owner,
             direction,
             work: work::lost(&ended, end, direction),
@@ -209,7 +210,7 @@ impl Picture<'_> {
     /// Whether it was dropped because the kernel killed its process as PID 1 had left.
     fn went_with_pid1(&self, one: &Concluded) -> bool {
         let Some(Closer::Dying(tgid)) = one.ended.closing.map(|closing| closing.closer) else { return false };
-        let owner = one.owner.and_then(|id| self.pod.containers.get(&id));
+        let owner = one.owner.and_then(|id| self.pod.containers.get(id));
         one.end == ConnectionEnd::DroppedByKill
             && owner.is_some_and(|container| container.killed_by_pid_namespace.contains(&tgid))
     }

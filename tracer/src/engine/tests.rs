@@ -111,17 +111,17 @@ impl Story {
 }
 
 fn process(tgid: u32, parent_tgid: u32, comm: &str) -> Process {
-    Process { tgid, start: BootNs(u64::from(tgid)), ns_tgid: tgid, parent_tgid, comm: comm.to_owned(), exe: None }
+    Process { tgid, start: BootNs(u64::from(tgid)), ns_tgid: tgid, parent_tgid, comm: comm.into(), exe: None }
 }
 
 pub(super) fn actor(tgid: u32, comm: &str, cgroup: CgroupId) -> Actor {
-    let parent_comm = "bash".to_owned();
+    let parent_comm = "bash".into();
     Actor {
         tgid,
         ns_tgid: tgid,
         parent_tgid: 1,
         cgroup,
-        comm: comm.to_owned(),
+        comm: comm.into(),
         parent_comm,
         exiting: false,
         kernel_thread: false,
@@ -472,7 +472,7 @@ fn a_kill_from_inside_or_by_another_call_names_its_sender() {
         [(0, actor(101, "child", CGROUP)), (-1, actor(900, "kill", OUTSIDE)), (-6, actor(900, "kill", OUTSIDE))]
     {
         let mut story = Story::new();
-        let comm = sender.comm.clone();
+        let comm = sender.comm.to_string();
         story.coded(100, 9, code, sender, SignalResult::Delivered, Disposition::Default);
         let report = story.exit(100, 9).report();
         assert_eq!((report.outcome, report.completeness.complete), (Outcome::ForceKilled, true), "{code}");

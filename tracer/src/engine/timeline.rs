@@ -1,7 +1,8 @@
 //! The timeline of a report: facts of containers and connections, in order, floods drawn together.
 
-use super::connections::{Caller, Opened};
+use super::connections::Caller;
 use super::container::Container;
+use super::ended::Opened;
 use super::hook;
 use super::picture::Picture;
 use super::signals::by_process;
@@ -200,7 +201,7 @@ fn connections(entries: &mut Vec<Entry>, picture: &Picture<'_>) {
     entries.append(&mut spans);
     for span in picture.pod.connections.refused.iter().filter(|span| span.at >= picture.start && span.by != Caller::Own)
     {
-        let owner = span.container.and_then(|id| picture.pod.containers.get(&id));
+        let owner = span.container.and_then(|id| picture.pod.containers.get(id));
         let name = owner.and_then(|container| picture.name(container));
         entries.push(Entry::new(span.at, TimelineEvent::ConnectionsRefused, name).count(span.count));
     }

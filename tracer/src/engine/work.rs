@@ -4,7 +4,7 @@
 //! and server-sent events, for protocols in which the server speaks first or the client never gets an
 //! answer, and for TLS alerts sent just before the close. `docs/report.md` says so to users.
 
-use crate::engine::connections::Ended;
+use crate::engine::ended::Ended;
 use crate::engine::last_word::last_speaker;
 use crate::input::Opener;
 use crate::report::{ConnectionEnd, Direction, Work};
@@ -64,7 +64,7 @@ pub(super) fn lost(ended: &Ended, end: ConnectionEnd, direction: Direction) -> W
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::connections::Opened;
+    use crate::engine::ended::Opened;
     use crate::input::{BootNs, SocketCounters};
 
     /// received, sent, unread, unacked, received minus sent, since sent.
@@ -84,6 +84,7 @@ mod tests {
             since_our_last: None,
         };
         Ended {
+            address: 0,
             at: Some(BootNs(1)),
             container: None,
             opened: Opened::Before(None),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::input::*;
+use compact_str::CompactString;
 use proptest::option;
 use proptest::prelude::*;
 use std::cell::RefCell;
@@ -186,14 +187,18 @@ fn a_loss_without_a_pod_is_anybodys() {
     assert_eq!(serde_json::to_string(&own).expect("a line"), new);
 }
 
+fn name() -> impl Strategy<Value = CompactString> {
+    text().prop_map(CompactString::from)
+}
+
 prop_compose! {
-    fn process()(tgid: u32, start: u64, ns_tgid: u32, parent_tgid: u32, comm in text()) -> Process {
+    fn process()(tgid: u32, start: u64, ns_tgid: u32, parent_tgid: u32, comm in name()) -> Process {
         Process { tgid, start: BootNs(start), ns_tgid, parent_tgid, exe: (tgid % 2 == 0).then(|| comm.clone()), comm }
     }
 }
 
 prop_compose! {
-    fn actor()(tgid: u32, ns_tgid: u32, parent_tgid: u32, cgroup: u64, comm in text(), parent_comm in text(),
+    fn actor()(tgid: u32, ns_tgid: u32, parent_tgid: u32, cgroup: u64, comm in name(), parent_comm in name(),
                exiting: bool, kernel_thread: bool) -> Actor {
         Actor { tgid, ns_tgid, parent_tgid, cgroup: CgroupId(cgroup), comm, parent_comm, exiting, kernel_thread }
     }

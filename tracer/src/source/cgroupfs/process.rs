@@ -2,6 +2,7 @@
 
 use crate::input::{BootNs, Process};
 use crate::text;
+use compact_str::CompactString;
 use std::path::Path;
 
 /// `USER_HZ`, in which the kernel writes times for users: 100 on every architecture that runs
@@ -26,7 +27,7 @@ pub(super) fn read(proc: &Path, tgid: u32) -> Option<Process> {
 
 #[derive(Debug, PartialEq)]
 struct Stat {
-    comm: String,
+    comm: CompactString,
     parent_tgid: u32,
     start: BootNs,
 }

@@ -5,6 +5,7 @@ use crate::input::{
     WaitStatus, What,
 };
 use crate::text::clean_bytes;
+use compact_str::CompactString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tracer_ebpf::{self as abi, cgroup_operation, handler, kind, socket_flag};
 
@@ -288,7 +289,7 @@ fn tcp_state(state: u32) -> TcpState {
     }
 }
 
-fn comm(cursor: &mut Cursor<'_>) -> Option<String> {
+fn comm(cursor: &mut Cursor<'_>) -> Option<CompactString> {
     cursor.take::<{ abi::COMM_LEN }>().map(|bytes| clean_bytes(&bytes))
 }
 

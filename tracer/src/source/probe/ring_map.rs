@@ -285,7 +285,7 @@ mod tests {
         ) {
             let (mut kernel, mut ring) = Kernel::new(start);
             for (index, (length, fate)) in lengths.into_iter().enumerate() {
-                let record: Vec<u8> = (0..length).map(|at| (at + index) as u8).collect();
+                let record: Vec<u8> = (0..length).map(|at| (at + index).to_le_bytes()[0]).collect();
                 kernel.write(&record, if fate == 0 { DISCARDED } else { 0 });
                 if fate == 1 {
                     ring.rest();

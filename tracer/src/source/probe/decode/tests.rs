@@ -58,7 +58,7 @@ fn only(bytes: &[u8]) -> Event {
 }
 
 fn process() -> Process {
-    Process { tgid: 100, start: BootNs(500), ns_tgid: 1, parent_tgid: 99, comm: "nginx".to_owned(), exe: None }
+    Process { tgid: 100, start: BootNs(500), ns_tgid: 1, parent_tgid: 99, comm: "nginx".into(), exe: None }
 }
 
 fn actor() -> Actor {
@@ -67,8 +67,8 @@ fn actor() -> Actor {
         ns_tgid: 42,
         parent_tgid: 41,
         cgroup: CgroupId(7),
-        comm: "runc".to_owned(),
-        parent_comm: "shim\u{fffd}".to_owned(),
+        comm: "runc".into(),
+        parent_comm: "shim\u{fffd}".into(),
         exiting: true,
         kernel_thread: false,
     }
