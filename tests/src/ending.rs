@@ -76,11 +76,16 @@ fn happens(number: u32, step: u32, closes: u32) -> Vec<(CgroupId, What)> {
 }
 
 fn uid(number: u32) -> String {
-    format!("{number:08x}-0000-4000-8000-000000000000")
+    format!("{:08x}-0000-4000-8000-000000000000", scattered(number))
 }
 
 fn container_id(number: u32) -> String {
-    format!("{number:064x}")
+    format!("{:08x}{:056x}", scattered(number), number)
+}
+
+/// As ids are: they differ from the first digits on.
+fn scattered(number: u32) -> u32 {
+    number.wrapping_mul(0x9e37_79b1)
 }
 
 /// Who it is, as the container runtime tells it.
@@ -126,7 +131,9 @@ fn stop_signal(target: Process) -> What {
 }
 
 fn close_of(number: u32, close: u32, pod: CgroupId, container: CgroupId) -> What {
-    let peer = SocketAddr::from((Ipv4Addr::from(0x0a00_0000 + number), 1024 + u16::try_from(close).unwrap_or(0)));
+    // as many digits for each: what it takes to write them is not to depend on the number of pods
+    let [high, low] = [number / 100, number % 100].map(|part| 100 + u8::try_from(part).unwrap_or(0));
+    let peer = SocketAddr::from((Ipv4Addr::new(10, 100, high, low), 1024 + u16::try_from(close).unwrap_or(0)));
     let socket = Socket {
         address: u64::from(number) << 32 | u64::from(close) << 8,
         pod,

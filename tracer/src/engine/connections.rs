@@ -218,7 +218,9 @@ impl Connections {
     pub(super) fn all_ends(&self) -> Vec<Ends> {
         let found = self.snapshot.iter().flat_map(|snapshot| snapshot.found.keys().copied());
         let ended = self.ended.iter().map(|ended| (ended.local, ended.peer));
-        let mut all: Vec<Ends> = ended.chain(found).chain(self.open.values().map(|open| open.ends)).collect();
+        let found_there = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.found.len());
+        let mut all = Vec::with_capacity(self.ended.len() + found_there + self.open.len());
+        all.extend(ended.chain(found).chain(self.open.values().map(|open| open.ends)));
         all.sort_unstable();
         all
     }

@@ -17,9 +17,11 @@ use std::collections::{BTreeMap, BTreeSet};
 impl Picture<'_> {
     pub(super) fn conclude(&self) -> Vec<Concluded> {
         let all_ends = self.pod.connections.all_ends();
+        let names: BTreeMap<CgroupId, Option<String>> =
+            self.pod.containers.values().map(|container| (container.cgroup, self.name(container))).collect();
         let ended = self.pod.connections.ended().filter(|one| one.at.is_some_and(|at| at >= self.start));
         let all = ended.cloned().chain(self.pod.connections.still_open());
-        all.map(|one| self.concluded(one, &all_ends)).filter(|one| self.belongs(one)).collect()
+        all.map(|one| self.concluded(one, &all_ends, &names)).filter(|one| self.belongs(one)).collect()
     }
 
     /// A report about one container leaves out what is another's.
@@ -27,7 +29,7 @@ impl Picture<'_> {
         self.scope == Scope::Pod || one.owner.is_some_and(|id| self.containers.iter().any(|c| c.cgroup == id))
     }
 
-    fn concluded(&self, ended: Ended, all_ends: &[Ends]) -> Concluded {
+    fn concluded(&self, ended: Ended, all_ends: &[Ends], names: &BTreeMap<CgroupId, Option<String>>) -> Concluded {
         let sole = match self.containers.as_slice() {
             [one] if self.scope == Scope::Pod => Some(one.cgroup),
             _ => None,
@@ -55,7 +57,7 @@ impl Picture<'_> {
             end,
             closed_by,
             killed_by,
-            container: owner.and_then(|id| self.pod.containers.get(id)).and_then(|c| self.name(c)),
+            container: owner.and_then(|id| names.get(&id)?.clone()),
             opened_after_stop,
             accepted_after_stop: opened_after_stop && ended.held && direction == Direction::Inbound,
             internal: all_ends.binary_search(&(ended.peer, ended.local)).is_ok(),
