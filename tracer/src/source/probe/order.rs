@@ -1,61 +1,38 @@
 //! Puts records of several CPUs in order: each is held until everything older has surely arrived.
 
 use crate::input::{BootNs, Event};
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::VecDeque;
 
 /// Events waiting for older ones. Bounded by what one batch holds: the caller takes out, after each
 /// batch, whatever is older than the batch's `complete_until`.
+///
+/// They come nearly in order (the ring has one, and a record's time is taken just before its place there), so a list
+/// is kept sorted: of a million events a handful is put elsewhere than at its end.
 #[derive(Debug, Default)]
 pub struct Order {
-    waiting: BinaryHeap<Reverse<Waiting>>,
-    pushed: u64,
-}
-
-/// Ordered by time, then by arrival: events of one CPU keep their order even within one clock tick.
-#[derive(Debug)]
-struct Waiting {
-    at: BootNs,
-    arrival: u64,
-    event: Event,
+    /// By time, and by arrival where that is the same: events of one CPU keep their order even within one clock tick.
+    waiting: VecDeque<Event>,
 }
 
 impl Order {
     /// Takes an event.
     pub fn push(&mut self, event: Event) {
-        self.waiting.push(Reverse(Waiting { at: event.at, arrival: self.pushed, event }));
-        self.pushed += 1;
+        if self.waiting.back().is_none_or(|last| last.at <= event.at) {
+            self.waiting.push_back(event);
+        } else {
+            let place = self.waiting.partition_point(|before| before.at <= event.at);
+            self.waiting.insert(place, event);
+        }
     }
 
     /// The oldest event that happened before `until`, if there is one.
     pub fn pop_before(&mut self, until: BootNs) -> Option<Event> {
-        let Reverse(oldest) = self.waiting.peek()?;
-        if oldest.at >= until {
+        if self.waiting.front()?.at >= until {
             return None;
         }
-        self.waiting.pop().map(|Reverse(waiting)| waiting.event)
+        self.waiting.pop_front()
     }
 }
-
-impl Ord for Waiting {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.arrival).cmp(&(other.at, other.arrival))
-    }
-}
-
-impl PartialOrd for Waiting {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Waiting {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Waiting {}
 
 #[cfg(test)]
 mod tests {

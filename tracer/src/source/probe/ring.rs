@@ -16,6 +16,8 @@ use tracer_ebpf::kind;
 
 /// Bytes after which a batch is handed over though there is more.
 const BATCH_BYTES: usize = 256 << 10;
+/// Room for one more record, which may end beyond that.
+const RECORD_BYTES: usize = 8 << 10;
 /// How long records nobody is in a hurry for may lie, while there are any.
 const BUSY: Duration = Duration::from_millis(25);
 /// The same when nothing came for a while, and how often time alone is told then: a wake-up of two threads
@@ -106,7 +108,7 @@ impl Reader {
     fn drain(&mut self) -> io::Result<Batch> {
         // before the ring is looked at: a record reserved later carries a later time
         let begun = BootNs(clock::boot_now().0.saturating_sub(CLOCK_MARGIN_NS));
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(self.ring.waiting().min(BATCH_BYTES + RECORD_BYTES));
         let mut counts = [0; kind::COUNT];
         let mut newest = 0;
         let mut looks = 0;

@@ -86,6 +86,11 @@ impl RingMap {
         Ok(Next::Nothing)
     }
 
+    /// How much is there, in bytes of the ring: more than in the records themselves.
+    pub(super) fn waiting(&self) -> usize {
+        self.producer.word().load(Ordering::Relaxed).wrapping_sub(self.position)
+    }
+
     /// Gives back what is mapped for reading; it is mapped again when there is something.
     pub(super) fn rest(&mut self) {
         self.piece = None;
@@ -248,7 +253,9 @@ mod tests {
     fn waits_for_what_is_being_written_and_passes_over_what_was_given_up() {
         let (mut kernel, mut ring) = Kernel::new(0);
         assert_eq!(next(&mut ring), (Next::Nothing, vec![]));
+        assert_eq!(ring.waiting(), 0);
         kernel.write(b"given up", DISCARDED);
+        assert_eq!(ring.waiting(), 16);
         assert_eq!(next(&mut ring), (Next::Nothing, vec![]));
         assert_eq!(kernel.free(), SIZE, "its room is free");
         kernel.write(b"first", BUSY);
