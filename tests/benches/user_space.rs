@@ -70,7 +70,7 @@ fn engine(c: &mut Criterion) {
             |inputs| {
                 let mut engine = Engine::new(ending::session());
                 for input in inputs {
-                    engine.handle(input);
+                    engine.handle(&input);
                 }
                 let reports: Vec<Report> = std::iter::from_fn(|| engine.poll()).collect();
                 assert_eq!(reports.len(), usize::try_from(PODS).unwrap_or(0));
@@ -109,7 +109,7 @@ fn sinks(c: &mut Criterion) {
 fn report() -> Report {
     let mut engine = Engine::new(ending::session());
     for input in ending::inputs(1, CLOSES) {
-        engine.handle(input);
+        engine.handle(&input);
     }
     engine.poll().expect("a report")
 }

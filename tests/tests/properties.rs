@@ -48,7 +48,7 @@ fn reports_of(session: &Session, inputs: &[Input]) -> Vec<Report> {
     let mut engine = Engine::new(session.clone());
     let mut reports = Vec::new();
     for input in inputs {
-        engine.handle(input.clone());
+        engine.handle(input);
         reports.extend(std::iter::from_fn(|| engine.poll()));
         let _why = engine.next_deadline();
     }
@@ -61,7 +61,7 @@ fn reporting_input(log: &Log) -> usize {
     log.inputs
         .iter()
         .position(|input| {
-            engine.handle(input.clone());
+            engine.handle(input);
             engine.poll().is_some()
         })
         .expect("a log with a report")

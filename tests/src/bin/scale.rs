@@ -48,7 +48,7 @@ fn engines(inputs: &[Input], pods: u32) -> anyhow::Result<Duration> {
             let batch = batch.to_vec();
             let begun = Instant::now();
             for input in batch {
-                engine.handle(input);
+                engine.handle(&input);
                 while engine.poll().is_some() {
                     reports += 1;
                 }

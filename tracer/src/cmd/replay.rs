@@ -15,7 +15,7 @@ pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
     let mut output = reports::to_stdout(&args.output, &session.scope, args.namespace.as_deref());
     let mut engine = Engine::new(session);
     for input in reader {
-        engine.handle(input.with_context(named)?);
+        engine.handle(&input.with_context(named)?);
         while let Some(report) = engine.poll() {
             output.report(&report)?;
         }

@@ -56,7 +56,7 @@ fn looked(story: &mut Story, found: Vec<FoundSocket>, problem: Option<&str>) {
         more: false,
         problem: problem.map(str::to_owned),
     };
-    story.engine.handle(Input::Sockets(sockets));
+    story.engine.handle(&Input::Sockets(sockets));
 }
 
 fn refused(story: &mut Story, comm: &str) {
@@ -375,7 +375,7 @@ fn the_report_waits_for_an_answer_that_is_still_on_its_way() {
         story.what(What::CgroupEmptied { pod: CGROUP });
         let due = |ms: u64, story: &mut Story| {
             story.after_ms(ms);
-            story.engine.handle(Input::Tick { at: BootNs(story.now) });
+            story.engine.handle(&Input::Tick { at: BootNs(story.now) });
             story.engine.poll()
         };
         assert!(due(300, &mut story).is_none(), "it is not known yet");

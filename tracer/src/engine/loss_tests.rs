@@ -20,7 +20,7 @@ impl Story {
     fn new() -> Self {
         let mut story = Self { engine: Engine::new(session(TraceScope::Node)), now: 1_000_000 };
         for pod in [CALM, NOISY] {
-            story.engine.handle(Input::CgroupFound(CgroupFound {
+            story.engine.handle(&Input::CgroupFound(CgroupFound {
                 at: BootNs(1),
                 id: app(pod),
                 pod,
@@ -48,11 +48,11 @@ impl Story {
 
     fn what(&mut self, pod: CgroupId, what: What) {
         self.now += 1_000;
-        self.engine.handle(Input::Event(Event { at: BootNs(self.now), cgroup: Some(app(pod)), what }));
+        self.engine.handle(&Input::Event(Event { at: BootNs(self.now), cgroup: Some(app(pod)), what }));
     }
 
     fn lose(&mut self, what: &str, count: u64, pod: Option<CgroupId>) {
-        self.engine.handle(Input::Lost { at: BootNs(self.now), what: what.to_owned(), count, pod });
+        self.engine.handle(&Input::Lost { at: BootNs(self.now), what: what.to_owned(), count, pod });
     }
 
     fn end(&mut self, pod: CgroupId) {
@@ -63,7 +63,7 @@ impl Story {
     /// The reports of both, in their order.
     fn reports(&mut self) -> [Report; 2] {
         self.after_ms(2_000);
-        self.engine.handle(Input::Tick { at: BootNs(self.now) });
+        self.engine.handle(&Input::Tick { at: BootNs(self.now) });
         let mut reports: Vec<Report> = std::iter::from_fn(|| self.engine.poll()).collect();
         reports.sort_by_key(|report| report.pod.uid.clone());
         reports.try_into().expect("two reports")
@@ -126,7 +126,7 @@ fn what_was_lost_before_the_end_began_is_none_of_it() {
     let mut story = Story::new();
     let before = BootNs(2_000_000);
     let what = "process_fork".to_owned();
-    story.engine.handle(Input::Lost { at: before, what, count: 5, pod: Some(NOISY) });
+    story.engine.handle(&Input::Lost { at: before, what, count: 5, pod: Some(NOISY) });
     story.end(CALM);
     story.end(NOISY);
     for report in story.reports() {

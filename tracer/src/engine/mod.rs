@@ -103,13 +103,12 @@ impl Engine {
     }
 
     /// Takes one input.
-    pub fn handle(&mut self, input: Input) {
+    pub fn handle(&mut self, input: &Input) {
         if let Some(until) = self.ticked.take() {
             self.advance(until);
         }
         match input {
-            // where it lies: nearly every input is one, and a quarter of a kilobyte
-            Input::Event(ref event) => {
+            Input::Event(event) => {
                 self.advance(event.at);
                 if self.event(event)
                     && let Some(pod) = self.pod_of(event)
@@ -119,24 +118,22 @@ impl Engine {
             }
             Input::CgroupFound(found) => {
                 self.advance(found.at);
-                self.found(&found);
+                self.found(found);
                 self.look_again(found.pod);
             }
             Input::Pod(facts) => {
                 self.advance(facts.at);
-                let uid = facts.uid.clone();
-                self.facts.learn_pod(facts);
-                self.look_again_at(&uid);
+                self.facts.learn_pod(facts.clone());
+                self.look_again_at(&facts.uid);
             }
             Input::Container(facts) => {
                 self.advance(facts.at);
-                let uid = facts.pod_uid.clone();
-                self.facts.learn_container(facts);
-                self.look_again_at(&uid);
+                self.facts.learn_container(facts.clone());
+                self.look_again_at(&facts.pod_uid);
             }
             Input::Sockets(sockets) => {
                 self.advance(sockets.at);
-                self.sockets(&sockets);
+                self.sockets(sockets);
                 self.look_again(sockets.pod);
             }
             Input::KubeletCall(call) => {
@@ -144,29 +141,29 @@ impl Engine {
                 self.pods.get_mut(&call.pod).into_iter().for_each(|pod| pod.kubelet_call = Some(call.clone()));
             }
             Input::PodGone { at, pod } => {
-                self.advance(at);
-                self.pods.get_mut(&pod).into_iter().for_each(|pod| pod.gone(at));
-                self.look_again(pod);
+                self.advance(*at);
+                self.pods.get_mut(pod).into_iter().for_each(|pod| pod.gone(*at));
+                self.look_again(*pod);
             }
             Input::StopRequested { at, reason } => {
-                self.advance(at);
+                self.advance(*at);
                 for pod in self.pods.values_mut() {
-                    pod.stop_requested.get_or_insert_with(|| (at, reason.clone()));
+                    pod.stop_requested.get_or_insert_with(|| (*at, reason.clone()));
                 }
             }
             Input::Clock { at, wall_offset_ns } => {
-                self.advance(at);
-                self.wall_offset_ns = wall_offset_ns;
+                self.advance(*at);
+                self.wall_offset_ns = *wall_offset_ns;
             }
             // What is noticed now may have been lost before, so it is told in what is due by now as well. No time passes by
             // it: records from before may yet be on their way.
             Input::Lost { at, what, count, pod } => {
-                self.losses.lost((at, what, count), pod, |pod| self.pods.contains_key(&pod));
+                self.losses.lost((*at, what.clone(), *count), *pod, |pod| self.pods.contains_key(&pod));
             }
-            Input::PassedOver { at, hook, count } => self.losses.passed_over((at, hook, count)),
-            Input::Tick { at } => self.ticked = Some(at),
+            Input::PassedOver { at, hook, count } => self.losses.passed_over((*at, hook.clone(), *count)),
+            Input::Tick { at } => self.ticked = Some(*at),
             Input::Finish { at } => {
-                self.advance(at);
+                self.advance(*at);
                 self.finish();
             }
         }
@@ -251,32 +248,26 @@ impl Engine {
             }
             What::SocketReset { pod, .. } | What::SocketRefused { pod, .. } => self.socket(event, *pod, event.cgroup),
             What::SignalGenerated { sender: actor, .. } | What::ProcessExecuted { parent: actor, .. } => {
-                self.process(event, Some(actor.cgroup));
-                true
+                self.process(event, Some(actor.cgroup))
             }
-            What::ProcessExited { .. } | What::OomVictim { .. } => {
-                self.process(event, None);
-                true
-            }
-            // neither ends anything, nor tells who is who
-            What::SignalDelivered { .. } | What::ProcessForked { .. } => {
-                self.process(event, None);
-                false
-            }
+            What::ProcessExited { .. }
+            | What::OomVictim { .. }
+            | What::SignalDelivered { .. }
+            | What::ProcessForked { .. } => self.process(event, None),
         }
     }
 
-    /// An event about a process; `actor` is the cgroup of who caused it.
-    fn process(&mut self, event: &Event, actor: Option<CgroupId>) {
+    /// An event about a process; `actor` is the cgroup of who caused it. Whether it may change what is due.
+    fn process(&mut self, event: &Event, actor: Option<CgroupId>) -> bool {
         let Some(place) = event.cgroup.and_then(|id| self.places.get(id)) else {
-            return;
+            return false;
         };
         let inside = actor.and_then(|id| self.places.get(id)).is_some_and(|of| of.pod == place.pod);
         let (Some(container), Some(pod)) = (place.container, self.pods.get_mut(&place.pod)) else {
-            return;
+            return false;
         };
         let context = Context { at: event.at, container, session: &self.session, facts: &self.facts };
-        pod.process_event(&context, &event.what, inside);
+        pod.process_event(&context, &event.what, inside)
     }
 
     fn sockets(&mut self, sockets: &Sockets) {

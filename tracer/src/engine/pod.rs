@@ -77,11 +77,12 @@ impl Pod {
         }
     }
 
-    /// Takes what happened to one of its processes.
-    pub(super) fn process_event(&mut self, context: &Context<'_>, what: &What, sender_in_pod: bool) {
+    /// Takes what happened to one of its processes; whether it may change when a report is due.
+    pub(super) fn process_event(&mut self, context: &Context<'_>, what: &What, sender_in_pod: bool) -> bool {
         let Some(container) = self.containers.get_mut(context.container) else {
-            return;
+            return false;
         };
+        let began = container.ending;
         match what {
             What::SignalGenerated { target, sender, signal, code, group, result, disposition } => {
                 let sent = Sent {
@@ -128,6 +129,9 @@ impl Pod {
             | What::CgroupRemoved { .. } => {}
         }
         self.ends |= container.ending.is_some();
+        // a program tells what a container is, an exit that it is over
+        let tells = matches!(what, What::ProcessExecuted { .. } | What::ProcessExited { .. });
+        tells || container.ending != began
     }
 
     /// Takes a change of one of its sockets; `container` is the one whose cgroup the socket has. `caller_in_pod`: who

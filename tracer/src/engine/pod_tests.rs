@@ -26,7 +26,7 @@ impl Story {
         let mut story = Self { engine: Engine::new(session(scope)), now: 1_000_000 };
         let at = BootNs(1);
         let found = CgroupFound { at, id: POD, pod: POD, path: path(None), processes: Vec::new() };
-        story.engine.handle(Input::CgroupFound(found));
+        story.engine.handle(&Input::CgroupFound(found));
         story.container(SANDBOX, 'a', 100, "pause");
         story.container(APP, 'b', 200, "app");
         story
@@ -34,7 +34,7 @@ impl Story {
 
     fn named(scope: TraceScope) -> Self {
         let mut story = Self::new(scope);
-        story.engine.handle(Input::Pod(PodFacts {
+        story.engine.handle(&Input::Pod(PodFacts {
             at: BootNs(2),
             uid: UID.to_owned(),
             source: FactSource::Cri,
@@ -55,7 +55,7 @@ impl Story {
     }
 
     fn learn_hook(&mut self, digit: char, pre_stop: Option<PreStop>) {
-        self.engine.handle(Input::Container(ContainerFacts {
+        self.engine.handle(&Input::Container(ContainerFacts {
             at: BootNs(self.now),
             id: id(digit),
             runtime: Some("containerd".to_owned()),
@@ -89,7 +89,7 @@ impl Story {
 
     fn what(&mut self, cgroup: CgroupId, what: What) -> &mut Self {
         self.now += 1_000;
-        self.engine.handle(Input::Event(Event { at: BootNs(self.now), cgroup: Some(cgroup), what }));
+        self.engine.handle(&Input::Event(Event { at: BootNs(self.now), cgroup: Some(cgroup), what }));
         self
     }
 
@@ -111,7 +111,7 @@ impl Story {
 
     fn tick(&mut self, ms: u64) -> Option<Report> {
         self.after_ms(ms);
-        self.engine.handle(Input::Tick { at: BootNs(self.now) });
+        self.engine.handle(&Input::Tick { at: BootNs(self.now) });
         self.engine.poll()
     }
 }
@@ -181,7 +181,7 @@ fn a_pod_that_is_gone_is_reported_as_far_as_it_was_seen() {
     let mut story = Story::named(TraceScope::Node);
     story.signal(APP, 200, 15, runc());
     assert_eq!(story.tick(5_000), None);
-    story.engine.handle(Input::PodGone { at: BootNs(story.now), pod: POD });
+    story.engine.handle(&Input::PodGone { at: BootNs(story.now), pod: POD });
     let report = story.tick(60).expect("a report");
     assert!(!report.completeness.complete);
     let reason = "tracing ended before the last container did, or its end was not seen";
@@ -234,7 +234,7 @@ fn stopped_with(hook: PreStop, called_port: Option<u16>) -> Report {
     story.after_ms(200).signal(APP, 200, 15, runc());
     if let Some(port) = called_port {
         let at = BootNs(story.now + 1);
-        story.engine.handle(Input::KubeletCall(KubeletCall { at, pod: POD, port, opened, closed }));
+        story.engine.handle(&Input::KubeletCall(KubeletCall { at, pod: POD, port, opened, closed }));
     }
     story.after_ms(1_000).exit(APP, 200, 0);
     story.end_sandbox().tick(60).expect("a report")
@@ -323,7 +323,7 @@ fn the_sandbox_alone_brings_no_report_and_a_straggler_is_not_waited_for() {
 #[test]
 fn a_role_that_is_told_wins_and_facts_never_lose_what_is_known() {
     let mut story = Story::named(TraceScope::Node);
-    story.engine.handle(Input::Container(ContainerFacts {
+    story.engine.handle(&Input::Container(ContainerFacts {
         at: BootNs(story.now),
         id: id('b'),
         runtime: None,
@@ -349,9 +349,9 @@ fn a_role_that_is_told_wins_and_facts_never_lose_what_is_known() {
 fn an_input_that_comes_before_a_report_is_polled_is_not_in_it() {
     let mut story = Story::named(TraceScope::Node);
     story.signal(APP, 200, 15, runc()).exit(APP, 200, 0).end_sandbox().after_ms(60);
-    story.engine.handle(Input::Tick { at: BootNs(story.now) });
+    story.engine.handle(&Input::Tick { at: BootNs(story.now) });
     story.what(POD, What::CgroupRemoved { pod: POD });
-    story.engine.handle(Input::Lost { at: BootNs(story.now), what: "process_exit".to_owned(), count: 1, pod: None });
+    story.engine.handle(&Input::Lost { at: BootNs(story.now), what: "process_exit".to_owned(), count: 1, pod: None });
     let report = story.engine.poll().expect("a report");
     assert!(report.completeness.complete, "{:?}", report.completeness);
     assert_eq!((story.engine.poll(), story.engine.next_deadline()), (None, None));

@@ -45,7 +45,7 @@ impl Story {
 
     pub(super) fn what(&mut self, what: What) -> &mut Self {
         self.now += 1_000;
-        self.engine.handle(Input::Event(Event { at: BootNs(self.now), cgroup: Some(CGROUP), what }));
+        self.engine.handle(&Input::Event(Event { at: BootNs(self.now), cgroup: Some(CGROUP), what }));
         self
     }
 
@@ -103,7 +103,7 @@ impl Story {
         self.what(What::CgroupEmptied { pod: CGROUP });
         // longer than any report waits for connections
         self.now += 1_100_000_000;
-        self.engine.handle(Input::Tick { at: BootNs(self.now) });
+        self.engine.handle(&Input::Tick { at: BootNs(self.now) });
         let report = self.engine.poll().expect("a report");
         assert_eq!(self.engine.poll(), None);
         report
@@ -320,7 +320,7 @@ fn a_loss_makes_the_report_incomplete() {
     let mut story = Story::new();
     story.stop(Disposition::Handler);
     let at = BootNs(story.now);
-    story.engine.handle(Input::Lost { at, what: "socket_state".to_owned(), count: 3, pod: None });
+    story.engine.handle(&Input::Lost { at, what: "socket_state".to_owned(), count: 3, pod: None });
     let report = story.exit(100, 0).report();
     assert_eq!((report.completeness.complete, report.completeness.events_lost), (false, 3));
     assert_eq!(rules(&report), ["incomplete"]);
@@ -333,8 +333,8 @@ fn a_loss_that_is_noticed_when_the_report_is_due_is_told_in_it() {
         let mut story = Story::new();
         story.stop(Disposition::Handler).exit(100, 0).what(What::CgroupEmptied { pod: CGROUP });
         let due = story.engine.next_deadline().expect("a report is due").0;
-        story.engine.handle(noticed(BootNs(due.0 + 5_000)));
-        story.engine.handle(Input::Tick { at: BootNs(due.0 + 10_000) });
+        story.engine.handle(&noticed(BootNs(due.0 + 5_000)));
+        story.engine.handle(&Input::Tick { at: BootNs(due.0 + 10_000) });
         let report = story.engine.poll().expect("a report");
         assert!(!report.completeness.complete, "{:?}", report.completeness);
     };
@@ -347,11 +347,11 @@ fn a_loss_that_is_noticed_when_the_report_is_due_is_told_in_it() {
 fn events_that_no_program_was_shown_may_be_this_pods() {
     let mut story = Story::new();
     let before = BootNs(story.now);
-    story.engine.handle(Input::PassedOver { at: before, hook: "signal_generate".to_owned(), count: 9 });
+    story.engine.handle(&Input::PassedOver { at: before, hook: "signal_generate".to_owned(), count: 9 });
     story.stop(Disposition::Handler);
     let at = BootNs(story.now);
     for count in [2, 3] {
-        story.engine.handle(Input::PassedOver { at, hook: "inet_sock_set_state".to_owned(), count });
+        story.engine.handle(&Input::PassedOver { at, hook: "inet_sock_set_state".to_owned(), count });
     }
     let report = story.exit(100, 0).report();
     assert_eq!((report.completeness.complete, report.completeness.events_lost), (false, 0));
@@ -381,10 +381,10 @@ fn children_that_get_the_signal_and_those_the_namespace_takes_are_counted() {
 #[test]
 fn finishing_early_tells_what_has_begun() {
     let mut story = Story::new();
-    story.engine.handle(Input::Finish { at: BootNs(story.now) });
+    story.engine.handle(&Input::Finish { at: BootNs(story.now) });
     assert_eq!(story.engine.poll(), None);
     story.stop(Disposition::Handler);
-    story.engine.handle(Input::Finish { at: BootNs(story.now) });
+    story.engine.handle(&Input::Finish { at: BootNs(story.now) });
     let report = story.engine.poll().expect("a report");
     assert_eq!(report.outcome, Outcome::Unknown);
     assert!(!report.completeness.complete);
@@ -397,9 +397,9 @@ fn the_deadline_is_when_late_closes_have_had_their_time() {
     story.stop(Disposition::Handler).exit(100, 0).what(What::CgroupEmptied { pod: CGROUP });
     let at = BootNs(story.now).plus_ms(50);
     assert_eq!(story.engine.next_deadline().map(|(at, _)| at), Some(at));
-    story.engine.handle(Input::Tick { at: BootNs(at.0 - 1) });
+    story.engine.handle(&Input::Tick { at: BootNs(at.0 - 1) });
     assert_eq!(story.engine.poll(), None);
-    story.engine.handle(Input::Tick { at });
+    story.engine.handle(&Input::Tick { at });
     assert!(story.engine.poll().is_some());
 }
 

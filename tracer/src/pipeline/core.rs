@@ -23,9 +23,9 @@ impl Core {
     }
 
     /// Hands in one input.
-    pub(super) fn feed(&mut self, input: Input) -> anyhow::Result<()> {
+    pub(super) fn feed(&mut self, input: &Input) -> anyhow::Result<()> {
         let recorded = match &mut self.log {
-            Some(log) => log.write(&input),
+            Some(log) => log.write(input),
             None => Ok(()),
         };
         self.note(recorded);

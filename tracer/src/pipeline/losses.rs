@@ -31,7 +31,7 @@ impl Pipeline {
         }
         for Loss { kind, pod, count } in self.probes.take_lost() {
             self.searches = SEARCHES;
-            self.core.feed(Input::Lost { at: clock::boot_now(), what: kind.to_owned(), count, pod })?;
+            self.core.feed(&Input::Lost { at: clock::boot_now(), what: kind.to_owned(), count, pod })?;
         }
         Ok(())
     }
@@ -55,7 +55,7 @@ impl Pipeline {
         for Mismatch { kind, written, read } in self.missing() {
             let count = written.saturating_sub(read);
             if count > 0 {
-                self.core.feed(Input::Lost { at: clock::boot_now(), what: kind.to_owned(), count, pod: None })?;
+                self.core.feed(&Input::Lost { at: clock::boot_now(), what: kind.to_owned(), count, pod: None })?;
             }
         }
         Ok(())
@@ -72,7 +72,7 @@ impl Pipeline {
     pub(super) fn tell(&mut self, passed_over: Vec<(&'static str, u64)>) -> anyhow::Result<()> {
         for (hook, count) in passed_over {
             self.searches = SEARCHES;
-            self.core.feed(Input::PassedOver { at: clock::boot_now(), hook: hook.to_owned(), count })?;
+            self.core.feed(&Input::PassedOver { at: clock::boot_now(), hook: hook.to_owned(), count })?;
         }
         Ok(())
     }

@@ -191,7 +191,7 @@ impl Pipeline {
         self.tell_losses()?;
         self.tell_missing()?;
         self.tell(passed_over)?;
-        self.core.feed(Input::Finish { at: clock::boot_now() })?;
+        self.core.feed(&Input::Finish { at: clock::boot_now() })?;
         self.core.flush();
         Ok(())
     }
@@ -237,7 +237,12 @@ impl Pipeline {
         self.count(batch);
         self.release(BootNs(self.arrived.0.saturating_sub(HOLD_NS)))?;
         if malformed > 0 {
-            self.core.feed(Input::Lost { at: self.arrived, what: "decode".to_owned(), count: malformed, pod: None })?;
+            self.core.feed(&Input::Lost {
+                at: self.arrived,
+                what: "decode".to_owned(),
+                count: malformed,
+                pod: None,
+            })?;
         }
         Ok(())
     }
@@ -290,7 +295,7 @@ impl Pipeline {
                 && let Some((at, input)) = self.own.pop_front()
             {
                 self.tick_if_due(at)?;
-                self.core.feed(input)?;
+                self.core.feed(&input)?;
             } else {
                 return Ok(());
             }
@@ -304,7 +309,7 @@ impl Pipeline {
         }
         self.tell_losses()?;
         self.tell_passed_over()?;
-        self.core.feed(Input::Tick { at: now })
+        self.core.feed(&Input::Tick { at: now })
     }
 
     fn hand_in(&mut self, event: Event) -> anyhow::Result<()> {
@@ -330,7 +335,7 @@ impl Pipeline {
             | What::SocketRefused { .. }
             | What::CgroupEmptied { .. } => None,
         };
-        self.core.feed(Input::Event(event))?;
+        self.core.feed(&Input::Event(event))?;
         seen.map_or(Ok(()), |(pod, cgroup, path)| self.cgroup_seen(pod, cgroup, &path, false))
     }
 
@@ -348,7 +353,7 @@ impl Pipeline {
         let (told_at, told) = self.clock_told;
         if at.0.saturating_sub(told_at.0) >= CLOCK_EVERY_NS || wall_offset_ns.abs_diff(told) > CLOCK_MOVED_NS {
             self.clock_told = (at, wall_offset_ns);
-            self.core.feed(Input::Clock { at, wall_offset_ns })?;
+            self.core.feed(&Input::Clock { at, wall_offset_ns })?;
         }
         self.core.flush();
         Ok(())

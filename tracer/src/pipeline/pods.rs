@@ -21,7 +21,7 @@ impl Pipeline {
             self.track(&found)?;
             pods.insert(found.pod);
             self.cgroup_seen(found.pod, found.id, &found.path, true)?;
-            self.core.feed(Input::CgroupFound(found))?;
+            self.core.feed(&Input::CgroupFound(found))?;
         }
         Ok(pods.len())
     }
@@ -32,7 +32,7 @@ impl Pipeline {
         if let Some(looks) = &mut self.looks {
             looks.learn(found.pod, found.id, &found.path);
         }
-        self.core.feed(Input::CgroupFound(found))
+        self.core.feed(&Input::CgroupFound(found))
     }
 
     /// Every source was asked for the target, and these were found.
@@ -95,7 +95,7 @@ impl Pipeline {
         if let (Some(target), Input::Pod(facts)) = (&mut self.target, &input) {
             forget = target.learnt(facts)?;
         }
-        self.core.feed(input)?;
+        self.core.feed(&input)?;
         self.forget(forget)
     }
 
