@@ -147,7 +147,7 @@ impl Pipeline {
                 }
                 None => Err(anyhow!("the thread that reads the ring buffer has ended; run with -v to see why")),
             },
-            Some(input) = self.facts.recv() => self.learn(input),
+            Some(input) = self.facts.recv() => self.learn(&input),
             Some(input) = answer(&mut self.looks) => {
                 self.looked(input);
                 Ok(())
@@ -185,7 +185,7 @@ impl Pipeline {
             self.looked(input);
         }
         while let Ok(input) = self.facts.try_recv() {
-            self.learn(input)?;
+            self.learn(&input)?;
         }
         self.hand_in_until(until)?;
         self.tell_losses()?;

@@ -38,7 +38,7 @@ impl Pipeline {
     /// Every source was asked for the target, and these were found.
     pub fn targets_named(&mut self, pods: Vec<PodFacts>) -> anyhow::Result<()> {
         for facts in pods {
-            self.learn(Input::Pod(facts))?;
+            self.learn(&Input::Pod(facts))?;
         }
         let forget = self.target.as_mut().map(Target::settle);
         if let (Some(resolver), Some(target)) = (&self.resolver, &self.target) {
@@ -90,12 +90,12 @@ impl Pipeline {
     }
 
     /// Something was learnt about a pod or container.
-    pub(super) fn learn(&mut self, input: Input) -> anyhow::Result<()> {
+    pub(super) fn learn(&mut self, input: &Input) -> anyhow::Result<()> {
         let mut forget = Vec::new();
-        if let (Some(target), Input::Pod(facts)) = (&mut self.target, &input) {
+        if let (Some(target), Input::Pod(facts)) = (&mut self.target, input) {
             forget = target.learnt(facts)?;
         }
-        self.core.feed(&input)?;
+        self.core.feed(input)?;
         self.forget(forget)
     }
 
