@@ -49,11 +49,14 @@ pub(super) fn agents(setting: &Setting<'_>, store: &mut Store) -> Result<()> {
     let before = snoop.cpu_ns();
     let mut load = Agent::start(&mut blow(setting, RECORDS))?;
     load.wait(PATIENCE)?;
-    store.add("sigsnoop", "agent ns/record", number(snoop.cpu_ns() - before) / number(RECORDS));
+    let ran = number(snoop.cpu_ns() - before);
     snoop.stop(Signal::INT)?;
     let said = fs::read_to_string(setting.folder.join("sigsnoop.err"))?;
     let lost = said.lines().filter_map(|line| line.split_whitespace().find_map(|word| word.parse::<u64>().ok()));
-    store.add("sigsnoop", "agent lost of 300000", number(lost.sum()));
+    let lost = number(lost.sum());
+    store.add("sigsnoop", "agent lost of 300000", lost);
+    // what it lost it has not had to write
+    store.add("sigsnoop", "agent ns/record", ran / (number(RECORDS) - lost).max(1.0));
     Ok(())
 }
 
