@@ -13,6 +13,7 @@ mod demo_server;
 mod docs;
 mod lint;
 mod process;
+mod qemu;
 mod setup;
 mod test;
 mod tidy;

@@ -9,6 +9,7 @@ mod bpf;
 use crate::cli::Purpose;
 use crate::docs::browser;
 use crate::process;
+use crate::qemu::{self, Qemu};
 use anyhow::{Result, bail};
 use apt::{Apt, KEYRING};
 use std::path::Path;
@@ -51,14 +52,8 @@ const TEST: [Need; 6] = [
     },
 ];
 
-/// For `cargo xtask vm` on top.
-const VM: [Need; 4] = [
-    Need {
-        name: "qemu",
-        why: "it boots the other kernels",
-        package: "qemu-system-x86",
-        find: || program("qemu-system-x86_64"),
-    },
+/// For `cargo xtask vm` on top, and the emulator (see [`emulator`]).
+const VM: [Need; 3] = [
     Need {
         name: "Debian's keyring",
         why: "kernels of other releases are verified with it",
@@ -139,6 +134,9 @@ pub(crate) fn run(purpose: Purpose) -> Result<()> {
         Purpose::Bench => BUILD.iter().chain(&BENCH).collect(),
     };
     meet(&needs, &mut apt, &mut unmet);
+    if matches!(purpose, Purpose::Vm | Purpose::Node) {
+        unmet.extend(emulator(&mut apt).err());
+    }
     match bpf::compiler(&mut apt) {
         Ok(compiler) => unmet.extend(bpf::linker(&mut apt, &compiler).err()),
         Err(problem) => unmet.push(problem),
@@ -184,6 +182,28 @@ fn meet(needs: &[&'static Need], apt: &mut Apt, unmet: &mut Vec<Unmet>) {
         let packages = vec![need.package.to_owned()];
         unmet.push(Unmet { name: need.name, reason, packages, command: None, instead: None });
     }
+}
+
+/// Installs qemu, or where that would cost this machine another package, has it in a folder.
+fn emulator(apt: &mut Apt) -> Result<(), Unmet> {
+    let name = "qemu";
+    let is_there = || Qemu::find().map(|qemu| found(name, &qemu.place().display().to_string()));
+    if is_there().is_some() {
+        return Ok(());
+    }
+    missing(name, "it boots the other kernels");
+    let done = if apt.fits(qemu::PACKAGE) {
+        apt.install(&[qemu::PACKAGE])
+    } else {
+        println!("    {} cannot be installed here as it is: it is unpacked instead", qemu::PACKAGE);
+        qemu::unpack()
+    };
+    let reason = match (done, is_there()) {
+        (_, Some(())) => return Ok(()),
+        (Err(error), None) => format!("{error:#}"),
+        (Ok(()), None) => format!("{} did not bring it", qemu::PACKAGE),
+    };
+    Err(Unmet { name, reason, packages: vec![qemu::PACKAGE.to_owned()], command: None, instead: None })
 }
 
 /// Prints what a person must do for the rest.

@@ -42,6 +42,12 @@ impl Apt {
         listed() || (!self.updated && self.update().is_ok() && listed())
     }
 
+    /// Can apt install it at no other package's cost, with the rights that there are?
+    pub(super) fn fits(&mut self, package: &str) -> bool {
+        let installs = ["--simulate", "--no-install-recommends", "--no-remove", "install", package];
+        self.knows(package) && apt_get(&[]).is_ok() && process::succeeds("apt-get", &installs)
+    }
+
     fn update(&mut self) -> Result<()> {
         if !self.updated {
             process::run(&mut apt_get(&["update", "--quiet"])?)?;

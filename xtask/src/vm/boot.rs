@@ -3,16 +3,15 @@
 //! Always emulated (TCG): nested virtualisation may be there and hang. That is about 13 times slower than
 //! the machine itself.
 
-use crate::process;
+use crate::qemu::Qemu;
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-const QEMU: &str = "qemu-system-x86_64";
 const MEMORY: &str = "3G";
 /// With more than one processor, older ones let kernels from 6.12 on panic (cmpxchg16b spoils the flags).
 const FIRST_WITH_SOUND_PROCESSORS: u32 = 8;
@@ -54,14 +53,14 @@ pub(super) struct Guest<'a> {
 
 /// qemu, as this machine has it.
 pub(super) struct Emulator {
-    program: PathBuf,
+    program: Qemu,
     version: String,
 }
 
 impl Emulator {
     pub(super) fn find() -> Result<Self> {
-        let program = process::find(QEMU).with_context(|| format!("no {QEMU}; run: cargo xtask setup --for vm"))?;
-        let version = super::archive::output(Command::new(&program).arg("--version"))?;
+        let program = Qemu::find().context("no qemu; run: cargo xtask setup --for vm")?;
+        let version = super::archive::output(program.command().arg("--version"))?;
         Ok(Self { program, version: version.lines().next().unwrap_or_default().to_owned() })
     }
 
@@ -85,7 +84,7 @@ impl Emulator {
         hear: &mut dyn FnMut(&str),
     ) -> Result<Run> {
         let began = Instant::now();
-        let mut machine = Machine(self.command(guest, logs).spawn().with_context(|| format!("can't start {QEMU}"))?);
+        let mut machine = Machine(self.command(guest, logs).spawn().context("can't start qemu")?);
         let console = machine.0.stdout.take().context("its console is not piped")?;
         let (sender, receiver) = mpsc::channel();
         let reader = std::thread::spawn(move || read(console, &sender));
@@ -98,7 +97,7 @@ impl Emulator {
     }
 
     fn command(&self, guest: &Guest<'_>, logs: &Path) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = self.program.command();
         command.args(["-accel", "tcg", "-cpu", "max", "-m", MEMORY, "-smp", &self.processors().to_string()]);
         command.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none"]);
         command.args(["-serial", "stdio", "-serial"]).arg(format!("file:{}", logs.display()));
