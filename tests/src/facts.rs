@@ -1,6 +1,7 @@
 //! A report, compared fact by fact: every comparison is kept, whether it held or not.
 
 use crate::clock::slow;
+use crate::stalls;
 use crate::suite::Disturbed;
 use gracetrace::input::Sees;
 use serde_json::Value;
@@ -79,7 +80,7 @@ impl Facts {
 
     /// The number there is within `tolerance` of what the harness measured, on a machine as fast as usual.
     pub fn near(&mut self, pointer: &str, expected_ms: f64, tolerance_ms: f64) {
-        let (found, tolerance_ms) = (self.ms(pointer), tolerance_ms * slow());
+        let (found, tolerance_ms) = (self.ms(pointer), on_this_machine(tolerance_ms));
         let fact = format!("{pointer} = {expected_ms:.1} ± {tolerance_ms} ms");
         self.holds((found - expected_ms).abs() <= tolerance_ms, &fact, &format!("it is {found}"));
     }
@@ -90,7 +91,7 @@ impl Facts {
     pub fn handler_to_exit(&mut self, container: &str, expected_ms: f64, tolerance_ms: f64) {
         let [sent, handled, ended] =
             ["stop/atMs", "stop/deliveredMs", "exit/atMs"].map(|what| self.ms(&format!("{container}/{what}")));
-        let (found, tolerance_ms) = (ended - handled, tolerance_ms * slow());
+        let (found, tolerance_ms) = (ended - handled, on_this_machine(tolerance_ms));
         let fact = format!("handler to exit = {expected_ms:.1} ± {tolerance_ms} ms");
         self.holds((found - expected_ms).abs() <= tolerance_ms, &fact, &format!("it is {found}"));
         let whole = self.ms(&format!("{container}/stopToExitMs"));
@@ -166,4 +167,9 @@ impl Facts {
         }
         anyhow::bail!("{}\nheld: {:#?}\nreport: {:#}", self.broken.join("\n"), self.held, self.report)
     }
+}
+
+/// What is 1 ms elsewhere, and what an emulated machine stood still.
+fn on_this_machine(tolerance_ms: f64) -> f64 {
+    tolerance_ms * slow() + stalls::longest_ms()
 }

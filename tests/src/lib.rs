@@ -12,6 +12,7 @@ pub mod ending;
 pub mod facts;
 pub mod node;
 pub mod recording;
+pub mod stalls;
 pub mod stamps;
 pub mod storm;
 pub mod suite;

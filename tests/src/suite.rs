@@ -1,6 +1,7 @@
 //! A test binary's main for scenarios that share a machine: one after the other, libtest's words on
 //! stdout, and a teardown that neither a panic nor Ctrl-C nor SIGTERM skips.
 
+use crate::stalls;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -56,6 +57,7 @@ pub fn run<W>(tier: &str, scenarios: &[Scenario<W>], world: fn() -> anyhow::Resu
         return ExitCode::SUCCESS;
     }
     let begun = Instant::now();
+    stalls::watch();
     say(&format!("\nrunning {} tests", chosen.len()));
     tear_down_on_signals();
     let (mut failures, mut impossible) = (Vec::new(), 0);
