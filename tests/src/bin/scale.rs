@@ -1,12 +1,13 @@
-//! How the engine's cost grows with pods that end at once, for `cargo xtask bench`: a line `pods inputs nanoseconds reports`
-//! for each number of pods; and the same through `gracetrace replay`, if its path is given.
+//! How the engine's cost grows with pods that end at once, for `cargo xtask bench`: a line `engine pods inputs nanoseconds`
+//! for each number of pods, `floor` for what no engine can do without, and `replay` for the same through `gracetrace replay`, if its path is given.
 #![expect(clippy::print_stdout, reason = "what xtask reads is this program's output")]
 
 use anyhow::{Context, ensure};
 use gracetrace::engine::Engine;
-use gracetrace::input::Input;
+use gracetrace::input::{CgroupId, Input, What};
 use gracetrace::log::Writer;
 use gracetrace_tests::ending;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -25,11 +26,14 @@ fn main() -> anyhow::Result<()> {
     let binary = std::env::args().nth(1);
     for pods in [10, 100, 1000] {
         let inputs = ending::inputs(pods, CLOSES);
-        let mut best = Duration::MAX;
+        let (mut best, mut floor) = (Duration::MAX, Duration::MAX);
         for _ in 0..RUNS {
             best = best.min(engines(&inputs, pods)?);
+            floor = floor.min(kept_and_read(&inputs, pods));
         }
-        println!("engine {pods} {} {}", inputs.len() * usize::try_from(PODS / pods)?, best.as_nanos());
+        let all = inputs.len() * usize::try_from(PODS / pods)?;
+        println!("engine {pods} {all} {}", best.as_nanos());
+        println!("floor {pods} {all} {}", floor.as_nanos());
         if let Some(binary) = &binary {
             println!("replay {pods} {} {}", inputs.len(), replay(Path::new(binary), &inputs)?.as_nanos());
         }
@@ -58,6 +62,35 @@ fn engines(inputs: &[Input], pods: u32) -> anyhow::Result<Duration> {
     }
     ensure!(reports == PODS, "{reports} reports of {PODS} pods");
     Ok(took)
+}
+
+/// What an engine cannot do without, and nothing else: to find the pod of an input, to keep what tells of a connection or a process
+/// (as many bytes as a connection's record has) until the pod has ended, and to read it then. How this grows is memory's doing.
+fn kept_and_read(inputs: &[Input], pods: u32) -> Duration {
+    let mut took = Duration::ZERO;
+    for _ in 0..PODS / pods {
+        let mut kept: BTreeMap<CgroupId, Vec<[u64; 26]>> = BTreeMap::new();
+        for batch in inputs.chunks(BATCH) {
+            let batch = batch.to_vec();
+            let begun = Instant::now();
+            for input in &batch {
+                let Input::Event(event) = input else { continue };
+                // the pod's own cgroup has the even number before its container's
+                let pod = event.cgroup.map_or(CgroupId(0), |id| CgroupId(id.0 & !1));
+                let list = kept.entry(pod).or_default();
+                if matches!(event.what, What::SocketState { .. } | What::ProcessForked { .. }) {
+                    list.push([event.at.0; 26]);
+                }
+            }
+            took += begun.elapsed();
+        }
+        let begun = Instant::now();
+        let lists = std::mem::take(&mut kept).into_values();
+        let sum = lists.flatten().flatten().fold(0, u64::wrapping_add);
+        std::hint::black_box(sum);
+        took += begun.elapsed();
+    }
+    took
 }
 
 /// The whole program, from its start to its end, over a log of the same.

@@ -139,9 +139,11 @@ pub(super) fn scale(setting: &Setting<'_>, store: &mut Store) -> Result<()> {
         let (inputs, ns): (f64, f64) = (inputs.parse()?, ns.parse()?);
         store.add(GRACETRACE, &format!("{what} M inputs/s, {pods} pods"), 1e3 * inputs / ns);
     }
-    let rate = |pods: u32| store.values(GRACETRACE, &format!("engine M inputs/s, {pods} pods")).last().copied();
-    if let (Some(few), Some(many)) = (rate(10), rate(1000)) {
-        store.add(GRACETRACE, "engine cost 1000/10", few / many);
+    for what in ["engine", "floor"] {
+        let rate = |pods: u32| store.values(GRACETRACE, &format!("{what} M inputs/s, {pods} pods")).last().copied();
+        if let (Some(few), Some(many)) = (rate(10), rate(1000)) {
+            store.add(GRACETRACE, &format!("{what} cost 1000/10"), few / many);
+        }
     }
     Ok(())
 }
