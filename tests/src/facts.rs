@@ -169,7 +169,7 @@ impl Facts {
     }
 }
 
-/// What is 1 ms elsewhere, and what an emulated machine stood still.
+/// A tolerance as it is on this machine: as many times as it is slower, and what it has stood still if it is emulated.
 fn on_this_machine(tolerance_ms: f64) -> f64 {
     tolerance_ms * slow() + stalls::longest_ms()
 }

@@ -80,7 +80,9 @@ impl Reader {
             let batch = match self.drain() {
                 Ok(batch) => batch,
                 Err(error) => {
-                    tracing::error!("the ring buffer cannot be read any more: {error}");
+                    tracing::error!(
+                        "the ring buffer cannot be mapped any more: {error}; give gracetrace more memory, or raise vm.max_map_count"
+                    );
                     return;
                 }
             };
@@ -121,15 +123,18 @@ impl Reader {
                     *count += 1;
                 }
                 bytes.extend_from_slice(record);
-            })?;
+            });
             match next {
-                Next::Taken => {}
-                Next::Busy => {
+                Ok(Next::Taken) => {}
+                Err(error) if bytes.is_empty() => return Err(error),
+                // what was taken is handed over first; the next turn meets the same
+                Err(_) => break,
+                Ok(Next::Busy) => {
                     // reserved and not yet submitted; that takes a microsecond, or a preempted virtual CPU
                     looks += 1;
                     std::thread::yield_now();
                 }
-                Next::Nothing => {
+                Ok(Next::Nothing) => {
                     is_empty = true;
                     break;
                 }
