@@ -1,10 +1,11 @@
-//! Interleaved rounds: in each every column runs the same load once, in another order each time, so that what the
-//! machine does meanwhile falls on all alike. Then the same with the kernel's own clock on each program.
+//! Interleaved rounds: in each every column runs the same load once, in another order each time, and between any two nobody
+//! does: each is compared with its two neighbours, so that what the machine does meanwhile falls on both alike. Then the same with
+//! the kernel's own clock on each program.
 
 use super::agent::Agent;
 use super::columns::Column;
 use super::programs::{self, Program};
-use super::stats::Store;
+use super::stats::{Store, median};
 use super::{Binaries, interrupted};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ const SLOT: Duration = Duration::from_secs(60);
 /// How long it is waited for somebody else's tracer to go, and how often a slot is tried.
 const ALONE: Duration = Duration::from_secs(20);
 const ATTEMPTS: u32 = 3;
+/// Under what name it is kept how much nobody's turn differed from the one before it: what the machine adds by itself.
+pub(super) const NEIGHBOURS: &str = "bare after bare";
 /// The kernel's clock on programs.
 const STATS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
@@ -53,17 +56,27 @@ pub(super) fn play(
     store: &mut Store,
 ) -> Result<Vec<String>> {
     let mut foreign = Vec::new();
+    let traced: Vec<Column> = columns.iter().copied().filter(|column| *column != Column::Bare).collect();
     for round in 0..rounds {
         eprint!("\r    {}round {} of {rounds} ", if load == Load::Nginx { "nginx, " } else { "" }, round + 1);
-        let mut slots = Vec::new();
-        for index in 0..columns.len() {
-            let column = columns[(index + round) % columns.len()];
-            slots.push((column, slot(setting, load, column, false, &mut foreign)?));
+        let (mut before, _) = slot(setting, load, Column::Bare, false, &mut foreign)?;
+        let mut bare: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        for index in 0..traced.len() {
+            let column = traced[(index + round) % traced.len()];
+            let (own, _) = slot(setting, load, column, false, &mut foreign)?;
+            let (after, _) = slot(setting, load, Column::Bare, false, &mut foreign)?;
+            for (kind, ns) in own {
+                let (Some(one), Some(other)) = (before.get(&kind), after.get(&kind)) else { continue };
+                store.add_beside(column.name(), &kind, ns, f64::midpoint(*one, *other));
+                store.add(NEIGHBOURS, &kind, other / one);
+                bare.entry(kind).or_default().push(*other);
+            }
+            before = after;
             eprint!(".");
         }
-        for (column, (times, _)) in slots {
-            for (kind, ns) in times {
-                store.add(column.name(), &kind, ns);
+        for (kind, times) in bare {
+            if let Some(ns) = median(times) {
+                store.add_beside(Column::Bare.name(), &kind, ns, ns);
             }
         }
     }

@@ -1,4 +1,7 @@
 //! Numbers by what they are of, a value for each round; and what is made of them: medians, and ratios of the same round.
+//!
+//! What was measured between two turns of nobody's is compared by what it was of those two: a machine changes in the
+//! half minute of a round, and hardly in the seconds between neighbours.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +9,18 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub(super) struct Store(BTreeMap<(String, String), Vec<f64>>);
 
+/// What stands behind the name of a measurement for what nobody's turns beside it were.
+const BESIDE: &str = ", bare beside it";
+
 impl Store {
     pub(super) fn add(&mut self, who: &str, what: &str, value: f64) {
         self.0.entry((who.to_owned(), what.to_owned())).or_default().push(value);
+    }
+
+    /// The same, and what it was without anybody just before and after.
+    pub(super) fn add_beside(&mut self, who: &str, what: &str, value: f64, bare: f64) {
+        self.add(who, what, value);
+        self.add(who, &format!("{what}{BESIDE}"), bare);
     }
 
     /// In order of who and what.
@@ -26,8 +38,17 @@ impl Store {
 
     /// Of one to the other, round by round.
     pub(super) fn ratios(&self, who: &str, to: &str, what: &str) -> Vec<f64> {
-        let (own, other) = (self.values(who, what), self.values(to, what));
+        let (own, other) = match (self.relative(who, what), self.relative(to, what)) {
+            (Some(own), Some(other)) => (own, other),
+            _ => (self.values(who, what).to_vec(), self.values(to, what).to_vec()),
+        };
         own.iter().zip(other).map(|(own, other)| own / other).collect()
+    }
+
+    /// What it was of nobody's beside it, if that was measured.
+    fn relative(&self, who: &str, what: &str) -> Option<Vec<f64>> {
+        let beside = Some(self.values(who, &format!("{what}{BESIDE}"))).filter(|beside| !beside.is_empty())?;
+        Some(self.values(who, what).iter().zip(beside).map(|(own, bare)| own / bare).collect())
     }
 
     pub(super) fn ratio(&self, who: &str, to: &str, what: &str) -> Option<f64> {
@@ -72,5 +93,20 @@ mod tests {
         }
         assert_eq!(store.ratio("traced", "bare", "kill"), Some(1.2));
         assert_eq!(store.ratio("traced", "bare", "fork"), None);
+    }
+
+    #[test]
+    fn compares_with_what_was_measured_beside_it() {
+        let mut store = Store::default();
+        // a machine that is half as fast in the second half of each round
+        for _ in 0..3 {
+            store.add_beside("bare", "kill", 15.0, 15.0);
+            store.add_beside("cheap", "kill", 11.0, 10.0);
+            store.add_beside("dear", "kill", 33.0, 20.0);
+        }
+        assert_eq!(store.ratio("cheap", "bare", "kill"), Some(1.1));
+        assert_eq!(store.ratio("dear", "bare", "kill"), Some(1.65));
+        let between = store.ratio("dear", "cheap", "kill");
+        assert!(between.is_some_and(|ratio| (ratio - 1.5).abs() < 1e-9), "{between:?}");
     }
 }

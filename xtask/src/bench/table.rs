@@ -2,7 +2,8 @@
 
 use super::bars::{Bar, Verdict};
 use super::columns::Column;
-use super::stats::Store;
+use super::rounds::NEIGHBOURS;
+use super::stats::{Store, percentile};
 use crate::process;
 
 const KINDS: [&str; 8] = ["control", "kill", "handler", "connect", "fork", "exec", "http", "nginx"];
@@ -12,7 +13,7 @@ const HOOKS: [&str; 5] =
 /// Nanoseconds an operation: median, and for all but the first column the ratio to it, lowest to highest.
 pub(super) fn loops(store: &Store, columns: &[Column]) {
     process::heading(
-        "ns an operation, the best slice of each round: median; × bare: median (lowest–highest) of the rounds",
+        "ns an operation, the best slice of each round: median; × bare just before and after: median (lowest–highest)",
     );
     for kind in KINDS {
         println!("    {kind}");
@@ -23,6 +24,10 @@ pub(super) fn loops(store: &Store, columns: &[Column]) {
             let ratio = super::stats::median(ratios.clone()).unwrap_or(f64::NAN);
             let (low, high) = (ratios.first().unwrap_or(&f64::NAN), ratios.last().unwrap_or(&f64::NAN));
             println!("      {:<12} {median:>10.0}   × {ratio:.3} ({low:.2}–{high:.2})", column.name());
+        }
+        let neighbours = || store.values(NEIGHBOURS, kind).to_vec();
+        if let Some((low, high)) = percentile(neighbours(), 25).zip(percentile(neighbours(), 75)) {
+            println!("      one turn of bare over the one before it: {low:.2}–{high:.2} in half of all");
         }
     }
 }
