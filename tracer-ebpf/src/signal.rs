@@ -67,7 +67,9 @@ pub(crate) fn generated<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
         return Outcome::Skipped(Reason::NotTraced);
     };
     let code = code(ctx.arg(1));
-    let origin = origin(code, pod);
+    let sender_cgroup = current_cgroup();
+    // a signal between two processes of one container, or to oneself, needs no second look-up
+    let origin = origin(code, || sender_cgroup == cgroup || maps::is_of(sender_cgroup, pod));
     if !is_wanted(signal, origin, pod) {
         return Outcome::Skipped(Reason::Noise);
     }
@@ -86,7 +88,7 @@ pub(crate) fn generated<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     };
     emit::<SignalGenerated>(ctx, cgroup, room, urgency, |record| {
         fill_process(&mut record.target, target);
-        fill_actor(&mut record.sender, Task::<P>::current(), current_cgroup());
+        fill_actor(&mut record.sender, Task::<P>::current(), sender_cgroup);
         record.signal = signal;
         record.code = code;
         record.group = ctx.arg(3);
@@ -128,13 +130,13 @@ fn code(info: u64) -> i32 {
     }
 }
 
-/// `current` is the sender only if `si_code` says that a process sent it.
+/// `current`, of whom `is_inside` tells whether it is of the target's pod, is the sender only if `si_code` says that a process sent it.
 #[inline(always)]
-fn origin(code: i32, pod: u64) -> Origin {
+fn origin(code: i32, is_inside: impl FnOnce() -> bool) -> Origin {
     if code != SI_USER && code != SI_QUEUE && code != SI_TKILL && code != SI_KERNEL {
         return Origin::Inside;
     }
-    if maps::is_of(current_cgroup(), pod) {
+    if is_inside() {
         Origin::Inside
     } else if code == SI_KERNEL {
         Origin::Kernel
