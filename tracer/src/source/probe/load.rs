@@ -1,15 +1,14 @@
 //! From nothing to attached probes: BTF, globals, maps, programs, canary.
 
 use super::btf::{Btf, VMLINUX};
-use super::error::{ENOENT, errno, is_locked_down};
 use super::losses::Told;
 use super::passed_over::Guarded;
+use super::programs::{self, NEAR, NEAR_HOOKS, Wanted};
 use super::ring_map::RingMap;
 use super::{Maps, ProbeError, ProbeOptions, ProbeStatus, Probes, offsets, ring, sum, ticks};
 use crate::input::Sees;
 use crate::source::cgroupfs::Hierarchy;
 use crate::source::sockets;
-use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, Endianness};
 use std::os::fd::AsFd;
 use tracer_ebpf::{Settings, nests};
@@ -20,16 +19,6 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("GRACETRACE_PROBES"));
 /// `Level::Trace` of aya-log, which counts from `Error` = 1; 0 lets the verifier cut all logging out.
 const LOG_EVERYTHING: u8 = 5;
 const LOG_NOTHING: u8 = 0;
-
-/// Ends the name of a hook's second program, for kernels on which the first can be passed over.
-const AGAIN: &str = "_again";
-
-/// Ends the name of a hook's programs that are told the types of what they are given; before [`AGAIN`].
-const NEAR: &str = "_near";
-
-/// Hooks that have such programs.
-const NEAR_HOOKS: [&str; 5] =
-    ["signal_generate", "sched_process_fork", "sched_process_exec", "sched_process_exit", "inet_sock_set_state"];
 
 /// The largest page that Linux has on any machine: a ring is to be a multiple of it.
 const PAGE: u32 = 64 << 10;
@@ -81,16 +70,21 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
 
     let near = kernel_types(&btf)?;
     let mut ebpf = load_object(options, &offsets.words, &settings, ring_bytes)?;
+    let is_there = |hook: &&Hook| is_wanted(hook.name, &settings) && btf.tracepoint(hook.name).is_some();
+    let is_doubled = |hook| settings.preemptible != 0 || nests(hook);
+    let wanted: Vec<Wanted> = HOOKS
+        .iter()
+        .filter(is_there)
+        .map(|hook| Wanted { hook: hook.name, is_doubled: is_doubled(hook.name) })
+        .collect();
+    let programs = programs::load(&mut ebpf, near.as_ref(), &wanted)?;
     let mut status = Vec::with_capacity(HOOKS.len());
     let mut guarded = Vec::with_capacity(HOOKS.len());
     for hook in HOOKS.iter().filter(|hook| is_wanted(hook.name, &settings)) {
-        let is_doubled = settings.preemptible != 0 || nests(hook.name);
-        let first = match btf.tracepoint(hook.name) {
-            Some(_) => attach(&mut ebpf, near.as_ref(), hook.name, is_doubled)?,
-            None => None,
-        };
-        let is_there = first.is_some();
-        guarded.extend(first.as_deref().and_then(|program| Guarded::of(&ebpf, hook.name, program)));
+        let own = programs.get(hook.name).map_or(&[] as &[_], Vec::as_slice);
+        let is_there = programs::attach(&mut ebpf, own, hook.name)? && !own.is_empty();
+        let first = own.first().map(String::as_str).filter(|_| is_there);
+        guarded.extend(first.and_then(|program| Guarded::of(&ebpf, hook.name, program)));
         if !is_there {
             if hook.is_essential {
                 return Err(ProbeError::MissingTracepoint { name: hook.name, lost: hook.lost });
@@ -107,7 +101,7 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
         let note = match (is_there, lacks.is_empty()) {
             (false, _) => format!("without it not seen: {}", hook.lost),
             (true, false) => lacks.join("; "),
-            (true, true) => [variant(hook.name, &settings), reading(hook.name, first.as_deref())]
+            (true, true) => [variant(hook.name, &settings), reading(hook.name, first)]
                 .into_iter()
                 .filter(|text| !text.is_empty())
                 .collect::<Vec<_>>()
@@ -166,41 +160,6 @@ fn load_object(
     loader.load(OBJECT).map_err(|error| ProbeError::from_system("create the probes' maps", &error))
 }
 
-/// Loads a hook's programs and attaches them; the first one's name, or none if the kernel has no such tracepoint after all.
-fn attach(
-    ebpf: &mut Ebpf,
-    near: Option<&aya::Btf>,
-    name: &'static str,
-    is_doubled: bool,
-) -> Result<Option<String>, ProbeError> {
-    let programs =
-        |first: String| if is_doubled { vec![first.clone(), format!("{first}{AGAIN}")] } else { vec![first] };
-    let mut load = |names: Vec<String>, types| {
-        names.iter().try_for_each(|program| load_one(ebpf, program, name, types)).map(|()| names)
-    };
-    let near = near.filter(|_| NEAR_HOOKS.contains(&name));
-    let names = match near.map(|types| load(programs(format!("{name}{NEAR}")), Some(types))) {
-        Some(Ok(names)) => names,
-        Some(Err(error @ ProbeError::Lockdown(_))) => return Err(error),
-        refused => {
-            // a verifier that knows less of types than those it was tried with; the others do the same, and take longer
-            if let Some(Err(error)) = refused {
-                tracing::warn!(
-                    "{name}: its programs that read by helpers are used, as those that read by plain loads are not: {error}"
-                );
-            }
-            load(programs(name.to_owned()), None)?
-        }
-    };
-    // the first one first: the kernel calls them in this order
-    for program in &names {
-        if !attach_one(ebpf, program, name)? {
-            return Ok(None);
-        }
-    }
-    Ok(names.into_iter().next())
-}
-
 /// As much of the kernel's types as aya needs for programs that are told types; none where the kernel lets those not know `current`'s
 /// (`bpf_get_current_task_btf`, 5.11) or not go from a socket to a TCP socket.
 fn kernel_types(btf: &Btf<'_>) -> Result<Option<aya::Btf>, ProbeError> {
@@ -209,47 +168,6 @@ fn kernel_types(btf: &Btf<'_>) -> Result<Option<aya::Btf>, ProbeError> {
     }
     let types = aya::Btf::parse(&btf.of_tracepoints(&NEAR_HOOKS), Endianness::default());
     types.map(Some).map_err(|error| ProbeError::from_system("name the types of tracepoints", &error))
-}
-
-/// Gives a program to the verifier.
-fn load_one(ebpf: &mut Ebpf, program: &str, name: &'static str, types: Option<&aya::Btf>) -> Result<(), ProbeError> {
-    let loaded = match (ebpf.program_mut(program), types) {
-        (Some(Program::RawTracePoint(program)), _) => program.load(),
-        (Some(Program::BtfTracePoint(program)), Some(types)) => program.load(name, types),
-        _ => return Err(broken(program)),
-    };
-    loaded.map_err(|error| {
-        let ProgramError::LoadError { io_error, verifier_log } = &error else {
-            return ProbeError::from_system(format!("load probe {name}"), &error);
-        };
-        tracing::debug!(probe = program, %verifier_log, "refused");
-        if is_locked_down() {
-            return ProbeError::Lockdown(format!("load probe {name}"));
-        }
-        let log = verifier_log.to_string();
-        // what it counts comes after what it says
-        let counts = ["processed ", "stack depth ", "verification time ", "subprog "];
-        let is_said = |line: &&str| !line.is_empty() && !counts.iter().any(|count| line.starts_with(count));
-        let last = log.lines().rev().find(is_said);
-        match last {
-            Some(reason) => ProbeError::Verifier { name, reason: reason.to_owned() },
-            None => ProbeError::from_system(format!("load probe {name}"), io_error),
-        }
-    })
-}
-
-/// Attaches a program to the tracepoint `name`; false if there is none.
-fn attach_one(ebpf: &mut Ebpf, program: &str, name: &'static str) -> Result<bool, ProbeError> {
-    let attached = match ebpf.program_mut(program) {
-        Some(Program::RawTracePoint(program)) => program.attach(name).map(drop),
-        Some(Program::BtfTracePoint(program)) => program.attach().map(drop),
-        _ => return Err(broken(program)),
-    };
-    match attached {
-        Ok(()) => Ok(true),
-        Err(error) if errno(&error) == Some(ENOENT) => Ok(false),
-        Err(error) => Err(ProbeError::from_system(format!("attach probe {name}"), &error)),
-    }
 }
 
 /// Whether a hook is of use here: packets that are thrown away tell of refused connections only where nothing better does.
@@ -324,7 +242,7 @@ fn take<M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
 }
 
 /// The object lacks something that stands in its source.
-fn broken(name: &str) -> ProbeError {
+pub(super) fn broken(name: &str) -> ProbeError {
     ProbeError::Refused {
         doing: format!("use {name}"),
         reason: "the embedded object does not have it; build gracetrace again".to_owned(),
@@ -338,6 +256,7 @@ fn ring_size(wanted: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::programs::AGAIN;
     use super::*;
     use std::collections::BTreeSet;
 

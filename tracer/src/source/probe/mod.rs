@@ -8,6 +8,7 @@ mod losses;
 mod offsets;
 pub mod order;
 mod passed_over;
+mod programs;
 mod ring;
 mod ring_map;
 mod ticks;
