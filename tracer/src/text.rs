@@ -10,12 +10,15 @@ pub fn clean(text: &str) -> String {
 
 /// From bytes that should be UTF-8, up to the first NUL.
 pub fn clean_bytes<S: From<String> + for<'a> From<&'a str>>(bytes: &[u8]) -> S {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    match str::from_utf8(&bytes[..end]) {
+    let plain = bytes.iter().take_while(|byte| (b' '..=b'~').contains(*byte)).count();
+    if bytes.get(plain).is_none_or(|byte| *byte == 0)
+        && let Ok(text) = str::from_utf8(&bytes[..plain])
+    {
         // nearly always
-        Ok(text) if text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') => S::from(text),
-        Ok(_) | Err(_) => S::from(clean(&String::from_utf8_lossy(&bytes[..end]))),
+        return S::from(text);
     }
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    S::from(clean(&String::from_utf8_lossy(&bytes[..end])))
 }
 
 fn unfit(c: char) -> bool {

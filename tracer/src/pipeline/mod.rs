@@ -28,6 +28,7 @@ use crate::source::runtime::Resolver;
 use anyhow::{Context, anyhow};
 use std::collections::VecDeque;
 use std::fs::File;
+use std::mem;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -286,11 +287,20 @@ impl Pipeline {
 
     /// Hands in what happened before `until`, in order, each tick in its place.
     fn hand_in_until(&mut self, until: BootNs) -> anyhow::Result<()> {
+        // an event is handed in where it lies
+        let mut order = mem::take(&mut self.order);
+        let result = self.hand_in_of(&mut order, until);
+        self.order = order;
+        result
+    }
+
+    fn hand_in_of(&mut self, order: &mut Order, until: BootNs) -> anyhow::Result<()> {
         loop {
             let own_at = self.own.front().map_or(until, |(at, _)| *at).min(until);
-            if let Some(event) = self.order.pop_before(own_at) {
-                self.tick_if_due(event.at)?;
-                self.hand_in(event)?;
+            if let Some(input) = order.first_before(own_at) {
+                let handed_in = self.hand_in(input);
+                order.drop_first();
+                handed_in?;
             } else if own_at < until
                 && let Some((at, input)) = self.own.pop_front()
             {
@@ -312,7 +322,9 @@ impl Pipeline {
         self.core.feed(&Input::Tick { at: now })
     }
 
-    fn hand_in(&mut self, event: Event) -> anyhow::Result<()> {
+    fn hand_in(&mut self, input: &Input) -> anyhow::Result<()> {
+        let Input::Event(event) = input else { return self.core.feed(input) };
+        self.tick_if_due(event.at)?;
         let seen = match &event.what {
             What::CgroupMade { pod, path, .. } => event.cgroup.map(|cgroup| (*pod, cgroup, path.clone())),
             What::CgroupRemoved { .. } => {
@@ -335,7 +347,7 @@ impl Pipeline {
             | What::SocketRefused { .. }
             | What::CgroupEmptied { .. } => None,
         };
-        self.core.feed(&Input::Event(event))?;
+        self.core.feed(input)?;
         seen.map_or(Ok(()), |(pod, cgroup, path)| self.cgroup_seen(pod, cgroup, &path, false))
     }
 

@@ -1,6 +1,6 @@
 //! Puts records of several CPUs in order: each is held until everything older has surely arrived.
 
-use crate::input::{BootNs, Event};
+use crate::input::{BootNs, Event, Input};
 use std::collections::VecDeque;
 
 /// Events waiting for older ones. Bounded by what one batch holds: the caller takes out, after each
@@ -8,30 +8,41 @@ use std::collections::VecDeque;
 ///
 /// They come nearly in order (the ring has one, and a record's time is taken just before its place there), so a list
 /// is kept sorted: of a million events a handful is put elsewhere than at its end.
+///
+/// An event is some three hundred bytes, whatever it tells: it is put where it waits as the input that it will be, and lent from there.
 #[derive(Debug, Default)]
 pub struct Order {
     /// By time, and by arrival where that is the same: events of one CPU keep their order even within one clock tick.
-    waiting: VecDeque<Event>,
+    waiting: VecDeque<Input>,
 }
 
 impl Order {
     /// Takes an event.
     pub fn push(&mut self, event: Event) {
-        if self.waiting.back().is_none_or(|last| last.at <= event.at) {
-            self.waiting.push_back(event);
+        let is_before = |before: &Input| at(before) <= event.at;
+        if self.waiting.back().is_none_or(is_before) {
+            self.waiting.push_back(Input::Event(event));
         } else {
-            let place = self.waiting.partition_point(|before| before.at <= event.at);
-            self.waiting.insert(place, event);
+            let place = self.waiting.partition_point(is_before);
+            self.waiting.insert(place, Input::Event(event));
         }
     }
 
-    /// The oldest event that happened before `until`, if there is one.
-    pub fn pop_before(&mut self, until: BootNs) -> Option<Event> {
-        if self.waiting.front()?.at >= until {
-            return None;
-        }
-        self.waiting.pop_front()
+    /// The oldest event, if it happened before `until`.
+    pub fn first_before(&self, until: BootNs) -> Option<&Input> {
+        self.waiting.front().filter(|first| at(first) < until)
     }
+
+    /// Takes the oldest event out.
+    pub fn drop_first(&mut self) {
+        self.waiting.pop_front();
+    }
+}
+
+/// When it happened.
+fn at(input: &Input) -> BootNs {
+    // nothing else is put here
+    if let Input::Event(event) = input { event.at } else { BootNs(0) }
 }
 
 #[cfg(test)]
@@ -47,9 +58,12 @@ mod tests {
     }
 
     fn drained(order: &mut Order, until: u64) -> Vec<(u64, u64)> {
-        std::iter::from_fn(|| order.pop_before(BootNs(until)))
-            .map(|event| (event.at.0, event.cgroup.map_or(0, |id| id.0)))
-            .collect()
+        let mut taken = Vec::new();
+        while let Some(Input::Event(event)) = order.first_before(BootNs(until)) {
+            taken.push((event.at.0, event.cgroup.map_or(0, |id| id.0)));
+            order.drop_first();
+        }
+        taken
     }
 
     #[test]
@@ -60,7 +74,7 @@ mod tests {
         assert_eq!(drained(&mut order, 30), [(10, 1)]);
         order.push(event(20, 2));
         assert_eq!(drained(&mut order, 31), [(20, 2), (30, 0)]);
-        assert_eq!(order.pop_before(BootNs(u64::MAX)), None);
+        assert_eq!(order.first_before(BootNs(u64::MAX)), None);
     }
 
     proptest! {
