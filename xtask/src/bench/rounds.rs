@@ -148,7 +148,7 @@ fn once(setting: &Setting<'_>, load: Load, column: Column, stats: bool) -> Resul
     let results = setting.folder.join("results");
     let _stale = fs::remove_file(&results);
     let tracers = column.tracers(setting)?;
-    let mut agent = Agent::start(&mut load.command(setting, column, &results)?)?;
+    let mut agent = Agent::start(&mut load.command(setting, column, &results, stats)?)?;
     agent.wait_while("the load was done", SLOT, |_| !results.exists())?;
     let mut lines = fs::read_to_string(&results)?;
     lines += &load.asked(&http(setting, &lines, load.millis(setting))?);
@@ -160,11 +160,14 @@ fn once(setting: &Setting<'_>, load: Load, column: Column, stats: bool) -> Resul
 }
 
 impl Load {
-    fn command(self, setting: &Setting<'_>, column: Column, results: &Path) -> Result<Command> {
-        let (path, millis) = (results.display().to_string(), setting.millis.to_string());
+    fn command(self, setting: &Setting<'_>, column: Column, results: &Path, paced: bool) -> Result<Command> {
+        // where it rests most of the time it takes longer to get as far
+        let millis = if paced { setting.millis * 2 } else { setting.millis };
+        let (path, millis) = (results.display().to_string(), millis.to_string());
         match self {
             Self::Loops => {
-                let words = ["suite", "--results", &path, "--millis", &millis, "--cpu", "0"];
+                let mut words = vec!["suite", "--results", &path, "--millis", &millis, "--cpu", "0"];
+                words.extend(paced.then_some("--paced"));
                 column.load(setting, &setting.binaries.load, &words)
             }
             Self::Nginx => {

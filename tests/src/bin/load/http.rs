@@ -47,7 +47,7 @@ pub(super) fn requests(port: u16, slice: Duration) -> anyhow::Result<String> {
     let mut lines = String::new();
     for index in 0..SLICES {
         let to = Ipv4Addr::new(127, 1, u8::try_from(std::process::id() & 0xff)?, 1 + u8::try_from(index)?);
-        let (count, took) = timed(slice, &mut || request(to, port, REQUEST))?;
+        let (count, took) = timed(slice, Duration::ZERO, &mut || request(to, port, REQUEST))?;
         writeln!(lines, "http {count} {}", took.as_nanos())?;
     }
     Ok(lines)

@@ -4,18 +4,21 @@ use super::sys;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::Command;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Each kind is run so many times, the others in between: the best slice is the one that was disturbed least.
 pub(super) const SLICES: u32 = 4;
 /// Operations between two looks at the clock.
 const BATCH: u64 = 16;
+/// How long a paced load rests after each [`BATCH`]: some fifteen thousand operations a second are left, which any tracer can print.
+pub(super) const PAUSE: Duration = Duration::from_millis(1);
 
 /// One operation.
 type Operation<'a> = Box<dyn FnMut() -> anyhow::Result<()> + 'a>;
 
-/// Runs them all, and gives a line for each slice.
-pub(super) fn all(slice: Duration) -> anyhow::Result<String> {
+/// Runs them all, with a rest after each batch, and gives a line for each slice.
+pub(super) fn all(slice: Duration, pause: Duration) -> anyhow::Result<String> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     let port = listener.local_addr()?.port();
     let mut loopback = Loopback::new();
@@ -37,27 +40,33 @@ pub(super) fn all(slice: Duration) -> anyhow::Result<String> {
     let mut lines = String::new();
     for _ in 0..SLICES {
         for (name, operation) in &mut kinds {
-            let (count, took) = timed(slice, operation)?;
+            let (count, took) = timed(slice, pause, operation)?;
             writeln!(lines, "{name} {count} {}", took.as_nanos())?;
         }
     }
     Ok(lines)
 }
 
-/// Repeats it for that long.
+/// Repeats it for that long; rests are no part of the time that it took.
 pub(super) fn timed(
     slice: Duration,
+    pause: Duration,
     operation: &mut impl FnMut() -> anyhow::Result<()>,
 ) -> anyhow::Result<(u64, Duration)> {
     let begun = Instant::now();
-    let mut count = 0;
+    let (mut count, mut rested) = (0, Duration::ZERO);
     while begun.elapsed() < slice {
         for _ in 0..BATCH {
             operation()?;
         }
         count += BATCH;
+        if !pause.is_zero() {
+            let rest = Instant::now();
+            sleep(pause);
+            rested += rest.elapsed();
+        }
     }
-    Ok((count, begun.elapsed()))
+    Ok((count, begun.elapsed() - rested))
 }
 
 /// A connection that is made, accepted, and closed from both sides in good order.

@@ -22,6 +22,8 @@ struct Options {
     count: u64,
     /// Begin only when SIGTERM has come.
     after_term: bool,
+    /// Not as fast as it goes, but so that whoever reads along can keep up.
+    paced: bool,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -49,7 +51,8 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn options(mut words: impl Iterator<Item = String>) -> anyhow::Result<Options> {
-    let mut options = Options { results: None, millis: 100, cpu: 0, port: 0, count: 0, after_term: false };
+    let mut options =
+        Options { results: None, millis: 100, cpu: 0, port: 0, count: 0, after_term: false, paced: false };
     while let Some(word) = words.next() {
         let mut value = || words.next().with_context(|| format!("{word} needs a value"));
         match word.as_str() {
@@ -59,6 +62,7 @@ fn options(mut words: impl Iterator<Item = String>) -> anyhow::Result<Options> {
             "--port" => options.port = value()?.parse()?,
             "--count" => options.count = value()?.parse()?,
             "--after-term" => options.after_term = true,
+            "--paced" => options.paced = true,
             other => bail!("no such option: {other}"),
         }
     }
@@ -69,7 +73,7 @@ fn options(mut words: impl Iterator<Item = String>) -> anyhow::Result<Options> {
 fn suite(options: &Options) -> anyhow::Result<()> {
     pin(options.cpu)?;
     let server = http::listen()?;
-    let mut results = kinds::all(slice(options))?;
+    let mut results = kinds::all(slice(options), if options.paced { kinds::PAUSE } else { Duration::ZERO })?;
     writeln!(results, "port {} 0", server.local_addr()?.port())?;
     write(options, &results)?;
     http::serve(&server)
