@@ -139,12 +139,15 @@ pub(super) fn scale(setting: &Setting<'_>, store: &mut Store) -> Result<()> {
         let (inputs, ns): (f64, f64) = (inputs.parse()?, ns.parse()?);
         store.add(GRACETRACE, &format!("{what} M inputs/s, {pods} pods"), 1e3 * inputs / ns);
     }
-    for what in ["engine", "floor"] {
-        let rate = |pods: u32| store.values(GRACETRACE, &format!("{what} M inputs/s, {pods} pods")).last().copied();
-        if let (Some(few), Some(many)) = (rate(10), rate(1000)) {
-            store.add(GRACETRACE, &format!("{what} cost 1000/10"), few / many);
-        }
-    }
+    let rate = |what: &str, pods: u32| {
+        let rates = store.values(GRACETRACE, &format!("{what} M inputs/s, {pods} pods"));
+        rates.last().copied().with_context(|| format!("scale told nothing of {what} and {pods} pods"))
+    };
+    let (few, many) = (rate("engine", 10)?, rate("engine", 1000)?);
+    // what it would be if nothing were dearer beside more pods but what no engine can do without
+    let indispensable = 1.0 / rate("floor", 1000)? - 1.0 / rate("floor", 10)?;
+    store.add(GRACETRACE, "engine cost 1000/10", few / many);
+    store.add(GRACETRACE, "floor cost 1000/10", 1.0 + few * indispensable);
     Ok(())
 }
 
