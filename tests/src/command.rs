@@ -132,14 +132,20 @@ impl Running {
     }
 }
 
+/// As any thread of a process has it: a first thread that has left the others has none any more.
+fn command_line(process: &Path) -> Option<String> {
+    let threads = std::fs::read_dir(process.join("task")).ok()?.flatten();
+    let lines = threads.filter_map(|thread| std::fs::read(thread.path().join("cmdline")).ok());
+    lines.map(|line| String::from_utf8_lossy(&line).into_owned()).find(|line| !line.is_empty())
+}
+
 /// The victim that gracetrace started: the oldest whose command line has these stamps.
 fn victim_pid(tracer: u32, stamps: &Path) -> Option<u32> {
     let stamps = stamps.to_string_lossy();
     let mut pids: Vec<u32> = Vec::new();
     for entry in std::fs::read_dir("/proc").ok()?.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let command = String::from_utf8_lossy(&command);
+        let command = command_line(&entry.path()).unwrap_or_default();
         let program = command.split('\0').next().unwrap_or_default();
         if pid != tracer && program.ends_with("/victim") && command.contains(&*stamps) {
             pids.push(pid);

@@ -66,7 +66,7 @@ pub(super) fn timed(
             rested += rest.elapsed();
         }
     }
-    Ok((count, begun.elapsed() - rested))
+    Ok((count, begun.elapsed().saturating_sub(rested)))
 }
 
 /// A connection that is made, accepted, and closed from both sides in good order.
