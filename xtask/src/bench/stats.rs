@@ -1,7 +1,7 @@
 //! Numbers by what they are of, a value for each round; and what is made of them: medians, and ratios of the same round.
 //!
-//! What was measured between two turns of nobody's is compared by what it was of those two: a machine changes in the
-//! half minute of a round, and hardly in the seconds between neighbours.
+//! What was measured between two turns of nobody's is compared by what it was of those two: a machine changes more in the
+//! half minute of a round than in the seconds between neighbours.
 
 use std::collections::BTreeMap;
 

@@ -66,6 +66,14 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
+    /// The object lacks something that stands in its source.
+    pub(super) fn broken(name: &str) -> Self {
+        Self::Refused {
+            doing: format!("use {name}"),
+            reason: "the embedded object does not have it; build gracetrace again".to_owned(),
+        }
+    }
+
     /// Names what the system's refusal most likely means.
     pub(super) fn from_system(doing: impl Into<String>, error: &(dyn Error + 'static)) -> Self {
         let doing = doing.into();

@@ -82,7 +82,7 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     let mut guarded = Vec::with_capacity(HOOKS.len());
     for hook in HOOKS.iter().filter(|hook| is_wanted(hook.name, &settings)) {
         let own = programs.get(hook.name).map_or(&[] as &[_], Vec::as_slice);
-        let is_there = programs::attach(&mut ebpf, own, hook.name)? && !own.is_empty();
+        let is_there = !own.is_empty() && programs::attach(&mut ebpf, own, hook.name)?;
         let first = own.first().map(String::as_str).filter(|_| is_there);
         guarded.extend(first.and_then(|program| Guarded::of(&ebpf, hook.name, program)));
         if !is_there {
@@ -227,7 +227,7 @@ fn take_maps(ebpf: &mut Ebpf) -> Result<Maps, ProbeError> {
 }
 
 fn map_ring(ebpf: &mut Ebpf, ring_bytes: u32) -> Result<RingMap, ProbeError> {
-    let Some(aya::maps::Map::RingBuf(map)) = ebpf.take_map("EVENTS") else { return Err(broken("EVENTS")) };
+    let Some(aya::maps::Map::RingBuf(map)) = ebpf.take_map("EVENTS") else { return Err(ProbeError::broken("EVENTS")) };
     let fd = map.fd().as_fd().try_clone_to_owned();
     let ring = fd.and_then(|fd| RingMap::new(fd, ring_bytes as usize));
     ring.map_err(|error| ProbeError::from_system("map the ring buffer", &error))
@@ -237,16 +237,8 @@ fn take<M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
     ebpf: &mut Ebpf,
     name: &'static str,
 ) -> Result<M, ProbeError> {
-    let map = ebpf.take_map(name).ok_or_else(|| broken(name))?;
+    let map = ebpf.take_map(name).ok_or_else(|| ProbeError::broken(name))?;
     map.try_into().map_err(|error| ProbeError::from_system(format!("use map {name}"), &error))
-}
-
-/// The object lacks something that stands in its source.
-pub(super) fn broken(name: &str) -> ProbeError {
-    ProbeError::Refused {
-        doing: format!("use {name}"),
-        reason: "the embedded object does not have it; build gracetrace again".to_owned(),
-    }
 }
 
 /// A power of two of pages, as the kernel wants it.

@@ -13,36 +13,30 @@ use std::collections::VecDeque;
 #[derive(Debug, Default)]
 pub struct Order {
     /// By time, and by arrival where that is the same: events of one CPU keep their order even within one clock tick.
-    waiting: VecDeque<Input>,
+    waiting: VecDeque<(BootNs, Input)>,
 }
 
 impl Order {
     /// Takes an event.
     pub fn push(&mut self, event: Event) {
-        let is_before = |before: &Input| at(before) <= event.at;
-        if self.waiting.back().is_none_or(is_before) {
-            self.waiting.push_back(Input::Event(event));
+        let at = event.at;
+        if self.waiting.back().is_none_or(|(last, _)| *last <= at) {
+            self.waiting.push_back((at, Input::Event(event)));
         } else {
-            let place = self.waiting.partition_point(is_before);
-            self.waiting.insert(place, Input::Event(event));
+            let place = self.waiting.partition_point(|(before, _)| *before <= at);
+            self.waiting.insert(place, (at, Input::Event(event)));
         }
     }
 
     /// The oldest event, if it happened before `until`.
     pub fn first_before(&self, until: BootNs) -> Option<&Input> {
-        self.waiting.front().filter(|first| at(first) < until)
+        self.waiting.front().filter(|(first, _)| *first < until).map(|(_, input)| input)
     }
 
     /// Takes the oldest event out.
     pub fn drop_first(&mut self) {
         self.waiting.pop_front();
     }
-}
-
-/// When it happened.
-fn at(input: &Input) -> BootNs {
-    // nothing else is put here
-    if let Input::Event(event) = input { event.at } else { BootNs(0) }
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! The programs of the hooks: given to the verifier, several at a time, and attached.
 //!
 //! The verifier takes most of a start, as it looks up a type by its name for each pointer that is loaded through another one. It works
-//! for several threads at once for those who may load programs at all.
+//! for several threads at once for those who may load programs at all. Which hooks are wanted, and what is lost without one, `load` knows.
 
 use super::ProbeError;
 use super::error::{ENOENT, errno, is_locked_down};
-use super::load::broken;
 use aya::Ebpf;
 use aya::programs::{Program, ProgramError};
 use std::collections::BTreeMap;
@@ -57,7 +56,8 @@ pub(super) fn load(
     let mut loaded = BTreeMap::new();
     for one in wanted {
         let names = best(one);
-        let outcome = names.iter().try_for_each(|name| results.remove(name).unwrap_or_else(|| Err(broken(name))));
+        let outcome =
+            names.iter().try_for_each(|name| results.remove(name).unwrap_or_else(|| Err(ProbeError::broken(name))));
         let names = match outcome {
             Ok(()) => names,
             Err(error @ ProbeError::Lockdown(_)) => return Err(error),
@@ -88,7 +88,7 @@ fn load_all(
     let programs = ebpf.programs_mut().filter_map(|(name, program)| Some((wanted.remove_entry(name)?, program)));
     let queue = programs.collect::<Vec<_>>();
     if let Some(name) = wanted.keys().next() {
-        return Err(broken(name));
+        return Err(ProbeError::broken(name));
     }
     let threads = thread::available_parallelism().map_or(1, NonZero::get).min(THREADS).min(queue.len());
     let (queue, results) = (Mutex::new(queue.into_iter()), Mutex::new(BTreeMap::new()));
@@ -117,7 +117,7 @@ fn load_one(program: &mut Program, name: &str, hook: &'static str, types: Option
     let loaded = match (program, types) {
         (Program::RawTracePoint(program), _) => program.load(),
         (Program::BtfTracePoint(program), Some(types)) => program.load(hook, types),
-        _ => return Err(broken(name)),
+        _ => return Err(ProbeError::broken(name)),
     };
     loaded.map_err(|error| {
         let ProgramError::LoadError { io_error, verifier_log } = &error else {
@@ -145,7 +145,7 @@ pub(super) fn attach(ebpf: &mut Ebpf, programs: &[String], hook: &'static str) -
         let attached = match ebpf.program_mut(program) {
             Some(Program::RawTracePoint(program)) => program.attach(hook).map(drop),
             Some(Program::BtfTracePoint(program)) => program.attach().map(drop),
-            _ => return Err(broken(program)),
+            _ => return Err(ProbeError::broken(program)),
         };
         match attached {
             Ok(()) => {}
