@@ -149,6 +149,10 @@ fn conclude(what: &str, played: &[Played]) -> Result<()> {
         for trouble in &results.trouble {
             println!("        trouble       {trouble}: see {}", one.console.display());
         }
+        // whoever reads a log elsewhere has no console to look at
+        for line in results.failures.iter().flatten() {
+            println!("            {line}");
+        }
     }
     let bad: Vec<&str> = played.iter().filter(|one| !one.results.is_good()).map(|one| one.name.as_str()).collect();
     if !bad.is_empty() {

@@ -2,12 +2,17 @@
 
 use super::boot::{End, Run};
 
+/// So much of a failure is kept: what was broken comes first, the report that it was read from after that.
+const FAILURE_LINES: usize = 25;
+
 /// What came of a kernel.
 #[derive(Debug, Default)]
 pub(super) struct Results {
     pub(super) passed: u32,
     /// Names of tests.
     pub(super) failed: Vec<String>,
+    /// What the tiers say of each failure, under its name: the lines that come first.
+    pub(super) failures: Vec<Vec<String>>,
     /// Names of tests that this kernel cannot play, and why.
     pub(super) impossible: Vec<(String, String)>,
     /// Random schedules whose reports agree with their clients.
@@ -48,6 +53,7 @@ impl Results {
                 results.test(line);
             }
         }
+        results.failures = failures(&run.lines);
         if let End::Trouble(why) = &run.end {
             results.trouble.push(why.clone());
         }
@@ -81,6 +87,27 @@ impl Results {
     }
 }
 
+/// What the tiers print of each failure between `---- NAME ----` and the next one, or their last words.
+fn failures(lines: &[String]) -> Vec<Vec<String>> {
+    let mut failures: Vec<Vec<String>> = Vec::new();
+    let mut inside = false;
+    for line in lines {
+        if line.starts_with("---- ") && line.ends_with(" ----") {
+            failures.push(Vec::new());
+            inside = true;
+        }
+        inside &= !line.starts_with("test result: ") && !line.starts_with("@vm ");
+        if let Some(failure) = failures.last_mut()
+            && inside
+            && !line.is_empty()
+            && failure.len() < FAILURE_LINES
+        {
+            failure.push(line.clone());
+        }
+    }
+    failures
+}
+
 /// The name of a test and what became of it.
 pub(super) fn verdict(line: &str) -> Option<(&str, &str)> {
     let (name, rest) = line.strip_prefix("test ")?.split_once(" ... ")?;
@@ -109,6 +136,13 @@ mod tests {
                 "test graceful ... ok <1.10s>",
                 "test many ... FAILED <2.00s>",
                 "test mptcp-listener ... not possible here: no MPTCP <0.00s>",
+                "",
+                "failures:",
+                "",
+                "---- many ----",
+                "/outcome: it was Killed",
+                "",
+                "test result: FAILED. 1 passed; 1 failed",
                 "@vm end kernel 101",
                 "@vm begin differential",
                 "    20 schedules: every report agrees with its clients",
@@ -119,6 +153,7 @@ mod tests {
         );
         assert_eq!((results.passed, results.schedules), (1, 20));
         assert_eq!(results.failed, ["many"]);
+        assert_eq!(results.failures, [["---- many ----", "/outcome: it was Killed"]]);
         assert_eq!(results.impossible, [("mptcp-listener".to_owned(), "no MPTCP".to_owned())]);
         assert_eq!(results.limits, ["not seen: refused connections (why)"]);
         assert!(results.trouble.is_empty() && !results.is_good());
