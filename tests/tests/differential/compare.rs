@@ -4,10 +4,10 @@ use crate::fate::{self, Fate, When};
 use crate::schedule::{Ending, Schedule};
 use gracetrace::input::Sees;
 use gracetrace_tests::client::{End, Seen};
-use gracetrace_tests::clock::{ms_between, slow};
+use gracetrace_tests::clock::ms_between;
 use gracetrace_tests::command::Over;
 use gracetrace_tests::counts::Counts;
-use gracetrace_tests::facts::Facts;
+use gracetrace_tests::facts::{Facts, on_this_machine};
 use serde_json::{Value, json};
 
 /// A client is this late at the most to see what the kernel did.
@@ -121,7 +121,7 @@ fn last(
         return (Value::Null, report.clone(), report.is_null());
     };
     let handler = over.stamps.first("handler").map(|stamp| stamp.at_ns).unwrap_or_default();
-    let tolerance = TOLERANCE_MS * slow();
+    let tolerance = on_this_machine(TOLERANCE_MS);
     let (low, high) = (ms_between(handler, began), ms_between(over.ordered.unwrap_or_default(), came) + tolerance);
     // several at once: any of those that came in the same moments may have been the last
     let agree = report.as_f64().is_some_and(|ms| (low - tolerance..=high).contains(&ms));

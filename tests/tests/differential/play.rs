@@ -7,6 +7,7 @@ use crate::server::{Mode, Server};
 use gracetrace_tests::client::{Connection, Release, Seen, Step, seen_by_all};
 use gracetrace_tests::clock::wait_until;
 use gracetrace_tests::command::{Machine, Over, QUIET, Running};
+use gracetrace_tests::facts::Facts;
 use gracetrace_tests::recording;
 use gracetrace_tests::stamps::StampFile;
 use std::net::IpAddr;
@@ -16,7 +17,8 @@ use std::time::Duration;
 pub(crate) enum Played {
     /// Clients and report were compared.
     Compared(Compared),
-    /// The machine was too slow for the schedule: something fell into a moment that it was to avoid.
+    /// The machine was too slow for the schedule: something fell into a moment that it was to avoid, or an emulated one was
+    /// preempted where a real one is not.
     Void(String),
 }
 
@@ -45,7 +47,11 @@ pub(crate) fn once(machine: &Machine, schedule: &Schedule, attempt: u32) -> anyh
     let log = running.log.clone();
     let over = running.finish()?;
     let seen = seen_by_all(clients)?;
-    Ok(match too_slow(schedule, &seen, &over) {
+    let void = match too_slow(schedule, &seen, &over) {
+        Some(why) => Some(why),
+        None => Facts::of(over.finished.report()?).disturbed(),
+    };
+    Ok(match void {
         Some(why) => Played::Void(why),
         None => Played::Compared(compare::all(schedule, &seen, &over, recording::sees(&log)?)?),
     })

@@ -7,27 +7,15 @@ use gracetrace_tests::facts::Facts;
 use gracetrace_tests::recording;
 use gracetrace_tests::stamps::StampFile;
 
-/// How often a start is tried in an emulated kernel, beside which another one may want the processors. Elsewhere the first one counts.
-const EMULATED_STARTS: u32 = 3;
+/// How many times longer still it may take in an emulated kernel. Another emulator beside it takes the processors away for as
+/// long as it likes (1.5 to 2.1 s alone, 3.8 s and more beside one), so only a start of another order of magnitude fails
+/// there: that a probe costs some kernel's verifier far more than others. The limit itself is for real kernels.
+const EMULATED: f64 = 3.0;
 
 /// Every probe is attached within 250 ms, and the command's exec comes after that.
 pub(crate) fn is_quick(machine: &Machine) -> anyhow::Result<Vec<String>> {
-    let limit = 250.0 * slow();
-    let mut took = Vec::new();
-    for start in 1..=if slow() > 1.0 { EMULATED_STARTS } else { 1 } {
-        let (ms, mut lines) = attached_after(machine, start)?;
-        took.push(format!("{ms:.1}"));
-        if (0.0..limit).contains(&ms) {
-            lines.push(format!("attached within {limit} ms of the start: after {} ms", took.join(", ")));
-            return Ok(lines);
-        }
-    }
-    anyhow::bail!("not attached within {limit} ms of the start: it took {} ms", took.join(", "))
-}
-
-/// How long it took until every probe was attached, in milliseconds, and what else held.
-fn attached_after(machine: &Machine, start: u32) -> anyhow::Result<(f64, Vec<String>)> {
-    let [log, stamps] = ["jsonl", "stamps"].map(|kind| machine.file(&format!("start-up-{start}.{kind}")));
+    let limit = 250.0 * slow() * if slow() > 1.0 { EMULATED } else { 1.0 };
+    let (log, stamps) = (machine.file("start-up.jsonl"), machine.file("start-up.stamps"));
     let tracer = machine.run(&["--grace-period", "2s"], &["complete", "200"], &log, &stamps)?;
     let started_at = tracer.started_at;
     let finished = tracer.finish()?;
@@ -35,13 +23,15 @@ fn attached_after(machine: &Machine, start: u32) -> anyhow::Result<(f64, Vec<Str
     facts.is("/outcome", "Completed");
     let attached = recording::session(&log)?["startedAt"].as_u64().unwrap_or_default();
     let took = ms_between(started_at, attached);
+    let within = (0.0..limit).contains(&took);
+    facts.holds(within, &format!("attached {took:.1} ms after the start"), &format!("{limit} ms are the limit"));
     let ready = StampFile::at(&stamps).first("ready")?;
     facts.holds(attached < ready.at_ns, "the victim was ready after that", "it was before");
     let seen = recording::inputs(&log)?
         .iter()
         .any(|input| input.to_string().contains("ProcessExecuted") && input.to_string().contains("victim"));
     facts.holds(seen, "the victim's exec is in the log", "it is not");
-    Ok((took, facts.verdict()?))
+    facts.verdict()
 }
 
 /// `--stop-after` stops the command by itself, and on time.
@@ -75,9 +65,14 @@ pub(crate) fn plain_loads(_machine: &Machine) -> anyhow::Result<Vec<String>> {
     let mut facts = Facts::of(serde_json::Value::Null);
     let output = std::process::Command::new(gracetrace_tests::tracer::binary()?).arg("doctor").output()?;
     let [said, why] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
-    for hook in
-        ["signal_generate", "sched_process_fork", "sched_process_exec", "sched_process_exit", "inet_sock_set_state"]
-    {
+    for hook in [
+        "signal_generate",
+        "signal_deliver",
+        "sched_process_fork",
+        "sched_process_exec",
+        "sched_process_exit",
+        "inet_sock_set_state",
+    ] {
         let line = said.lines().find(|line| line.contains(hook)).unwrap_or_default();
         facts.holds(line.ends_with(expected), &format!("{hook} reads {expected}"), &format!("{line}\n{why}"));
     }
