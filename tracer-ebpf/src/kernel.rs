@@ -196,9 +196,14 @@ impl<P: Place> Task<P> {
             return 0;
         }
         let level = pid.read(offset(|o| &o.pid_level));
-        let upid = element(offset(|o| &o.pid_numbers), level, offset(|o| &o.sizeof_upid));
-        // which of them is not known beforehand: no plain load
-        read(pid.pointer().wrapping_add(upid), offset(|o| &o.upid_nr))
+        let (array, size, nr) = (offset(|o| &o.pid_numbers), offset(|o| &o.sizeof_upid), offset(|o| &o.upid_nr));
+        // an array without a length (since 6.6): the verifier lets any of its elements be loaded, but must know which
+        if offset(|o| &o.sizeof_pid) < array.saturating_add(size)
+            && let Some(nr) = pid.read_one_of([array.saturating_add(nr), array.saturating_add(size + nr)], level)
+        {
+            return nr;
+        }
+        read(pid.pointer().wrapping_add(element(array, level, size)), nr)
     }
 
     /// Inode number of its network namespace; 0 if it has left it.

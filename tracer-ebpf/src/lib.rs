@@ -447,6 +447,7 @@ offsets! {
     k_sigaction_handler = "k_sigaction" / "sa.sa_handler",
     pid_level = "pid" / "level",
     pid_numbers = "pid" / "numbers",
+    sizeof_pid = "pid" / "",
     sizeof_upid = "upid" / "",
     upid_nr = "upid" / "nr",
     nsproxy_net_ns = "nsproxy" / "net_ns",

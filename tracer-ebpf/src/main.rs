@@ -95,6 +95,7 @@ mod hooks {
 
     near_hooks! {
         "signal_generate" ByAddress: signal_generate_near, signal_generate_near_again => signal::generated;
+        "signal_deliver" ByAddress: signal_deliver_near, signal_deliver_near_again => signal::delivered;
         "sched_process_fork" ByTask: sched_process_fork_near, sched_process_fork_near_again => process::forked;
         "sched_process_exec" ByTask: sched_process_exec_near, sched_process_exec_near_again => process::executed;
         "sched_process_exit" ByTask: sched_process_exit_near, sched_process_exit_near_again => process::exited;

@@ -27,6 +27,9 @@ pub(crate) trait Place: Copy {
     /// Where the pointer at `offset` leads.
     fn follow(self, offset: u32) -> Self;
 
+    /// The word at one of two offsets; none if it is another's turn, or the reading is the same for any.
+    fn read_one_of(self, offsets: [u32; 2], which: u32) -> Option<u32>;
+
     /// The sixteen bytes at `offset` into a field of a record.
     ///
     /// # Safety
@@ -89,6 +92,11 @@ impl Place for Far {
     }
 
     #[inline(always)]
+    fn read_one_of(self, _offsets: [u32; 2], _which: u32) -> Option<u32> {
+        None
+    }
+
+    #[inline(always)]
     unsafe fn read_field(self, into: &mut [u8; 16], offset: u32) {
         read_bytes(into, self.0, offset);
     }
@@ -129,6 +137,37 @@ impl Place for Near {
     #[inline(always)]
     fn follow(self, offset: u32) -> Self {
         Self(self.read(offset))
+    }
+
+    #[inline(always)]
+    fn read_one_of(self, offsets: [u32; 2], which: u32) -> Option<u32> {
+        let (value, found): (u64, u64);
+        // SAFETY: the verifier lets only what it knows be loaded from. In one piece, as in `Word::load`: the compiler would make one
+        // load of the two, at an offset that is known at run time only.
+        unsafe {
+            asm!(
+                "{value} = {pointer}",
+                "if {which} == 0 goto +4",
+                "if {which} != 1 goto +7",
+                "{value} += {second}",
+                "{value} = *(u32 *)({value} + 0)",
+                "goto +2",
+                "{value} += {first}",
+                "{value} = *(u32 *)({value} + 0)",
+                "{found} = 1",
+                "goto +2",
+                "{value} = 0",
+                "{found} = 0",
+                value = out(reg) value,
+                found = out(reg) found,
+                pointer = in(reg) self.0,
+                which = in(reg) u64::from(which),
+                first = in(reg) u64::from(offsets[0]),
+                second = in(reg) u64::from(offsets[1]),
+                options(readonly, nostack),
+            );
+        }
+        (found == 1).then_some(value as u32)
     }
 
     #[inline(always)]

@@ -2,8 +2,8 @@
 
 use crate::call::{Call, Spread};
 use crate::emit::{Outcome, Reason, Urgency, emit};
-use crate::kernel::{Task, boot_ns, current_cgroup, current_tgid, offset, read};
-use crate::place::{Far, Place};
+use crate::kernel::{Task, boot_ns, current_cgroup, current_tgid, offset};
+use crate::place::Place;
 use crate::process::{fill_actor, fill_process};
 use crate::share::Room;
 use crate::{learn, maps};
@@ -66,7 +66,7 @@ pub(crate) fn generated<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     let Some(pod) = maps::pod_of(cgroup) else {
         return Outcome::Skipped(Reason::NotTraced);
     };
-    let code = code(ctx.arg(1));
+    let code = code(ctx.place(1));
     let sender_cgroup = current_cgroup();
     // a signal between two processes of one container, or to oneself, needs no second look-up
     let origin = origin(code, || sender_cgroup == cgroup || maps::is_of(sender_cgroup, pod));
@@ -100,14 +100,14 @@ pub(crate) fn generated<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
 
 /// `signal_deliver(int sig, struct kernel_siginfo *info, struct k_sigaction *ka)`
 #[inline(always)]
-pub(crate) fn delivered(ctx: &Call) -> Outcome {
+pub(crate) fn delivered<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     let signal: u32 = ctx.arg(0);
     let tgid = current_tgid();
     let Some(start_ns) = maps::expected(tgid, signal) else {
         return Outcome::Skipped(Reason::NotTraced);
     };
     maps::seen(tgid, signal);
-    let task = Task::<Far>::current();
+    let task = Task::<P>::current();
     let cgroup = current_cgroup();
     // the tgid may be somebody else's by now
     if task.leader().start_ns() != start_ns || maps::pod_of(cgroup).is_none() {
@@ -116,17 +116,17 @@ pub(crate) fn delivered(ctx: &Call) -> Outcome {
     emit::<SignalDelivered>(ctx, cgroup, Room::All, Urgency::Soon, |record| {
         fill_process(&mut record.process, task);
         record.signal = signal;
-        record.handler = kind_of(read(ctx.arg(2), offset(|o| &o.k_sigaction_handler)));
+        record.handler = kind_of(ctx.place(2).read(offset(|o| &o.k_sigaction_handler)));
     })
 }
 
 /// `si_code`. `info` is a pointer unless it is 0 (`SEND_SIG_NOINFO`) or 1 (`SEND_SIG_PRIV`).
 #[inline(always)]
-fn code(info: u64) -> i32 {
-    match info {
+fn code(info: impl Place) -> i32 {
+    match info.pointer() {
         0 => SI_USER,
         1 => SI_KERNEL,
-        _ => read(info, offset(|o| &o.siginfo_code)),
+        _ => info.read(offset(|o| &o.siginfo_code)),
     }
 }
 

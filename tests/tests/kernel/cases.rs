@@ -5,6 +5,7 @@ use crate::{calm, hierarchies, many, nesting, startup, storm, tcp};
 use gracetrace_tests::client::Use::{self, Asks, AsksInVain, Nothing, Served};
 use gracetrace_tests::command::Machine;
 use gracetrace_tests::counts::Counts;
+use gracetrace_tests::recording;
 use gracetrace_tests::suite::Scenario;
 
 const PID1: &[&str] = &["--pid-namespace", "--grace-period", "2s"];
@@ -129,6 +130,20 @@ fn several_processes() -> Vec<Scenario<Machine>> {
             stop: Some(("SIGTERM", "Delivered", "Blocked")), processes: (2, 2, 0),
             connections: all_drained(1),
             timeline: &[("SignalForwarded", 1), ("ProcessExited", 1), ("ContainerExited", 1), ("StopSignalIgnored", 0)],
+        }),
+        // what has a PID namespace of its own in the container is PID 1 there and still not the container's init
+        case!("nested-namespace", {
+            run: PID1, victim: &["--nested", "init", "{self}", "--listen", "127.0.0.1:0", "graceful"], clients: &[Served],
+            stop: Some(("SIGTERM", "Delivered", "Blocked")), processes: (2, 2, 0),
+            connections: all_drained(1),
+            timeline: &[("SignalForwarded", 1), ("ProcessExited", 1), ("ContainerExited", 1), ("StopSignalIgnored", 0)],
+            also: |facts, played| {
+                let exits = recording::inputs(&played.log)?;
+                let exits = exits.iter().filter(|input| input["what"]["kind"] == "ProcessExited");
+                let ids: Vec<_> = exits.map(|input| input["what"]["process"]["nsTgid"].as_u64()).collect();
+                facts.holds(ids == [Some(1), Some(1)], "each was PID 1 where it lived", &format!("{ids:?}"));
+                Ok(())
+            },
         }),
         case!("thread-leader-exits", { run: PID1, victim: &["--leave-leader", "--listen", "127.0.0.1:0", "slow-drain", "700"], clients: &[Served], connections: all_drained(1),
             also: |facts, played| {

@@ -11,7 +11,7 @@ use gracetrace_tests::stamps::StampFile;
 use gracetrace_tests::storm::Storm;
 use gracetrace_tests::suite::{NO_CGROUP, NotPossible};
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A case. `Case::default()` is a graceful server without clients, and everything in order.
@@ -126,6 +126,8 @@ pub(crate) struct Played {
     /// The connections that the server outside has met.
     pub(crate) met: Vec<Met>,
     pub(crate) stamps: StampFile,
+    /// The event log.
+    pub(crate) log: PathBuf,
     pub(crate) ordered: Option<u64>,
     pub(crate) ended: u64,
 }
@@ -168,6 +170,7 @@ pub(crate) fn check(machine: &Machine, case: &Case) -> anyhow::Result<Vec<String
         knocked: knocks.map_or(Ok(Vec::new()), Knocks::seen)?,
         met: outside.map_or(Ok(Vec::new()), PeerServer::met)?,
         stamps: over.stamps,
+        log: log.clone(),
         ordered: over.ordered,
         ended: over.ended,
     };

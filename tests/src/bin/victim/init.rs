@@ -1,14 +1,17 @@
 //! PID 1 that blocks its stop signal and fetches it with `sigwait`, as tini, dumb-init and s6 do.
 
-use crate::stamps::Stamps;
+use crate::options::Options;
 use crate::sys;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use std::process::Command;
 
 /// Starts `command`, forwards SIGTERM to it, reaps, and leaves with its exit value.
-pub(crate) fn run(command: &[String], stamps: &Stamps) {
+pub(crate) fn run(command: &[String], Options { stamps, nested, .. }: &Options) {
     let blocked = sys::block(&[libc::SIGTERM, libc::SIGCHLD]);
     let Some((program, args)) = command.split_first() else { crate::usage("init needs a command") };
+    if *nested {
+        sys::nest_children();
+    }
     let mut child = Command::new(program);
     sys::unblock_in_child(child.args(args));
     let child = match child.spawn() {

@@ -101,7 +101,7 @@ fn main() {
             let work = args.next().map_or(0, |work| number(Some(work), "milliseconds of work"));
             knock::knock(&addr, count, ms(every), work, &options.stamps);
         }
-        "init" => init::run(&args.collect::<Vec<_>>(), &options.stamps),
+        "init" => init::run(&args.collect::<Vec<_>>(), &options),
         "pause" => init::pause(),
         other => usage(&format!("no behaviour is called {other:?}")),
     }

@@ -26,6 +26,8 @@ pub(crate) struct Options {
     /// They are killed instead of being told to stop.
     pub(crate) kill_workers: bool,
     pub(crate) leave_leader: bool,
+    /// What `init` starts is PID 1 of a PID namespace below its own.
+    pub(crate) nested: bool,
     pub(crate) announce: bool,
     pub(crate) delay_ms: u64,
 }
@@ -47,6 +49,7 @@ impl Options {
             workers: 0,
             kill_workers: false,
             leave_leader: false,
+            nested: false,
             announce: false,
             delay_ms: 300,
         };
@@ -73,6 +76,7 @@ impl Options {
                 "--workers" => options.workers = number(args.next(), "--workers N"),
                 "--delay" => options.delay_ms = number(args.next(), "--delay MS"),
                 "--kill-workers" => options.kill_workers = true,
+                "--nested" => options.nested = true,
                 "--leave-leader" => options.leave_leader = true,
                 "--announce" => options.announce = true,
                 _ => break (options, word),

@@ -44,6 +44,13 @@ extern "C" fn handler(_: libc::c_int) {
     unsafe { libc::write(WAKE.load(Ordering::SeqCst), (&raw const b"!"[0]).cast(), 1) };
 }
 
+/// What is started from now on is in a PID namespace below this process's own, the first one as its PID 1.
+pub(crate) fn nest_children() {
+    // SAFETY: takes a number, and changes nothing that this process sees
+    let failed = unsafe { libc::unshare(libc::CLONE_NEWPID) };
+    assert_eq!(failed, 0, "unshare");
+}
+
 /// Blocks `signals` in this thread, and so in all it starts later; [`wait_for`] fetches them.
 pub(crate) fn block(signals: &[libc::c_int]) -> libc::sigset_t {
     // SAFETY: sigset_t is plain data, made whole by sigemptyset below.

@@ -13,6 +13,7 @@ use tracer_ebpf::{ABSENT, OFFSET_SOURCES, Settings};
 const OPTIONAL: &[(&str, &str)] = &[
     ("task_thread_pid", NO_INIT),
     ("pid_", NO_INIT),
+    ("sizeof_pid", NO_INIT),
     ("sizeof_upid", NO_INIT),
     ("upid_", NO_INIT),
     ("task_sighand", NO_DISPOSITION),

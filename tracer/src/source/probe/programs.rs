@@ -19,8 +19,14 @@ pub(super) const AGAIN: &str = "_again";
 pub(super) const NEAR: &str = "_near";
 
 /// Hooks that have such programs.
-pub(super) const NEAR_HOOKS: [&str; 5] =
-    ["signal_generate", "sched_process_fork", "sched_process_exec", "sched_process_exit", "inet_sock_set_state"];
+pub(super) const NEAR_HOOKS: [&str; 6] = [
+    "signal_generate",
+    "signal_deliver",
+    "sched_process_fork",
+    "sched_process_exec",
+    "sched_process_exit",
+    "inet_sock_set_state",
+];
 
 /// More threads than this would wait for the one with the longest program.
 const THREADS: usize = 4;
