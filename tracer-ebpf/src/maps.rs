@@ -228,13 +228,13 @@ pub(crate) fn kubelet_came(pod: u64, call: KubeletCall) {
 
 /// A healthy pod has closed a connection, which may be the kubelet's.
 #[inline(always)]
-pub(crate) fn kubelet_may_be_gone(pod: u64, sock: u64, now_ns: u64) {
+pub(crate) fn kubelet_may_be_gone(pod: u64, sock: u64, now_ns: impl FnOnce() -> u64) {
     // SAFETY: aligned words of an entry that stays readable; one that is replaced meanwhile is another call's
     if let Some(call) = KUBELET_CALLS.get_ptr_mut(&pod).map(|call| unsafe { &mut *call })
         && call.sock == sock
         && call.closed_ns == 0
     {
-        call.closed_ns = now_ns;
+        call.closed_ns = now_ns();
     }
 }
 

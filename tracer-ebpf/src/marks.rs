@@ -41,7 +41,7 @@ pub(crate) fn begin(spread: u64, event: [u64; 2]) {
     if let Some(begun) = BEGUN.get_ptr_mut(spread as u32 & (BEGUN_SLOTS - 1)) {
         // SAFETY: the slot of this CPU, alive as long as the program. Whoever breaks in between the two words leaves something
         // that is no event, and the marks decide.
-        unsafe { core::ptr::write_volatile(begun, event) }
+        unsafe { set(begun, event) }
     }
 }
 
@@ -63,9 +63,9 @@ pub(crate) fn begin_at(slot: u32, level: Level, event: [u64; 2]) {
         unsafe {
             if level == Level::Process {
                 // no interrupt is going on, and one that comes now may find this program busy
-                words.add(Level::Interrupt as usize).write_volatile([0; 2]);
+                set(words.add(Level::Interrupt as usize), [0; 2]);
             }
-            words.add(level as usize).write_volatile(event);
+            set(words.add(level as usize), event);
         }
     }
 }
@@ -89,9 +89,24 @@ fn take_if_same(begun: *mut [u64; 2], event: [u64; 2]) -> bool {
     let has = who == event[0] && what == event[1];
     if has {
         // SAFETY: as above
-        unsafe { begun.write_volatile([0; 2]) }
+        unsafe { set(begun, [0; 2]) }
     }
     has
+}
+
+/// Writes both words, each by itself: of an array of zeroes the compiler makes a call that fills it byte by byte.
+///
+/// # Safety
+///
+/// `begun` must be two words of a map's value.
+#[inline(always)]
+unsafe fn set(begun: *mut [u64; 2], [who, what]: [u64; 2]) {
+    let words = begun.cast::<u64>();
+    // SAFETY: the caller's
+    unsafe {
+        words.write_volatile(who);
+        words.add(1).write_volatile(what);
+    }
 }
 
 /// A second program runs for an event that the first one was not shown.

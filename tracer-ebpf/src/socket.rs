@@ -68,7 +68,8 @@ pub(crate) fn state_set<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
         }
     }
     // whose it is comes first: nearly every socket of a node is of no traced pod, and ends here
-    let owner = match owner_of(sock) {
+    let sock_cgroup = cgroup_of(sock);
+    let owner = match owner_of(sock, sock_cgroup) {
         // a socket has no cgroup there, and is the container's that does with it what only its owner can do
         Some(owner) if is_v1() && is_owners_doing(sock, old_state, new_state) => {
             let current_cgroup = current_cgroup();
@@ -78,10 +79,17 @@ pub(crate) fn state_set<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
         Some(owner) => owner,
         // where a socket has no cgroup and others live in its namespace, half of what it does could be told: none is
         None if is_v1() && maps::is_shared_netns(netns_of(sock)) => return Outcome::Skipped(Reason::NotTraced),
-        None if is_owners_doing(sock, old_state, new_state) => match maps::pod_of(current_cgroup()) {
-            Some(pod) => Owner { pod, cgroup: 0, by: By::Current },
-            None => return Outcome::Skipped(Reason::NotTraced),
-        },
+        None if is_owners_doing(sock, old_state, new_state) => {
+            let current_cgroup = current_cgroup();
+            // nearly always it is the socket's own, which has just been looked up
+            if current_cgroup == sock_cgroup {
+                return Outcome::Skipped(Reason::NotTraced);
+            }
+            match maps::pod_of(current_cgroup) {
+                Some(pod) => Owner { pod, cgroup: 0, by: By::Current },
+                None => return Outcome::Skipped(Reason::NotTraced),
+            }
+        }
         None => return Outcome::Skipped(Reason::NotTraced),
     };
     // MPTCP and SCTP sockets come along here as well
@@ -170,7 +178,7 @@ fn note_kubelet<P: Place>(sock: P, owner: Owner, current: Task<P>, old_state: u3
             }
         }
         (TCP_ESTABLISHED | TCP_CLOSE_WAIT, _) => {
-            maps::kubelet_may_be_gone(owner.pod, sock.pointer(), boot_ns());
+            maps::kubelet_may_be_gone(owner.pod, sock.pointer(), boot_ns);
         }
         _ => {}
     }
@@ -206,7 +214,7 @@ pub(crate) fn reset_sent(ctx: &Call) -> Outcome {
         // a handshake that came to nothing
         TCP_NEW_SYN_RECV => None,
         TCP_TIME_WAIT => owner_of_remains(sock),
-        _ => owner_of(sock),
+        _ => owner_of(sock, cgroup_of(sock)),
     };
     let Some(owner) = owner else {
         return Outcome::Skipped(Reason::NotTraced);
@@ -269,12 +277,17 @@ fn opener(sock: impl Place) -> u32 {
     }
 }
 
+/// Id of the cgroup that a socket has; 0 where a v1 hierarchy is watched: a socket has a v2 cgroup, whose id means something else
+/// there.
+#[inline(always)]
+fn cgroup_of(sock: impl Place) -> u64 {
+    if is_v1() { 0 } else { Cgroup(sock.follow(offset(|o| &o.sock_cgroup))).id() }
+}
+
 /// By its own cgroup, else by the network namespace. A socket of a real cgroup that is none of ours belongs to
 /// somebody else, wherever it is: a port forwarder, a mesh's node agent.
 #[inline(always)]
-fn owner_of(sock: impl Place) -> Option<Owner> {
-    // a socket has a v2 cgroup, whose id means something else where a v1 hierarchy is watched
-    let cgroup = if is_v1() { 0 } else { Cgroup(sock.follow(offset(|o| &o.sock_cgroup))).id() };
+fn owner_of(sock: impl Place, cgroup: u64) -> Option<Owner> {
     match maps::pod_of(cgroup) {
         Some(pod) => Some(Owner { pod, cgroup, by: By::Cgroup }),
         None if cgroup <= ROOT_CGROUP => {
