@@ -10,9 +10,8 @@
 //! How it knows: where only interrupts come between the two, and have a stack of their own, by what each [`Level`] has begun
 //! with; where a task may be preempted between them, by [`marks`] of what was written.
 
-use crate::kernel::{offset, setting};
 use crate::marks::{self, Level};
-use crate::place::{Far, Near, Place};
+use crate::place::{Far, Near, Place, field, setting};
 use aya_ebpf::programs::RawTracePointContext;
 use aya_ebpf::{Argument, EbpfContext};
 use core::arch::asm;
@@ -59,7 +58,7 @@ impl Spread for ByPorts {
     #[inline(always)]
     fn spread(argument: u64) -> u64 {
         // both of them
-        u64::from(Near::of(argument).read::<u32>(offset(|o| &o.sock_dport)))
+        u64::from(Near::of(argument).read::<u32>(field!(sock_dport)))
     }
 }
 
@@ -153,14 +152,14 @@ impl<P: Place, S: Spread> Call<P, S> {
 
     #[inline(always)]
     fn is_doubled(&self) -> bool {
-        self.hook.nests || setting(|s| &s.preemptible) != 0
+        self.hook.nests || setting!(preemptible) != 0
     }
 
     /// Who calls: interrupts have a stack of their own.
     #[inline(always)]
     fn level(&self) -> Level {
-        let stack = P::current().read::<u64>(offset(|o| &o.task_stack));
-        let end = stack + u64::from(setting(|s| &s.stack_bytes));
+        let stack = P::current().read::<u64>(field!(task_stack));
+        let end = stack + setting!(stack_bytes);
         let outside: u64;
         // SAFETY: compares numbers. In assembly, because the verifier has the address of the arguments compared and nothing else
         // done with it, and the compiler would subtract.
@@ -199,5 +198,5 @@ impl<P: Place, S: Spread> Call<P, S> {
 /// Where it is so a hook's two programs know exactly whether both were called for an event, and need no marks.
 #[inline(always)]
 fn is_told_by_stack() -> bool {
-    setting(|s| &s.stack_bytes) != 0
+    setting!(stack_bytes) != 0
 }

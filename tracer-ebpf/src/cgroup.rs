@@ -2,8 +2,9 @@
 
 use crate::call::Call;
 use crate::emit::{Outcome, Reason, Urgency, emit};
-use crate::kernel::{Cgroup, read_string, setting};
+use crate::kernel::{Cgroup, read_string};
 use crate::maps::{self, Scratch};
+use crate::place::setting;
 use crate::share::Room;
 use tracer_ebpf::{cgroup_operation, kind};
 
@@ -22,7 +23,7 @@ pub(crate) fn made(ctx: &Call) -> Outcome {
     let id = cgroup.id();
     let pod = match maps::pod_of(cgroup.parent().id()) {
         Some(pod) => pod,
-        None if setting(|s| &s.follow_new_pods) != 0 && is_pods(cgroup.name()) => id,
+        None if setting!(follow_new_pods) != 0 && is_pods(cgroup.name()) => id,
         None => return Outcome::Skipped(Reason::NotTraced),
     };
     if !maps::track(id, pod) {

@@ -1,9 +1,9 @@
 //! Writing a record: reserve, fill in place, submit, and account for what became of it.
 
 use crate::call::{Call, Spread};
-use crate::kernel::{boot_ns, cpu, setting};
+use crate::kernel::{boot_ns, cpu};
 use crate::maps::{DROPPED, EVENTS, GENERATED};
-use crate::place::Place;
+use crate::place::{Place, setting};
 use crate::share::{Room, bytes_of, grants};
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::maps::PerCpuArray;
@@ -155,7 +155,7 @@ pub(crate) fn emit<R: Record>(
 
 #[inline(always)]
 fn wakeup(urgency: Urgency, waiting: u64) -> u64 {
-    let threshold = u64::from(setting(|s| &s.wakeup_bytes));
+    let threshold = setting!(wakeup_bytes);
     let much = waiting >= threshold && waiting & threshold.wrapping_sub(1) < WAKEUP_BAND;
     u64::from(if urgency == Urgency::Now || much { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
 }

@@ -494,7 +494,21 @@ offsets! {
 }
 
 /// A field this kernel has not.
-pub const ABSENT: u32 = u32::MAX;
+pub const ABSENT: u32 = i32::MAX.cast_unsigned();
+
+/// What stands in the programs' instructions for the words of [`Offsets`] and, after them, of [`Settings`], until the loader puts the
+/// words themselves there: no program asks a map for what stays the same as long as the kernel runs.
+pub mod placeholder {
+    /// That many words there can be.
+    pub const WORDS: u32 = 128;
+    /// The first word as the number that a register is set to (`BPF_MOV`, at once); the next ones follow.
+    pub const NUMBER: u32 = 0x7a3e_0000;
+    /// The first word as the distance of a load from its pointer (`BPF_LDX`); the next ones follow, then all again, each 8 bytes
+    /// further on. No distance that is known when the programs are compiled is as long.
+    pub const DISTANCE: u32 = 0x7e00;
+}
+
+const _: () = assert!((size_of::<Offsets>() + size_of::<Settings>()) / 4 <= placeholder::WORDS as usize);
 
 /// What differs in the tracepoints of this kernel, and what user space wants. 0 or 1 unless said otherwise.
 #[repr(C)]

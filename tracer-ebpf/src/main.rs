@@ -2,8 +2,8 @@
 //!
 //! All are raw tracepoints: named by the kernel's source, attached with `bpf(2)` alone (no tracefs),
 //! the cheapest hook there is. Each filters by the cgroup of the task or socket the event is
-//! *about* before it does anything else. Struct layouts come from BTF through `OFFSETS`, what differs
-//! between kernels through `SETTINGS`; both are frozen before the verifier looks, so branches a kernel
+//! *about* before it does anything else. Struct layouts (`Offsets`, from BTF) and what differs
+//! between kernels (`Settings`) the loader writes into the instructions before the verifier looks, so branches a kernel
 //! does not need are never there at run time.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 

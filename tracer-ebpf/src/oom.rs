@@ -2,8 +2,9 @@
 
 use crate::call::Call;
 use crate::emit::{Outcome, Reason, Urgency, emit};
-use crate::kernel::{Task, setting};
+use crate::kernel::Task;
 use crate::maps;
+use crate::place::setting;
 use crate::process::fill_process;
 use crate::share::Room;
 use tracer_ebpf::OomVictim;
@@ -12,7 +13,7 @@ use tracer_ebpf::OomVictim;
 /// which nothing can be read: the loader says so, and an OOM kill shows as a SIGKILL by the kernel only.
 #[inline(always)]
 pub(crate) fn victim(ctx: &Call) -> Outcome {
-    if setting(|s| &s.victim_is_task) == 0 {
+    if setting!(victim_is_task) == 0 {
         return Outcome::Skipped(Reason::Unsupported);
     }
     let task = Task(ctx.place(0));

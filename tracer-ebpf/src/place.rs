@@ -3,12 +3,69 @@
 //! A helper reads any address and survives a wrong one, and costs a call each time: some 20 ns. Where a program is told the
 //! types of its tracepoint's arguments (`tp_btf`), and that of `current`, the verifier knows what stands behind a pointer and lets it
 //! be loaded from, and from what it leads to: one instruction each. A load from a wrong address gives zero there too.
+//!
+//! Where a field is and what differs between kernels the loader writes into the instructions; see [`placeholder`].
 
-use crate::kernel::offset;
 use aya_ebpf::helpers::{self, generated};
 use core::arch::asm;
 use core::ffi::c_void;
-use tracer_ebpf::ABSENT;
+use tracer_ebpf::{ABSENT, placeholder};
+
+/// A word that the loader knows: where a field is, how large something is, what holds on this kernel.
+pub(crate) trait Field: Copy {
+    /// Which word of `Offsets`, or behind them of `Settings`.
+    const INDEX: u32;
+
+    /// The word itself.
+    #[inline(always)]
+    fn word(self) -> u64 {
+        let word: u64;
+        // SAFETY: sets a register
+        unsafe {
+            asm!(
+                "{word} = {number}",
+                word = out(reg) word,
+                number = const placeholder::NUMBER + Self::INDEX,
+                options(nomem, nostack, preserves_flags),
+            );
+        }
+        word
+    }
+
+    /// Whether this kernel has it.
+    #[inline(always)]
+    fn is_there(self) -> bool {
+        self.word() != u64::from(ABSENT)
+    }
+}
+
+/// The word with this number.
+#[derive(Clone, Copy)]
+pub(crate) struct At<const INDEX: usize>;
+
+impl<const INDEX: usize> Field for At<INDEX> {
+    const INDEX: u32 = INDEX as u32;
+}
+
+/// A field of a kernel's struct, by its name in `Offsets`.
+macro_rules! field {
+    ($field:ident) => {
+        $crate::place::At::<{ core::mem::offset_of!(tracer_ebpf::Offsets, $field) / 4 }>
+    };
+}
+pub(crate) use field;
+
+/// What holds on this kernel, by its name in `Settings`.
+macro_rules! setting {
+    ($field:ident) => {
+        $crate::place::Field::word(
+            $crate::place::At::<
+                { (size_of::<tracer_ebpf::Offsets>() + core::mem::offset_of!(tracer_ebpf::Settings, $field)) / 4 },
+            >,
+        )
+    };
+}
+pub(crate) use setting;
 
 /// A place in the kernel's memory: an address that may be anything.
 pub(crate) trait Place: Copy {
@@ -21,21 +78,36 @@ pub(crate) trait Place: Copy {
     /// The pointer. Of a [`Near`] one the verifier allows to store and to compare it, and nothing else.
     fn pointer(self) -> u64;
 
-    /// The integer at `offset`; zero if the field does not exist or cannot be read.
-    fn read<T: Word>(self, offset: u32) -> T;
+    /// The integer in a field; zero if the field does not exist or cannot be read.
+    fn read<T: Word>(self, field: impl Field) -> T;
 
-    /// Where the pointer at `offset` leads.
-    fn follow(self, offset: u32) -> Self;
+    /// The integer at an offset that is worked out.
+    fn read_at<T: Word>(self, offset: u64) -> T;
+
+    /// Where the pointer in a field leads.
+    #[inline(always)]
+    fn follow(self, field: impl Field) -> Self {
+        Self::of(self.read(field))
+    }
+
+    /// Where the pointer at such an offset leads.
+    #[inline(always)]
+    fn follow_at(self, offset: u64) -> Self {
+        Self::of(self.read_at(offset))
+    }
 
     /// The word at one of two offsets; none if it is another's turn, or the reading is the same for any.
-    fn read_one_of(self, offsets: [u32; 2], which: u32) -> Option<u32>;
+    fn read_one_of(self, offsets: [u64; 2], which: u32) -> Option<u32>;
 
-    /// The sixteen bytes at `offset` into a field of a record.
+    /// The two words in a field of sixteen bytes.
+    fn read_pair(self, field: impl Field) -> [u64; 2];
+
+    /// The sixteen bytes in a field into one of a record.
     ///
     /// # Safety
     ///
     /// `into` is aligned to 8 bytes.
-    unsafe fn read_field(self, into: &mut [u8; 16], offset: u32);
+    unsafe fn read_field(self, into: &mut [u8; 16], field: impl Field);
 
     /// A socket as a TCP socket; nowhere if it is another protocol's.
     fn as_tcp(self) -> Self;
@@ -75,10 +147,15 @@ impl Place for Far {
     }
 
     #[inline(always)]
-    fn read<T: Word>(self, offset: u32) -> T {
+    fn read<T: Word>(self, field: impl Field) -> T {
+        self.read_at(field.word())
+    }
+
+    #[inline(always)]
+    fn read_at<T: Word>(self, offset: u64) -> T {
         let mut value = T::ZERO;
-        if offset != ABSENT {
-            let source = self.0.wrapping_add(u64::from(offset)) as *const c_void;
+        if offset != u64::from(ABSENT) {
+            let source = self.0.wrapping_add(offset) as *const c_void;
             // SAFETY: the destination is a local of that size; the source may be anything. A failed read
             // leaves zeroes.
             unsafe { generated::bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, source) };
@@ -87,23 +164,24 @@ impl Place for Far {
     }
 
     #[inline(always)]
-    fn follow(self, offset: u32) -> Self {
-        Self(self.read(offset))
-    }
-
-    #[inline(always)]
-    fn read_one_of(self, _offsets: [u32; 2], _which: u32) -> Option<u32> {
+    fn read_one_of(self, _offsets: [u64; 2], _which: u32) -> Option<u32> {
         None
     }
 
     #[inline(always)]
-    unsafe fn read_field(self, into: &mut [u8; 16], offset: u32) {
-        read_bytes(into, self.0, offset);
+    fn read_pair(self, field: impl Field) -> [u64; 2] {
+        let at = field.word();
+        [self.read_at(at), self.read_at(if field.is_there() { at + 8 } else { at })]
+    }
+
+    #[inline(always)]
+    unsafe fn read_field(self, into: &mut [u8; 16], field: impl Field) {
+        read_bytes(into, self.0, field.word());
     }
 
     #[inline(always)]
     fn as_tcp(self) -> Self {
-        if self.read::<u16>(offset(|o| &o.sock_protocol)) == IPPROTO_TCP { self } else { Self(0) }
+        if self.read::<u16>(field!(sock_protocol)) == IPPROTO_TCP { self } else { Self(0) }
     }
 }
 
@@ -125,24 +203,28 @@ impl Place for Near {
     }
 
     #[inline(always)]
-    fn read<T: Word>(self, offset: u32) -> T {
+    fn read<T: Word>(self, field: impl Field) -> T {
         // what may be nowhere may not be loaded from without a look
-        if offset == ABSENT || self.0 == 0 {
+        if self.0 == 0 {
             return T::ZERO;
         }
         // SAFETY: the verifier lets only what it knows be loaded from
-        unsafe { T::load(self.0, offset) }
+        unsafe { T::load(self.0, field) }
     }
 
     #[inline(always)]
-    fn follow(self, offset: u32) -> Self {
-        Self(self.read(offset))
+    fn read_at<T: Word>(self, offset: u64) -> T {
+        if offset == u64::from(ABSENT) || self.0 == 0 {
+            return T::ZERO;
+        }
+        // SAFETY: as above
+        unsafe { T::load_at(self.0, offset) }
     }
 
     #[inline(always)]
-    fn read_one_of(self, offsets: [u32; 2], which: u32) -> Option<u32> {
+    fn read_one_of(self, offsets: [u64; 2], which: u32) -> Option<u32> {
         let (value, found): (u64, u64);
-        // SAFETY: the verifier lets only what it knows be loaded from. In one piece, as in `Word::load`: the compiler would make one
+        // SAFETY: the verifier lets only what it knows be loaded from. In one piece, as in `Word::load_at`: the compiler would make one
         // load of the two, at an offset that is known at run time only.
         unsafe {
             asm!(
@@ -162,8 +244,8 @@ impl Place for Near {
                 found = out(reg) found,
                 pointer = in(reg) self.0,
                 which = in(reg) u64::from(which),
-                first = in(reg) u64::from(offsets[0]),
-                second = in(reg) u64::from(offsets[1]),
+                first = in(reg) offsets[0],
+                second = in(reg) offsets[1],
                 options(readonly, nostack),
             );
         }
@@ -171,8 +253,17 @@ impl Place for Near {
     }
 
     #[inline(always)]
-    unsafe fn read_field(self, into: &mut [u8; 16], offset: u32) {
-        let words = [self.read::<u64>(offset), self.read::<u64>(offset.saturating_add(8))];
+    fn read_pair(self, field: impl Field) -> [u64; 2] {
+        if self.0 == 0 {
+            return [0; 2];
+        }
+        // SAFETY: the verifier lets only what it knows be loaded from
+        unsafe { load_pair(self.0, field) }
+    }
+
+    #[inline(always)]
+    unsafe fn read_field(self, into: &mut [u8; 16], field: impl Field) {
+        let words = self.read_pair(field);
         // SAFETY: the caller says that it is aligned
         unsafe { set_field(into, words) };
     }
@@ -188,12 +279,19 @@ impl Place for Near {
 pub(crate) trait Word: Copy {
     const ZERO: Self;
 
-    /// One load from a typed pointer.
+    /// One load from a typed pointer; zero if the field does not exist.
     ///
     /// # Safety
     ///
     /// The verifier must know the pointer's type and find this there.
-    unsafe fn load(pointer: u64, offset: u32) -> Self;
+    unsafe fn load<F: Field>(pointer: u64, field: F) -> Self;
+
+    /// The same at an offset that is worked out.
+    ///
+    /// # Safety
+    ///
+    /// As for [`load`](Self::load), and the verifier must be able to work it out as well.
+    unsafe fn load_at(pointer: u64, offset: u64) -> Self;
 }
 
 macro_rules! word {
@@ -202,10 +300,26 @@ macro_rules! word {
             const ZERO: Self = 0;
 
             #[inline(always)]
-            unsafe fn load(pointer: u64, offset: u32) -> Self {
+            unsafe fn load<F: Field>(pointer: u64, _field: F) -> Self {
                 let value: u64;
-                // SAFETY: the caller's. In one piece: the verifier is to see the offset, which it knows from the frozen map, added to the
-                // pointer and nothing in between.
+                // SAFETY: the caller's
+                unsafe {
+                    asm!(
+                        concat!("{value} = *(", $access, " *)({pointer} + {distance})"),
+                        value = out(reg) value,
+                        pointer = in(reg) pointer,
+                        distance = const placeholder::DISTANCE + F::INDEX,
+                        options(readonly, nostack, preserves_flags),
+                    );
+                }
+                value as Self
+            }
+
+            #[inline(always)]
+            unsafe fn load_at(pointer: u64, offset: u64) -> Self {
+                let value: u64;
+                // SAFETY: the caller's. In one piece: the verifier is to see the offset, which it knows, added to the pointer and
+                // nothing in between.
                 unsafe {
                     asm!(
                         "{value} = {pointer}",
@@ -213,7 +327,7 @@ macro_rules! word {
                         concat!("{value} = *(", $access, " *)({value} + 0)"),
                         value = out(reg) value,
                         pointer = in(reg) pointer,
-                        offset = in(reg) u64::from(offset),
+                        offset = in(reg) offset,
                         options(readonly, nostack, preserves_flags),
                     );
                 }
@@ -225,10 +339,34 @@ macro_rules! word {
 
 word!(u8 = "u8", u16 = "u16", u32 = "u32", u64 = "u64", i32 = "u32");
 
+/// Two loads from a typed pointer, of a field and what is 8 bytes further on.
+///
+/// # Safety
+///
+/// As for [`Word::load`].
+#[inline(always)]
+unsafe fn load_pair<F: Field>(pointer: u64, _field: F) -> [u64; 2] {
+    let [first, second]: [u64; 2];
+    // SAFETY: the caller's
+    unsafe {
+        asm!(
+            "{first} = *(u64 *)({pointer} + {at})",
+            "{second} = *(u64 *)({pointer} + {behind})",
+            first = out(reg) first,
+            second = out(reg) second,
+            pointer = in(reg) pointer,
+            at = const placeholder::DISTANCE + F::INDEX,
+            behind = const placeholder::DISTANCE + placeholder::WORDS + F::INDEX,
+            options(readonly, nostack, preserves_flags),
+        );
+    }
+    [first, second]
+}
+
 /// The bytes at `base` + `offset`; zeroes if they cannot be read.
 #[inline(always)]
-pub(crate) fn read_bytes<const N: usize>(into: &mut [u8; N], base: u64, offset: u32) {
-    let source = if offset == ABSENT { 0 } else { base.wrapping_add(u64::from(offset)) };
+pub(crate) fn read_bytes<const N: usize>(into: &mut [u8; N], base: u64, offset: u64) {
+    let source = if offset == u64::from(ABSENT) { 0 } else { base.wrapping_add(offset) };
     // SAFETY: the destination is that long; the source may be anything
     unsafe { generated::bpf_probe_read_kernel(into.as_mut_ptr().cast(), N as u32, source as *const c_void) };
 }

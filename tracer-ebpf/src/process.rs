@@ -2,9 +2,9 @@
 
 use crate::call::{Call, Spread};
 use crate::emit::{Outcome, Reason, Urgency, emit};
-use crate::kernel::{Task, boot_ns, current_cgroup, offset, read_user, setting};
+use crate::kernel::{Task, boot_ns, current_cgroup, read_user};
 use crate::maps;
-use crate::place::Place;
+use crate::place::{Place, field, setting};
 use crate::share::Room;
 use tracer_ebpf::{Actor, Process, ProcessExecuted, ProcessExited, ProcessForked};
 
@@ -73,10 +73,10 @@ pub(crate) fn exited<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     let signal = task.signal();
     // the argument is read in this function, behind the setting: the verifier cuts the read off where
     // the kernel has no such argument (reading it would make the attachment fail)
-    let last = if setting(|s| &s.exit_has_group_dead) != 0 {
+    let last = if setting!(exit_has_group_dead) != 0 {
         ctx.arg::<u64>(1) & 0xff != 0
     } else {
-        signal.read::<u32>(offset(|o| &o.signal_live)) == 0 && maps::first_to_exit(leader.tgid(), leader.start_ns())
+        signal.read::<u32>(field!(signal_live)) == 0 && maps::first_to_exit(leader.tgid(), leader.start_ns())
     };
     if !last {
         return Outcome::Skipped(Reason::NotLast);
@@ -88,9 +88,9 @@ pub(crate) fn exited<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     let (room, urgency) = if is_init { (Room::All, Urgency::Now) } else { (Room::LeftTo(pod), Urgency::Soon) };
     emit::<ProcessExited>(ctx, cgroup, room, urgency, |record| {
         fill_process(&mut record.process, task);
-        let as_group = signal.read::<u32>(offset(|o| &o.signal_flags)) & SIGNAL_GROUP_EXIT != 0;
+        let as_group = signal.read::<u32>(field!(signal_flags)) & SIGNAL_GROUP_EXIT != 0;
         // before 5.19 a last thread that simply ends does not set the group's code; the leader's counts then
-        record.status = if as_group { signal.read(offset(|o| &o.signal_group_exit_code)) } else { leader.exit_code() };
+        record.status = if as_group { signal.read(field!(signal_group_exit_code)) } else { leader.exit_code() };
         record.netns = task.netns();
     })
 }

@@ -7,8 +7,8 @@
 //! are never refused, one of which may be all that tells of a pod's end.
 
 use crate::emit::{Record, add};
-use crate::kernel::setting;
 use crate::maps::{self, EVENTS};
+use crate::place::setting;
 use aya_ebpf::bindings::BPF_RB_CONS_POS;
 use core::ptr::{read_volatile, write_volatile};
 
@@ -41,7 +41,7 @@ pub(crate) fn grants<R: Record>(room: Room, waiting: u64) -> bool {
     let Room::LeftTo(pod) = room else {
         return true;
     };
-    let eighth = u64::from(setting(|s| &s.wakeup_bytes));
+    let eighth = setting!(wakeup_bytes);
     if waiting < 4 * eighth {
         return true;
     }

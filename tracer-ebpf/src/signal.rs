@@ -2,8 +2,8 @@
 
 use crate::call::{Call, Spread};
 use crate::emit::{Outcome, Reason, Urgency, emit};
-use crate::kernel::{Task, boot_ns, current_cgroup, current_tgid, offset};
-use crate::place::Place;
+use crate::kernel::{SIGTERM, Task, boot_ns, current_cgroup, current_tgid};
+use crate::place::{Place, field};
 use crate::process::{fill_actor, fill_process};
 use crate::share::Room;
 use crate::{learn, maps};
@@ -22,7 +22,6 @@ const SIGUSR1: u32 = 10;
 const SIGSEGV: u32 = 11;
 const SIGUSR2: u32 = 12;
 const SIGALRM: u32 = 14;
-const SIGTERM: u32 = 15;
 const SIGCHLD: u32 = 17;
 const SIGCONT: u32 = 18;
 const SIGURG: u32 = 23;
@@ -116,7 +115,7 @@ pub(crate) fn delivered<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     emit::<SignalDelivered>(ctx, cgroup, Room::All, Urgency::Soon, |record| {
         fill_process(&mut record.process, task);
         record.signal = signal;
-        record.handler = kind_of(ctx.place(2).read(offset(|o| &o.k_sigaction_handler)));
+        record.handler = kind_of(ctx.place(2).read(field!(k_sigaction_handler)));
     })
 }
 
@@ -126,7 +125,7 @@ fn code(info: impl Place) -> i32 {
     match info.pointer() {
         0 => SI_USER,
         1 => SI_KERNEL,
-        _ => info.read(offset(|o| &o.siginfo_code)),
+        _ => info.read(field!(siginfo_code)),
     }
 }
 

@@ -2,13 +2,13 @@
 
 use crate::call::{Call, Spread};
 use crate::emit::{Outcome, Reason, Urgency, emit};
-use crate::kernel::{Cgroup, Task, boot_ns, current_cgroup, is_v1, jiffies, netns_inum, offset, setting};
+use crate::kernel::{Cgroup, Task, boot_ns, current_cgroup, is_v1, jiffies, netns_inum};
 use crate::maps;
-use crate::place::{Far, Place, set_field};
+use crate::place::{Far, Field, Place, field, set_field, setting};
 use crate::process::fill_actor;
 use crate::refused::{in_first_four, refused};
 use crate::share::Room;
-use tracer_ebpf::{ABSENT, KubeletCall, PF_EXITING, Socket, SocketReset, SocketState, learnt, socket_flag};
+use tracer_ebpf::{KubeletCall, PF_EXITING, Socket, SocketReset, SocketState, learnt, socket_flag};
 
 const AF_INET6: u16 = 10;
 const TCP_ESTABLISHED: u32 = 1;
@@ -58,7 +58,7 @@ pub(crate) fn state_set<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     }
     let old_state: u32 = ctx.arg(1);
     // since FIN_WAIT2 this side knows that all it wrote has arrived; a RST of its own has an event of its own
-    if old_state == TCP_FIN_WAIT2 && new_state == TCP_CLOSE && sock.read::<u32>(offset(|o| &o.sock_err)) == 0 {
+    if old_state == TCP_FIN_WAIT2 && new_state == TCP_CLOSE && sock.read::<u32>(field!(sock_err)) == 0 {
         return Outcome::Skipped(Reason::Noise);
     }
     if new_state == TCP_LISTEN {
@@ -123,18 +123,18 @@ pub(crate) fn state_set<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
         if current_in_pod {
             flags |= socket_flag::CURRENT_IN_POD;
         }
-        if !sock.follow(offset(|o| &o.sock_socket)).is_null() {
+        if !sock.follow(field!(sock_socket)).is_null() {
             flags |= socket_flag::HAS_FILE;
         }
         let is_full = old_state != TCP_LISTEN && new_state != TCP_LISTEN;
-        let is_mptcp = is_full && sock.read::<u8>(offset(|o| &o.tcp_is_mptcp)) != 0;
+        let is_mptcp = is_full && sock.read::<u8>(field!(tcp_is_mptcp)) != 0;
         if is_mptcp {
             flags |= socket_flag::MPTCP;
         }
         if is_full {
             flags |= opener(sock);
         }
-        let has_counters = offset(|o| &o.tcp_copied_seq) != ABSENT && offset(|o| &o.tcp_bytes_received) != ABSENT;
+        let has_counters = field!(tcp_copied_seq).is_there() && field!(tcp_bytes_received).is_there();
         if is_full && !is_mptcp && has_counters {
             flags |= socket_flag::HAS_COUNTERS;
             fill_counters(&mut record.socket, sock);
@@ -152,13 +152,13 @@ pub(crate) fn state_set<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
 /// The local port, which is there until the end: `skc_num` is 0 by the time of a change to CLOSE.
 #[inline(always)]
 fn port_of(sock: impl Place) -> u16 {
-    u16::from_be(sock.read(offset(|o| &o.inet_sport)))
+    u16::from_be(sock.read(field!(inet_sport)))
 }
 
 /// Inode number of the network namespace a socket is in.
 #[inline(always)]
 fn netns_of(sock: impl Place) -> u32 {
-    netns_inum(sock.follow(offset(|o| &o.sock_net)))
+    netns_inum(sock.follow(field!(sock_net)))
 }
 
 /// An httpGet hook is a connection of the kubelet's before the stop signal, when no socket is reported yet: the last
@@ -193,7 +193,7 @@ fn is_owners_doing(sock: impl Place, old_state: u32, new_state: u32) -> bool {
         (TCP_CLOSE, TCP_LISTEN) | (TCP_LISTEN, _) => true,
         (TCP_ESTABLISHED | TCP_CLOSE_WAIT, TCP_FIN_WAIT1 | TCP_LAST_ACK) => true,
         (TCP_ESTABLISHED | TCP_CLOSE_WAIT, TCP_CLOSE) => {
-            sock.read::<u8>(offset(|o| &o.sock_shutdown)) & SHUTDOWN_MASK == SHUTDOWN_MASK
+            sock.read::<u8>(field!(sock_shutdown)) & SHUTDOWN_MASK == SHUTDOWN_MASK
         }
         _ => false,
     }
@@ -205,11 +205,11 @@ fn is_owners_doing(sock: impl Place, old_state: u32, new_state: u32) -> bool {
 pub(crate) fn reset_sent(ctx: &Call) -> Outcome {
     let sock: Far = ctx.place(0);
     // behind the setting and in this function, as in `sched_process_exit`
-    let reason = if setting(|s| &s.reset_has_reason) != 0 { ctx.arg::<u32>(2) } else { u32::MAX };
+    let reason = if setting!(reset_has_reason) != 0 { ctx.arg::<u32>(2) } else { u32::MAX };
     if sock.is_null() {
         return refused(ctx, ctx.arg(1));
     }
-    let state = u32::from(sock.read::<u8>(offset(|o| &o.sock_state)));
+    let state = u32::from(sock.read::<u8>(field!(sock_state)));
     let owner = match state {
         // a handshake that came to nothing
         TCP_NEW_SYN_RECV => None,
@@ -227,9 +227,9 @@ pub(crate) fn reset_sent(ctx: &Call) -> Outcome {
         record.pod = owner.pod;
         record.reason = reason;
         record.state = state;
-        record.family = sock.read(offset(|o| &o.sock_family));
-        record.local_port = sock.read(offset(|o| &o.sock_num));
-        record.peer_port = u16::from_be(sock.read(offset(|o| &o.sock_dport)));
+        record.family = sock.read(field!(sock_family));
+        record.local_port = sock.read(field!(sock_num));
+        record.peer_port = u16::from_be(sock.read(field!(sock_dport)));
         record.reserved = 0;
         fill_addresses(&mut record.local, &mut record.peer, sock, record.family);
     })
@@ -241,7 +241,7 @@ pub(crate) fn reset_sent(ctx: &Call) -> Outcome {
 fn owner_of_remains(sock: Far) -> Option<Owner> {
     let owner = |pod, cgroup| Owner { pod, cgroup, by: By::Netns };
     let netns = netns_of(sock);
-    match maps::closed_port(netns, sock.read(offset(|o| &o.sock_num)), local_address(sock)) {
+    match maps::closed_port(netns, sock.read(field!(sock_num)), local_address(sock)) {
         Some(whose) => Some(owner(whose.pod, whose.cgroup)),
         None => maps::pod_of_netns(netns).map(|pod| owner(pod, 0)),
     }
@@ -250,11 +250,10 @@ fn owner_of_remains(sock: Far) -> Option<Owner> {
 /// The address that it is bound to, IPv4 as IPv6 has it.
 #[inline(always)]
 fn local_address(sock: impl Place) -> maps::Address {
-    if sock.read::<u16>(offset(|o| &o.sock_family)) == AF_INET6 {
-        let address = offset(|o| &o.sock_v6_rcv_saddr);
-        [sock.read(address), sock.read(address.saturating_add(8))]
+    if sock.read::<u16>(field!(sock_family)) == AF_INET6 {
+        sock.read_pair(field!(sock_v6_rcv_saddr))
     } else {
-        maps::mapped(sock.read(offset(|o| &o.sock_rcv_saddr)))
+        maps::mapped(sock.read(field!(sock_rcv_saddr)))
     }
 }
 
@@ -263,13 +262,13 @@ fn local_address(sock: impl Place) -> maps::Address {
 /// spoil the sum; then it is neither.)
 #[inline(always)]
 fn opener(sock: impl Place) -> u32 {
-    let words = [offset(|o| &o.tcp_snd_nxt), offset(|o| &o.tcp_bytes_retrans), offset(|o| &o.tcp_bytes_acked)];
-    if words[0] == ABSENT || words[1] == ABSENT || words[2] == ABSENT {
+    let (next, again, acked) = (field!(tcp_snd_nxt), field!(tcp_bytes_retrans), field!(tcp_bytes_acked));
+    if !next.is_there() || !again.is_there() || !acked.is_there() {
         return 0;
     }
-    let on_its_way = sock.read::<u32>(words[0]).wrapping_sub(sock.read(offset(|o| &o.tcp_snd_una)));
-    let sent_once = sock.read::<u64>(offset(|o| &o.tcp_bytes_sent)).wrapping_sub(sock.read(words[1]));
-    let arrived = sock.read::<u64>(words[2]).wrapping_add(u64::from(on_its_way));
+    let on_its_way = sock.read::<u32>(next).wrapping_sub(sock.read(field!(tcp_snd_una)));
+    let sent_once = sock.read::<u64>(field!(tcp_bytes_sent)).wrapping_sub(sock.read(again));
+    let arrived = sock.read::<u64>(acked).wrapping_add(u64::from(on_its_way));
     match arrived.wrapping_sub(sent_once) {
         0 => socket_flag::OPENED_BY_PEER,
         1 => socket_flag::OPENED_HERE,
@@ -281,7 +280,7 @@ fn opener(sock: impl Place) -> u32 {
 /// there.
 #[inline(always)]
 fn cgroup_of(sock: impl Place) -> u64 {
-    if is_v1() { 0 } else { Cgroup(sock.follow(offset(|o| &o.sock_cgroup))).id() }
+    if is_v1() { 0 } else { Cgroup(sock.follow(field!(sock_cgroup))).id() }
 }
 
 /// By its own cgroup, else by the network namespace. A socket of a real cgroup that is none of ours belongs to
@@ -302,11 +301,11 @@ fn fill_socket(socket: &mut Socket, sock: impl Place, owner: Owner) {
     socket.address = sock.pointer();
     socket.pod = owner.pod;
     socket.netns = netns_of(sock);
-    socket.family = sock.read(offset(|o| &o.sock_family));
+    socket.family = sock.read(field!(sock_family));
     socket.local_port = port_of(sock);
-    socket.peer_port = u16::from_be(sock.read(offset(|o| &o.sock_dport)));
-    socket.shutdown = u16::from(sock.read::<u8>(offset(|o| &o.sock_shutdown)));
-    socket.error = sock.read(offset(|o| &o.sock_err));
+    socket.peer_port = u16::from_be(sock.read(field!(sock_dport)));
+    socket.shutdown = u16::from(sock.read::<u8>(field!(sock_shutdown)));
+    socket.error = sock.read(field!(sock_err));
     fill_addresses(&mut socket.local, &mut socket.peer, sock, socket.family);
 }
 
@@ -316,37 +315,34 @@ fn fill_addresses(local: &mut [u8; 16], peer: &mut [u8; 16], sock: impl Place, f
     // SAFETY: both are in a record, behind whole words
     unsafe {
         if family == AF_INET6 {
-            sock.read_field(local, offset(|o| &o.sock_v6_rcv_saddr));
-            sock.read_field(peer, offset(|o| &o.sock_v6_daddr));
+            sock.read_field(local, field!(sock_v6_rcv_saddr));
+            sock.read_field(peer, field!(sock_v6_daddr));
         } else {
-            set_field(local, in_first_four(sock.read(offset(|o| &o.sock_rcv_saddr))));
-            set_field(peer, in_first_four(sock.read(offset(|o| &o.sock_daddr))));
+            set_field(local, in_first_four(sock.read(field!(sock_rcv_saddr))));
+            set_field(peer, in_first_four(sock.read(field!(sock_daddr))));
         }
     }
 }
 
 #[inline(always)]
 fn fill_counters(socket: &mut Socket, sock: impl Place) {
-    let received: u64 = sock.read(offset(|o| &o.tcp_bytes_received));
-    let sent: u64 = sock.read(offset(|o| &o.tcp_bytes_sent));
+    let received: u64 = sock.read(field!(tcp_bytes_received));
+    let sent: u64 = sock.read(field!(tcp_bytes_sent));
     socket.bytes_received = received;
     socket.bytes_sent = sent;
-    socket.bytes_acked = sock.read(offset(|o| &o.tcp_bytes_acked));
+    socket.bytes_acked = sock.read(field!(tcp_bytes_acked));
     // the receive queue is drained by now; sequence numbers are not
-    socket.unread = sock.read::<u32>(offset(|o| &o.tcp_rcv_nxt)).wrapping_sub(sock.read(offset(|o| &o.tcp_copied_seq)));
-    socket.unacked = sock.read::<u32>(offset(|o| &o.tcp_write_seq)).wrapping_sub(sock.read(offset(|o| &o.tcp_snd_una)));
-    let last_received: u32 = sock.read(offset(|o| &o.icsk_lrcvtime));
-    let last_sent: u32 = sock.read(offset(|o| &o.tcp_lsndtime));
+    socket.unread = sock.read::<u32>(field!(tcp_rcv_nxt)).wrapping_sub(sock.read(field!(tcp_copied_seq)));
+    socket.unacked = sock.read::<u32>(field!(tcp_write_seq)).wrapping_sub(sock.read(field!(tcp_snd_una)));
+    let last_received: u32 = sock.read(field!(icsk_lrcvtime));
+    let last_sent: u32 = sock.read(field!(tcp_lsndtime));
     let hz = maps::learnt(learnt::HZ);
     socket.since_received_ms = since_ms(hz, last_received, received);
     socket.since_sent_ms = since_ms(hz, last_sent, sent);
     socket.received_minus_sent = last_received.wrapping_sub(last_sent) as i32;
-    let wl1 = offset(|o| &o.tcp_snd_wl1);
-    socket.since_our_last = if wl1 == ABSENT {
-        u32::MAX
-    } else {
-        sock.read::<u32>(offset(|o| &o.tcp_rcv_nxt)).wrapping_sub(sock.read(wl1))
-    };
+    let wl1 = field!(tcp_snd_wl1);
+    socket.since_our_last =
+        if wl1.is_there() { sock.read::<u32>(field!(tcp_rcv_nxt)).wrapping_sub(sock.read(wl1)) } else { u32::MAX };
     socket.reserved = 0;
 }
 

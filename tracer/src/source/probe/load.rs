@@ -5,7 +5,7 @@ use super::losses::Told;
 use super::passed_over::Guarded;
 use super::programs::{self, NEAR, NEAR_HOOKS, Wanted};
 use super::ring_map::RingMap;
-use super::{Maps, ProbeError, ProbeOptions, ProbeStatus, Probes, offsets, ring, sum, ticks};
+use super::{Maps, ProbeError, ProbeOptions, ProbeStatus, Probes, offsets, ring, sum, ticks, words};
 use crate::input::Sees;
 use crate::source::cgroupfs::Hierarchy;
 use crate::source::sockets;
@@ -68,8 +68,10 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     let refused = offsets::sees_refused(&settings, &offsets.words);
     let mut sees = Sees { connections: true, refused, on_host_network: options.hierarchy == Hierarchy::V2 };
 
-    let near = kernel_types(&btf)?;
-    let mut ebpf = load_object(options, &offsets.words, &settings, ring_bytes)?;
+    let words: Vec<u32> = offsets.words.iter().copied().chain(offsets::settings_words(&settings)).collect();
+    let known = words::set(OBJECT, &words)?;
+    let near = if known.is_in_reach { kernel_types(&btf)? } else { None };
+    let mut ebpf = load_object(options, &known.object, ring_bytes)?;
     let is_there = |hook: &&Hook| is_wanted(hook.name, &settings) && btf.tracepoint(hook.name).is_some();
     let is_doubled = |hook| settings.preemptible != 0 || nests(hook);
     let wanted: Vec<Wanted> = HOOKS
@@ -139,25 +141,17 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     })
 }
 
-fn load_object(
-    options: &ProbeOptions,
-    offsets: &[u32],
-    settings: &Settings,
-    ring_bytes: u32,
-) -> Result<Ebpf, ProbeError> {
-    let settings = offsets::settings_words(settings);
+fn load_object(options: &ProbeOptions, object: &[u8], ring_bytes: u32) -> Result<Ebpf, ProbeError> {
     let log_level = if options.kernel_log { LOG_EVERYTHING } else { LOG_NOTHING };
     let mut loader = EbpfLoader::new();
     // no program refers to the kernel's types, so aya need not match them
     loader.btf(None);
-    loader.override_global("OFFSETS", offsets, true);
-    loader.override_global("SETTINGS", settings.as_slice(), true);
     loader.override_global("AYA_LOG_LEVEL", &log_level, false);
     loader.map_max_entries("EVENTS", ring_bytes);
     if !options.kernel_log {
         loader.map_max_entries("AYA_LOGS", PAGE);
     }
-    loader.load(OBJECT).map_err(|error| ProbeError::from_system("create the probes' maps", &error))
+    loader.load(object).map_err(|error| ProbeError::from_system("create the probes' maps", &error))
 }
 
 /// As much of the kernel's types as aya needs for programs that are told types; none where the kernel lets those not know `current`'s

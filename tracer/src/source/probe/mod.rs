@@ -12,6 +12,7 @@ mod programs;
 mod ring;
 mod ring_map;
 mod ticks;
+mod words;
 
 pub use btf::BtfError;
 pub use error::ProbeError;
