@@ -10,8 +10,9 @@
 //! How it knows: where only interrupts come between the two, and have a stack of their own, by what each [`Level`] has begun
 //! with; where a task may be preempted between them, by [`marks`] of what was written.
 
+use crate::known::{field, setting};
 use crate::marks::{self, Level};
-use crate::place::{Far, Near, Place, field, setting};
+use crate::place::{Far, Near, Place};
 use aya_ebpf::programs::RawTracePointContext;
 use aya_ebpf::{Argument, EbpfContext};
 use core::arch::asm;

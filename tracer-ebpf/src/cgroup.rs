@@ -3,8 +3,8 @@
 use crate::call::Call;
 use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{Cgroup, read_string};
+use crate::known::setting;
 use crate::maps::{self, Scratch};
-use crate::place::setting;
 use crate::share::Room;
 use tracer_ebpf::{cgroup_operation, kind};
 

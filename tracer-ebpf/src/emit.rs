@@ -2,8 +2,9 @@
 
 use crate::call::{Call, Spread};
 use crate::kernel::{boot_ns, cpu};
+use crate::known::setting;
 use crate::maps::{DROPPED, EVENTS, GENERATED};
-use crate::place::{Place, setting};
+use crate::place::Place;
 use crate::share::{Room, bytes_of, grants};
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::maps::PerCpuArray;

@@ -1,7 +1,8 @@
 //! What is read of the kernel: its structs, as far as they matter here. An address is a number, never a reference; how it
 //! is read, see [`Place`].
 
-use crate::place::{Far, Field, Place, Word, field, setting};
+use crate::known::{Field, field, setting};
+use crate::place::{Far, Place, Word};
 use aya_ebpf::helpers::{self, generated};
 use core::ffi::c_void;
 

@@ -16,6 +16,8 @@ mod emit;
 #[cfg(target_arch = "bpf")]
 mod kernel;
 #[cfg(target_arch = "bpf")]
+mod known;
+#[cfg(target_arch = "bpf")]
 mod learn;
 #[cfg(target_arch = "bpf")]
 mod maps;

@@ -3,8 +3,8 @@
 use crate::call::Call;
 use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::Task;
+use crate::known::setting;
 use crate::maps;
-use crate::place::setting;
 use crate::process::fill_process;
 use crate::share::Room;
 use tracer_ebpf::OomVictim;

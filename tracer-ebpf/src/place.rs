@@ -3,69 +3,12 @@
 //! A helper reads any address and survives a wrong one, and costs a call each time: some 20 ns. Where a program is told the
 //! types of its tracepoint's arguments (`tp_btf`), and that of `current`, the verifier knows what stands behind a pointer and lets it
 //! be loaded from, and from what it leads to: one instruction each. A load from a wrong address gives zero there too.
-//!
-//! Where a field is and what differs between kernels the loader writes into the instructions; see [`placeholder`].
 
+use crate::known::{Field, field};
 use aya_ebpf::helpers::{self, generated};
 use core::arch::asm;
 use core::ffi::c_void;
 use tracer_ebpf::{ABSENT, placeholder};
-
-/// A word that the loader knows: where a field is, how large something is, what holds on this kernel.
-pub(crate) trait Field: Copy {
-    /// Which word of `Offsets`, or behind them of `Settings`.
-    const INDEX: u32;
-
-    /// The word itself.
-    #[inline(always)]
-    fn word(self) -> u64 {
-        let word: u64;
-        // SAFETY: sets a register
-        unsafe {
-            asm!(
-                "{word} = {number}",
-                word = out(reg) word,
-                number = const placeholder::NUMBER + Self::INDEX,
-                options(nomem, nostack, preserves_flags),
-            );
-        }
-        word
-    }
-
-    /// Whether this kernel has it.
-    #[inline(always)]
-    fn is_there(self) -> bool {
-        self.word() != u64::from(ABSENT)
-    }
-}
-
-/// The word with this number.
-#[derive(Clone, Copy)]
-pub(crate) struct At<const INDEX: usize>;
-
-impl<const INDEX: usize> Field for At<INDEX> {
-    const INDEX: u32 = INDEX as u32;
-}
-
-/// A field of a kernel's struct, by its name in `Offsets`.
-macro_rules! field {
-    ($field:ident) => {
-        $crate::place::At::<{ core::mem::offset_of!(tracer_ebpf::Offsets, $field) / 4 }>
-    };
-}
-pub(crate) use field;
-
-/// What holds on this kernel, by its name in `Settings`.
-macro_rules! setting {
-    ($field:ident) => {
-        $crate::place::Field::word(
-            $crate::place::At::<
-                { (size_of::<tracer_ebpf::Offsets>() + core::mem::offset_of!(tracer_ebpf::Settings, $field)) / 4 },
-            >,
-        )
-    };
-}
-pub(crate) use setting;
 
 /// A place in the kernel's memory: an address that may be anything.
 pub(crate) trait Place: Copy {

@@ -3,8 +3,9 @@
 use crate::call::{Call, Spread};
 use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{Task, boot_ns, current_cgroup, read_user};
+use crate::known::{field, setting};
 use crate::maps;
-use crate::place::{Place, field, setting};
+use crate::place::Place;
 use crate::share::Room;
 use tracer_ebpf::{Actor, Process, ProcessExecuted, ProcessExited, ProcessForked};
 

@@ -6,8 +6,9 @@
 use crate::call::Call;
 use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{Task, current_cgroup, netns_inum, read};
+use crate::known::{Field, field, setting};
 use crate::maps;
-use crate::place::{Far, Field, Place, field, read_bytes, set_field, setting};
+use crate::place::{Far, Place, read_bytes, set_field};
 use crate::process::fill_actor;
 use crate::share::Room;
 use tracer_ebpf::SocketRefused;

@@ -7,8 +7,8 @@
 //! are never refused, one of which may be all that tells of a pod's end.
 
 use crate::emit::{Record, add};
+use crate::known::setting;
 use crate::maps::{self, EVENTS};
-use crate::place::setting;
 use aya_ebpf::bindings::BPF_RB_CONS_POS;
 use core::ptr::{read_volatile, write_volatile};
 

@@ -3,7 +3,8 @@
 use crate::call::{Call, Spread};
 use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{SIGTERM, Task, boot_ns, current_cgroup, current_tgid};
-use crate::place::{Place, field};
+use crate::known::field;
+use crate::place::Place;
 use crate::process::{fill_actor, fill_process};
 use crate::share::Room;
 use crate::{learn, maps};

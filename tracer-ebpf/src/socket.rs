@@ -3,8 +3,9 @@
 use crate::call::{Call, Spread};
 use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{Cgroup, Task, boot_ns, current_cgroup, is_v1, jiffies, netns_inum};
+use crate::known::{Field, field, setting};
 use crate::maps;
-use crate::place::{Far, Field, Place, field, set_field, setting};
+use crate::place::{Far, Place, set_field};
 use crate::process::fill_actor;
 use crate::refused::{in_first_four, refused};
 use crate::share::Room;
