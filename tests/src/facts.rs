@@ -173,5 +173,5 @@ impl Facts {
 
 /// A tolerance as it is on this machine: as many times as it is slower, and what it has stood still if it is emulated.
 pub fn on_this_machine(tolerance_ms: f64) -> f64 {
-    tolerance_ms * slow() + stalls::longest_ms()
+    tolerance_ms * slow() + stalls::total_ms()
 }
