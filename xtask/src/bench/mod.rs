@@ -192,6 +192,9 @@ fn whole(binaries: &Binaries, plan: &Plan, json: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
+/// How often agents are compared: each time one after the other, and the ratio in the middle counts.
+const AGENTS: usize = 3;
+
 /// Everything; gives whose programs were in the way.
 fn measure(setting: &Setting<'_>, plan: &Plan, store: &mut Store) -> Result<Vec<String>> {
     let mut foreign = rounds::play(setting, Load::Loops, plan.columns, plan.rounds, store)?;
@@ -204,6 +207,9 @@ fn measure(setting: &Setting<'_>, plan: &Plan, store: &mut Store) -> Result<Vec<
         interrupted()?;
         eprintln!("    a storm of {} signals", extras::STORM);
         extras::storm(setting, store)?;
+    }
+    for _ in 0..AGENTS {
+        interrupted()?;
         extras::agents(setting, store)?;
     }
     eprintln!("    the engine alone, and replay");
