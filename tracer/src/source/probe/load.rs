@@ -14,7 +14,7 @@ use std::os::fd::AsFd;
 use tracer_ebpf::{Settings, nests};
 
 /// The kernel side, built for `bpfel-unknown-none` (see `build.rs`).
-static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("GRACETRACE_PROBES"));
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("GRACETRACE_PROBES"));
 
 /// `Level::Trace` of aya-log, which counts from `Error` = 1; 0 lets the verifier cut all logging out.
 const LOG_EVERYTHING: u8 = 5;

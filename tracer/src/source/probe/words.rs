@@ -69,6 +69,30 @@ fn set_one(instruction: &mut [u8; INSTRUCTION], words: &[u32]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::probe::load::OBJECT;
+
+    /// Whatever instruction the compiler may choose for one.
+    #[test]
+    fn no_placeholder_is_left_in_the_probes() {
+        let words: Vec<u32> = (0..placeholder::WORDS).collect();
+        let known = set(OBJECT, &words).expect("an object");
+        assert!(known.is_in_reach);
+        let file = object::File::parse(&*known.object).expect("an object still");
+        let (mut seen, mut left) = (0, Vec::new());
+        for section in file.sections().filter(|section| section.kind() == SectionKind::Text) {
+            for instruction in section.data().expect("its bytes").as_chunks::<INSTRUCTION>().0 {
+                let [code, _, low, high, a, b, c, d] = *instruction;
+                let number = u32::from_le_bytes([a, b, c, d]).wrapping_sub(placeholder::NUMBER);
+                let distance = u32::from(u16::from_le_bytes([low, high])).wrapping_sub(placeholder::DISTANCE);
+                if number < placeholder::WORDS || code & CLASS_AND_MODE == LOAD && distance < 2 * placeholder::WORDS {
+                    left.push((section.name().unwrap_or_default().to_owned(), *instruction));
+                }
+                seen += 1;
+            }
+        }
+        assert!(seen > 1000 && left.is_empty(), "{seen} instructions, {left:?}");
+        assert_ne!(known.object, OBJECT, "there are placeholders");
+    }
 
     #[test]
     fn numbers_and_distances_are_set() {
