@@ -6,6 +6,9 @@ use crate::place::{Far, Place, Word};
 use aya_ebpf::helpers::{self, generated};
 use core::ffi::c_void;
 
+/// The stop signal, unless an image names another.
+pub(crate) const SIGTERM: u32 = 15;
+
 /// The integer at `base` + `offset`, read by the helper; zero if the field does not exist or cannot be read.
 #[inline(always)]
 pub(crate) fn read<T: Word>(base: u64, offset: u64) -> T {
@@ -30,9 +33,6 @@ pub(crate) fn read_user<const N: usize>(into: &mut [u8; N], address: u64, length
         unsafe { generated::bpf_probe_read_user(into.as_mut_ptr().cast(), length as u32, address as *const c_void) };
     failed == 0
 }
-
-/// The stop signal, unless an image names another.
-pub(crate) const SIGTERM: u32 = 15;
 
 /// Nanoseconds since boot, suspend included.
 #[inline(always)]

@@ -402,11 +402,6 @@ macro_rules! offsets {
             )*
         }
 
-        impl Offsets {
-            /// Nothing known.
-            pub const NONE: Self = Self { $($field: ABSENT,)* };
-        }
-
         /// What each word of [`Offsets`] is: field, struct, path of members (empty: the struct's size).
         pub const OFFSET_SOURCES: &[(&str, &str, &str)] = &[$((stringify!($field), $structure, $member),)*];
     };

@@ -39,7 +39,7 @@ pub(crate) trait Place: Copy {
         Self::of(self.read_at(offset))
     }
 
-    /// The word at one of two offsets; none if it is another's turn, or the reading is the same for any.
+    /// The word at the first (`which` is 0) or second (1) of two offsets by a plain load; none where that cannot be, and for any other `which`.
     fn read_one_of(self, offsets: [u64; 2], which: u32) -> Option<u32>;
 
     /// The two words in a field of sixteen bytes.

@@ -1,7 +1,8 @@
 //! What the loader knows of this kernel, written into the programs' instructions before the verifier sees them.
 //!
 //! A program that asks a map for where a field is takes two instructions for that, and three to find out whether it is there at all, each
-//! time. So the words of `Offsets` and `Settings` are parts of the instructions themselves: placeholders, which are taken out here.
+//! time. So the words of `Offsets` and `Settings` are parts of the instructions themselves: placeholders (`tracer-ebpf/src/known.rs`), which
+//! are taken out here. `offsets` finds the words; what comes out of here aya loads (`load`). Nothing else of an object is changed.
 
 use super::ProbeError;
 use object::{Object, ObjectSection, SectionKind};
@@ -28,7 +29,10 @@ pub(super) struct Known {
 /// Puts `words` in place of their placeholders.
 pub(super) fn set(object: &[u8], words: &[u32]) -> Result<Known, ProbeError> {
     let mut known = Known { object: object.to_vec(), is_in_reach: true };
-    let file = object::File::parse(object).map_err(|error| ProbeError::from_system("read the probes", &error))?;
+    let file = object::File::parse(object).map_err(|error| ProbeError::Refused {
+        doing: "read the embedded object".to_owned(),
+        reason: format!("{error}; build gracetrace again"),
+    })?;
     for section in file.sections().filter(|section| section.kind() == SectionKind::Text) {
         let Some((start, length)) = section.file_range() else { continue };
         let place = usize::try_from(start).ok().zip(usize::try_from(length).ok());
