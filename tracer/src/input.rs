@@ -200,7 +200,7 @@ pub struct Event {
 
 /// What the kernel saw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "PascalCase", rename_all_fields = "camelCase")]
+#[serde(tag = "kind", rename_all = "PascalCase", rename_all_fields = "camelCase", remote = "Self")]
 pub enum What {
     /// A signal was sent to a process of a traced pod.
     SignalGenerated {
@@ -338,7 +338,7 @@ pub struct Process {
 
 /// The task that was running when something happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", remote = "Self")]
 pub struct Actor {
     /// Thread group id.
     pub tgid: u32,

@@ -4,6 +4,7 @@
 //! under new rules. `docs/event-log.md` is the promise to those who keep logs.
 
 mod read;
+mod said;
 #[cfg(test)]
 mod tests;
 mod write;
