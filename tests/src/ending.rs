@@ -167,9 +167,9 @@ fn close_of(number: u32, close: u32, pod: CgroupId, container: CgroupId) -> What
 fn process(number: u32, child: u32) -> Process {
     Process {
         tgid: 10_000 + number * 1_000 + child,
-        start: BootNs(u64::from(child) + 1),
+        start: BootNs(1_000_000_000 + u64::from(child) * 1_000_000),
         ns_tgid: 1 + child,
-        parent_tgid: 3,
+        parent_tgid: if child == 0 { shim().tgid } else { 10_000 + number * 1_000 },
         comm: "server".into(),
         exe: None,
     }

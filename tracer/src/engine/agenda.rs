@@ -62,6 +62,9 @@ impl Engine {
     }
 
     fn dues(&self, pod: &Pod) -> Vec<(BootNs, Due)> {
+        if !pod.has_ended_in_part() {
+            return Vec::new();
+        }
         let whole = pod.report_at(&self.facts).map(|at| (at, Due::Pod(pod.cgroup)));
         if self.session.scope != TraceScope::Node {
             return whole.into_iter().collect();

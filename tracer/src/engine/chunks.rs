@@ -2,7 +2,7 @@
 //! time, and a `Vec` would copy all of them again and again to elsewhere in memory, and leave holes behind.
 
 /// Elements of a chunk: few enough for a pod that has few, enough for one that has many.
-const CHUNK: usize = 32;
+const CHUNK: usize = 16;
 
 /// A list in chunks.
 #[derive(Clone, Debug)]
@@ -23,9 +23,11 @@ impl<T> Chunks<T> {
     }
 
     pub(super) fn push(&mut self, element: T) {
-        // the first grows as it has to: most lists are short
         if self.last.len() == CHUNK {
-            self.full.push(std::mem::replace(&mut self.last, Vec::with_capacity(CHUNK)));
+            self.full.push(std::mem::take(&mut self.last));
+        }
+        if self.last.is_empty() {
+            self.last.reserve_exact(CHUNK);
         }
         self.last.push(element);
     }

@@ -22,21 +22,22 @@ const MAX_REFUSED: usize = 4_096;
 /// Refused attempts closer together than this are one span.
 const REFUSED_SPAN_MS: f64 = 100.0;
 
-/// All connections of a pod.
+/// All connections of a pod. In the order as written, as in a pod itself.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub(super) struct Connections {
     open: BTreeMap<u64, Open>,
+    /// Those that were closed with bytes not acknowledged, of which it is not known yet whether the peer gets them.
+    pending: usize,
+    /// What was found at the stop signal.
+    pub snapshot: Option<Box<Snapshot>>,
     ended: EndedList,
     /// Local ports on which the pod listened, as far as was seen.
     listening: BTreeSet<u16>,
-    /// What was found at the stop signal.
-    pub snapshot: Option<Snapshot>,
     /// Attempts that met a closed port.
     pub refused: Vec<Refused>,
     /// Ended connections beyond the bound.
     pub uncounted: u64,
-    /// Those that were closed with bytes not acknowledged, of which it is not known yet whether the peer gets them.
-    pending: usize,
 }
 
 /// The pod's sockets right after its stop signal.
@@ -162,14 +163,14 @@ impl Connections {
     pub(super) fn found(&mut self, sockets: &Sockets, place: impl Fn(CgroupId) -> Option<CgroupId>) {
         let is_next = self.snapshot.as_ref().is_some_and(|known| known.taken_at == sockets.taken_at);
         if !is_next {
-            self.snapshot = Some(Snapshot {
+            self.snapshot = Some(Box::new(Snapshot {
                 taken_at: sockets.taken_at,
                 at: sockets.at,
                 listeners: 0,
                 found: BTreeMap::new(),
                 more: sockets.more,
                 problem: None,
-            });
+            }));
         }
         let Some(snapshot) = &mut self.snapshot else { return };
         snapshot.more = sockets.more;

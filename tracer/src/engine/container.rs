@@ -2,8 +2,9 @@
 //!
 //! Collects facts in the order they come; what they amount to is said in `verdict`.
 
+use super::processes::Processes;
 use crate::input::{Actor, Argv, BootNs, CgroupId, Disposition, Process, SignalResult, WaitStatus};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 /// Ended processes that a runtime had put into a healthy container, kept in case one was a preStop hook.
 const KEPT_RUNTIME_EXECS: usize = 64;
@@ -18,19 +19,21 @@ const SAME_START_NS: u64 = 20_000_000;
 pub(super) struct Container {
     /// Its cgroup.
     pub cgroup: CgroupId,
-    /// Its id, as the cgroup's path has it; none for a command of `gracetrace run`.
-    pub id: Option<String>,
-    /// Every process known, by tgid.
-    pub processes: BTreeMap<u32, Tracked>,
-    /// Programs that a runtime ran here beside the init, and what they started: by tgid, while they live or while
-    /// it is ending.
-    pub execs: BTreeSet<u32>,
+    /// Every process known.
+    pub processes: Processes,
     /// Since when it is ending: processes are kept and counted from then.
     pub ending: Option<BootNs>,
     /// Counted from then on.
     pub seen: u32,
+    /// Programs that a runtime ran here beside the init, and what they started: by tgid, while they live or while
+    /// it is ending.
+    pub execs: BTreeSet<u32>,
+    /// How init ended.
+    pub exit: Option<(BootNs, WaitStatus)>,
     /// Its init: PID 1 of its namespace, or the first program run in it.
     pub init: Option<Process>,
+    /// Its id, as the cgroup's path has it; none for a command of `gracetrace run`.
+    pub id: Option<String>,
     /// Its processes were there before tracing began: what was done to them until then is not known.
     pub adopted: bool,
     /// The runtime, as the path names it.
@@ -49,8 +52,6 @@ pub(super) struct Container {
     pub kill: Option<Sent>,
     /// How many processes were sent SIGKILL by that sender through `cgroup.kill` (one record a process, not for the group).
     pub killed_by_cgroup: bool,
-    /// How init ended.
-    pub exit: Option<(BootNs, WaitStatus)>,
     /// Processes the OOM killer chose.
     pub oom_victims: Vec<(BootNs, Process)>,
     /// Its cgroup has no process left.
@@ -119,7 +120,7 @@ impl Container {
             since,
             init: None,
             adopted: false,
-            processes: BTreeMap::new(),
+            processes: Processes::default(),
             ended_runtime_execs: VecDeque::new(),
             stop: None,
             delivered: None,
@@ -162,7 +163,7 @@ impl Container {
 
     pub(super) fn forked(&mut self, child: &Process) {
         // A child of nobody we know comes from the runtime, which clones its way into the container.
-        let stage = self.id.is_some() && self.processes.get(&child.parent_tgid).is_none_or(|parent| parent.stage);
+        let stage = !self.is_running_init(child.parent_tgid) && self.id.is_some() && self.is_not_own(child.parent_tgid);
         self.count_unless(stage);
         if self.execs.contains(&child.parent_tgid) {
             self.remember_exec(child.tgid);
@@ -171,7 +172,7 @@ impl Container {
     }
 
     pub(super) fn executed(&mut self, at: BootNs, process: &Process, parent_outside: bool, argv: Option<&Argv>) {
-        let known = self.processes.get(&process.tgid).filter(|known| same(&known.process, process));
+        let known = self.processes.get(process.tgid).filter(|known| same(&known.process, process));
         let was_own = known.is_some_and(|known| !known.stage);
         // a program of its own may well be called `exe`
         let stage = !was_own && self.may_be_stage(process);
@@ -204,7 +205,7 @@ impl Container {
         if init && self.exit.is_none() {
             self.exit = Some((at, status));
         }
-        let Some(mut tracked) = self.processes.remove(&process.tgid) else {
+        let Some(mut tracked) = self.processes.remove(process.tgid) else {
             return init;
         };
         if self.ending.is_none() {
@@ -291,6 +292,15 @@ impl Container {
         execs
     }
 
+    /// Known without a look at the others, as the parent of most is asked for.
+    fn is_running_init(&self, tgid: u32) -> bool {
+        self.exit.is_none() && self.init.as_ref().is_some_and(|init| init.tgid == tgid)
+    }
+
+    fn is_not_own(&self, tgid: u32) -> bool {
+        self.processes.get(tgid).is_none_or(|known| known.stage)
+    }
+
     /// No runtime has a hand in a command of `gracetrace run`, which has no id.
     fn may_be_stage(&self, process: &Process) -> bool {
         self.id.is_some() && is_runtime_stage(process)
@@ -303,8 +313,8 @@ impl Container {
     }
 
     fn insert(&mut self, tracked: Tracked) {
-        if self.processes.len() < MAX_PROCESSES || self.processes.contains_key(&tracked.process.tgid) {
-            self.processes.insert(tracked.process.tgid, tracked);
+        if self.processes.len() < MAX_PROCESSES || self.processes.get(tracked.process.tgid).is_some() {
+            self.processes.insert(tracked);
         }
     }
 }

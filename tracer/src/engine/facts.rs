@@ -1,7 +1,7 @@
 //! What was learnt about pods and containers from outside the kernel: the newest word on each.
 
+use super::by_name::ByName;
 use crate::input::{ContainerFacts, FactSource, PodFacts};
-use std::collections::BTreeMap;
 
 /// Pods, and containers, remembered at most; answers that come when it is full are for more pods than a node has.
 const MAX_FACTS: usize = 65_536;
@@ -9,10 +9,10 @@ const MAX_FACTS: usize = 65_536;
 /// Names of pods by uid and of containers by id.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
-    pods: BTreeMap<String, PodFacts>,
-    containers: BTreeMap<String, ContainerFacts>,
+    pods: ByName<PodFacts>,
+    containers: ByName<ContainerFacts>,
     /// Ids of the latter by the uid of their pod.
-    of_pod: BTreeMap<String, Vec<String>>,
+    of_pod: ByName<Vec<String>>,
 }
 
 impl Facts {
@@ -36,7 +36,7 @@ impl Facts {
             None => new,
         };
         if self.containers.len() < MAX_FACTS {
-            let of_pod = self.of_pod.entry(merged.pod_uid.clone()).or_default();
+            let of_pod = self.of_pod.get_or_default(&merged.pod_uid);
             if !of_pod.contains(&merged.id) {
                 of_pod.push(merged.id.clone());
             }
@@ -152,6 +152,6 @@ mod tests {
         let known = ["a", "b", "c"].map(|id| facts.container(id).is_some());
         assert_eq!(known, [false, true, true]);
         facts.forget_pod("two");
-        assert!(facts.containers.is_empty() && facts.of_pod.is_empty());
+        assert_eq!((facts.containers.len(), facts.of_pod.len()), (0, 0));
     }
 }

@@ -13,6 +13,7 @@ pub mod cgroup_path;
 
 mod agenda;
 mod assemble;
+mod by_name;
 mod chunks;
 mod close;
 mod connections;
@@ -27,6 +28,7 @@ mod losses;
 mod picture;
 mod places;
 mod pod;
+mod processes;
 mod runtime_names;
 mod signals;
 mod tally;
@@ -47,6 +49,7 @@ use crate::input::{Actor, BootNs, CgroupFound, CgroupId, Event, Input, PodFacts,
 use crate::report::Report;
 use crate::signal;
 use agenda::{Agenda, Due};
+use by_name::ByName;
 use container::Container;
 pub use diagnosis::{RULES, Rule};
 use facts::Facts;
@@ -67,7 +70,7 @@ pub struct Engine {
     /// In boxes: what is looked through for one of them stays small.
     pods: BTreeMap<CgroupId, Box<Pod>>,
     /// Those whose uid is known, by that.
-    by_uid: BTreeMap<String, Vec<CgroupId>>,
+    by_uid: ByName<Vec<CgroupId>>,
     places: Places,
     agenda: Agenda,
     losses: Losses,
@@ -85,7 +88,7 @@ impl Engine {
             wall_offset_ns: session.wall_offset_ns,
             facts: Facts::default(),
             pods: BTreeMap::new(),
-            by_uid: BTreeMap::new(),
+            by_uid: ByName::default(),
             places: Places::default(),
             agenda: Agenda::default(),
             losses: Losses::default(),
@@ -317,7 +320,7 @@ impl Engine {
             let entry = self.pods.entry(pod).or_insert_with(|| Box::new(Pod::new(pod)));
             if entry.uid.is_none() {
                 entry.uid = Some(parsed.uid.clone());
-                self.by_uid.entry(parsed.uid.clone()).or_default().push(pod);
+                self.by_uid.get_or_default(&parsed.uid).push(pod);
             }
             entry.qos_class = entry.qos_class.or(parsed.qos_class);
         }

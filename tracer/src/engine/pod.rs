@@ -26,15 +26,18 @@ const KEPT_LISTENER_CLOSES: usize = 256;
 /// Wait statuses remembered to tell why a socket was closed.
 const MAX_EXITS: usize = 65_536;
 
-/// A pod.
+/// A pod. In the order as written: what each connection that comes and goes asks for is first, close together in memory.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(super) struct Pod {
+    /// The end of a container has begun, once.
+    ends: bool,
+    pub containers: Containers,
+    pub connections: Connections,
     pub cgroup: CgroupId,
     /// Its uid; none for a command of `gracetrace run`.
     pub uid: Option<String>,
     pub qos_class: Option<&'static str>,
-    pub containers: Containers,
-    pub connections: Connections,
     /// Wait statuses of its processes that have ended, by tgid.
     exits: BTreeMap<u32, WaitStatus>,
     /// Listeners that closed: when, whose, where.
@@ -47,8 +50,6 @@ pub(super) struct Pod {
     removed: Option<BootNs>,
     /// Containers that had a report of their own.
     pub reported: Vec<CgroupId>,
-    /// The end of a container has begun, once.
-    ends: bool,
 }
 
 /// An event about one container of the pod.
@@ -235,6 +236,12 @@ impl Pod {
             container.emptied.get_or_insert(at);
         }
         self.cgroup_removed(at, own);
+    }
+
+    /// Whether anything of it has ended; a report is due only then.
+    pub(super) fn has_ended_in_part(&self) -> bool {
+        self.removed.is_some()
+            || self.containers.values().any(|container| container.exit.is_some() || container.emptied.is_some())
     }
 
     /// When its report is due, once it has ended.

@@ -63,7 +63,7 @@ fn killed(container: &mut Container, target: &Process, sent: Sent, group: bool) 
         // a namespace nested in the container ends with its own PID 1, which is not the container's
         let nested = sent.sender.cgroup == container.cgroup && !from_init;
         // the kernel signals zombies as well: what has left by itself is not killed
-        let alive = container.processes.get(&target.tgid).is_some_and(|tracked| same(&tracked.process, target));
+        let alive = container.processes.get(target.tgid).is_some_and(|tracked| same(&tracked.process, target));
         if !nested && alive && container.ending.is_some() {
             container.killed_by_pid_namespace.insert(target.tgid);
         }
