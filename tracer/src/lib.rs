@@ -11,6 +11,7 @@ pub mod cmd;
 pub mod engine;
 pub mod input;
 pub mod log;
+pub mod memory;
 pub mod pipeline;
 pub mod report;
 pub mod signal;

@@ -2,6 +2,7 @@
 
 use gracetrace::cli::{self, UsageError};
 use gracetrace::cmd::{self, console};
+use gracetrace::memory;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing::level_filters::LevelFilter;
@@ -12,6 +13,7 @@ use tracing_subscriber::prelude::*;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    memory::keep_together();
     let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(UsageError::Line(line)) => {

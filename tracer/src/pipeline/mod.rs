@@ -11,6 +11,7 @@ mod looks;
 mod losses;
 mod output;
 mod pods;
+mod rest;
 mod target;
 
 pub use output::Output;
@@ -18,12 +19,13 @@ pub use target::{Ambiguous, Found, Target, Verdict};
 
 use self::core::Core;
 use self::looks::Looks;
+use self::rest::Rush;
 use crate::input::{BootNs, Event, Input, Session, What};
 use crate::log::Writer;
 use crate::source::cgroupfs::CgroupTree;
 use crate::source::clock;
 use crate::source::probe::order::Order;
-use crate::source::probe::{Batch, Probes, decode, mismatches};
+use crate::source::probe::{Batch, Batches, Probes, decode, mismatches, queue};
 use crate::source::runtime::Resolver;
 use anyhow::{Context, anyhow};
 use std::collections::VecDeque;
@@ -61,7 +63,7 @@ const DRAIN: Duration = Duration::from_millis(500);
 pub struct Pipeline {
     core: Core,
     probes: Probes,
-    batches: mpsc::Receiver<Batch>,
+    batches: Batches,
     facts: mpsc::Receiver<Input>,
     resolver: Option<Resolver>,
     target: Option<Target>,
@@ -79,6 +81,7 @@ pub struct Pipeline {
     passed_over_asked: Instant,
     /// Records were lost: so many times it is looked yet which pods are still there.
     searches: u32,
+    rush: Rush,
 }
 
 /// What a pipeline is made of.
@@ -98,8 +101,8 @@ impl Pipeline {
     /// Begins to read the ring. Must be called inside a tokio runtime.
     pub fn start(parts: Parts) -> anyhow::Result<Self> {
         let Parts { mut probes, session, log, output } = parts;
-        let (batch_sender, batches) = mpsc::channel(BATCHES);
-        probes.spawn_reader(batch_sender).context("cannot read the probes' ring buffer")?;
+        let (filled, batches) = queue(BATCHES);
+        probes.spawn_reader(filled).context("cannot read the probes' ring buffer")?;
         let clock_told = (session.started_at, session.wall_offset_ns);
         Ok(Self {
             core: Core::new(session, log, output),
@@ -118,6 +121,7 @@ impl Pipeline {
             clock_told,
             passed_over_asked: Instant::now(),
             searches: 0,
+            rush: Rush::default(),
         })
     }
 
@@ -143,7 +147,7 @@ impl Pipeline {
         tokio::select! {
             batch = self.batches.recv() => match batch {
                 Some(batch) => {
-                    self.take(&batch)?;
+                    self.take(batch)?;
                     if self.looked_around.elapsed() < BEAT { Ok(()) } else { self.look_around() }
                 }
                 None => Err(anyhow!("the thread that reads the ring buffer has ended; run with -v to see why")),
@@ -180,7 +184,7 @@ impl Pipeline {
         self.probes.detach();
         let (off, patience) = (clock::boot_now(), Instant::now() + DRAIN);
         while let Some(batch) = self.next_of_last(off, patience).await {
-            self.take(&batch)?;
+            self.take(batch)?;
         }
         while let Some(input) = self.looks.as_mut().and_then(Looks::answered) {
             self.looked(input);
@@ -221,7 +225,7 @@ impl Pipeline {
         self.core.flush();
     }
 
-    fn take(&mut self, batch: &Batch) -> anyhow::Result<()> {
+    fn take(&mut self, batch: Batch) -> anyhow::Result<()> {
         let mut malformed = 0;
         for record in decode::records(&batch.bytes) {
             match record {
@@ -235,7 +239,8 @@ impl Pipeline {
                 }
             }
         }
-        self.count(batch);
+        self.count(&batch);
+        self.batches.give_back(batch);
         self.release(BootNs(self.arrived.0.saturating_sub(HOLD_NS)))?;
         if malformed > 0 {
             self.core.feed(&Input::Lost {
@@ -368,6 +373,7 @@ impl Pipeline {
             self.core.feed(&Input::Clock { at, wall_offset_ns })?;
         }
         self.core.flush();
+        self.rest_after_rush();
         Ok(())
     }
 

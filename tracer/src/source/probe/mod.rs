@@ -1,5 +1,6 @@
 //! The probes: loads the kernel side, attaches it, says what it cannot do here, reads its records.
 
+mod batches;
 mod btf;
 pub mod decode;
 mod error;
@@ -14,6 +15,7 @@ mod ring_map;
 mod ticks;
 mod words;
 
+pub use batches::{Batch, Batches, queue};
 pub use btf::BtfError;
 pub use error::ProbeError;
 pub use losses::{Loss, Mismatch, mismatches};
@@ -23,9 +25,9 @@ use crate::input::{BootNs, CgroupId, KubeletCall, Sees};
 use crate::source::cgroupfs::Hierarchy;
 use crate::source::clock;
 use aya::maps::{HashMap, MapData, PerCpuArray};
+use batches::Filled;
 use std::fmt;
 use std::thread::JoinHandle;
-use tokio::sync::mpsc;
 use tracer_ebpf::kind;
 
 /// How to load the probes.
@@ -75,17 +77,6 @@ struct Maps {
     shares: HashMap<MapData, u64, [u64; 1 + kind::COUNT]>,
     /// By [`tracer_ebpf::slot`] of a hook.
     made_up: PerCpuArray<MapData, u64>,
-}
-
-/// What the reader thread took from the ring in one go.
-#[derive(Debug)]
-pub struct Batch {
-    /// Whole records, one after the other, each as long as its header says. May be empty: then only time has passed.
-    pub bytes: Vec<u8>,
-    /// How many they are, by kind.
-    pub counts: [u64; kind::COUNT],
-    /// Every record older than this (boot clock) is in this batch or an earlier one.
-    pub complete_until: BootNs,
 }
 
 /// One probe and whether it is there, for `doctor`.
@@ -220,7 +211,7 @@ impl Probes {
     }
 
     /// Starts the thread that empties the ring into `batches`; it ends when the receiver is dropped. A full queue makes it wait.
-    pub fn spawn_reader(&mut self, batches: mpsc::Sender<Batch>) -> Result<JoinHandle<()>, ProbeError> {
+    pub fn spawn_reader(&mut self, batches: Filled) -> Result<JoinHandle<()>, ProbeError> {
         let reader = self.reader.take().ok_or_else(|| ProbeError::Refused {
             doing: "read the ring".to_owned(),
             reason: "another thread reads it already".to_owned(),

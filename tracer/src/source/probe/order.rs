@@ -33,6 +33,11 @@ impl Order {
         self.waiting.front().filter(|(first, _)| *first < until).map(|(_, input)| input)
     }
 
+    /// Gives up room that is not needed now.
+    pub fn shrink(&mut self) {
+        self.waiting.shrink_to(2 * self.waiting.len());
+    }
+
     /// Takes the oldest event out.
     pub fn drop_first(&mut self) {
         self.waiting.pop_front();
@@ -58,6 +63,18 @@ mod tests {
             order.drop_first();
         }
         taken
+    }
+
+    #[test]
+    fn shrinks_to_what_waits() {
+        let mut order = Order::default();
+        for at in 0..1_000 {
+            order.push(event(at, 0));
+        }
+        assert_eq!(drained(&mut order, 990).len(), 990);
+        order.shrink();
+        assert!(order.waiting.capacity() < 100, "{}", order.waiting.capacity());
+        assert_eq!(drained(&mut order, 2_000).len(), 10);
     }
 
     #[test]

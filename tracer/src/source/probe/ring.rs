@@ -1,6 +1,6 @@
 //! The thread that empties the ring: it copies and pushes, nothing else.
 
-use super::Batch;
+use super::batches::{Batch, Filled};
 use super::ring_map::{Next, RingMap};
 use super::ticks::Calibration;
 use crate::input::BootNs;
@@ -11,7 +11,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fmt;
 use std::io;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tracer_ebpf::kind;
 
 /// Bytes after which a batch is handed over though there is more.
@@ -73,11 +72,11 @@ impl Reader {
 
     /// Until the receiver is gone. A full queue makes this thread wait, and the ring fill up; what
     /// finds no room there is counted where it is lost.
-    pub(super) fn run(mut self, batches: &mpsc::Sender<Batch>) {
+    pub(super) fn run(mut self, batches: &Filled) {
         let mut quiet_rounds = 0;
         loop {
             self.wait(if quiet_rounds < IDLE_AFTER { BUSY } else { IDLE });
-            let batch = match self.drain() {
+            let batch = match self.drain(batches) {
                 Ok(batch) => batch,
                 Err(error) => {
                     tracing::error!(
@@ -89,11 +88,12 @@ impl Reader {
             if batch.bytes.is_empty() {
                 quiet_rounds = IDLE_AFTER.min(quiet_rounds + 1);
                 self.ring.rest();
+                batches.rest();
             } else {
                 quiet_rounds = 0;
             }
             let is_full = batch.bytes.len() >= BATCH_BYTES;
-            if batches.blocking_send(batch).is_err() {
+            if !batches.send(batch) {
                 return;
             }
             if let Some(flush) = &mut self.flush_log {
@@ -107,10 +107,10 @@ impl Reader {
     }
 
     /// Copies what is there.
-    fn drain(&mut self) -> io::Result<Batch> {
+    fn drain(&mut self, batches: &Filled) -> io::Result<Batch> {
         // before the ring is looked at: a record reserved later carries a later time
         let begun = BootNs(clock::boot_now().0.saturating_sub(CLOCK_MARGIN_NS));
-        let mut bytes = Vec::with_capacity(self.ring.waiting().min(BATCH_BYTES + RECORD_BYTES));
+        let mut bytes = batches.room(self.ring.waiting().min(BATCH_BYTES + RECORD_BYTES));
         let mut counts = [0; kind::COUNT];
         let mut newest = 0;
         let mut looks = 0;

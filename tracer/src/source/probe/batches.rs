@@ -1,0 +1,103 @@
+//! The queue between the thread that empties the ring and the pipeline, and the way back for the memory of its batches: in a storm
+//! a quarter of a MiB a millisecond, which an allocator would fetch from the kernel and return to it each time.
+
+use crate::input::BootNs;
+use std::sync::mpsc::{Receiver as Used, SyncSender as Return, sync_channel};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tracer_ebpf::kind;
+
+/// What the reader thread took from the ring in one go.
+#[derive(Debug)]
+pub struct Batch {
+    /// Whole records, one after the other, each as long as its header says. May be empty: then only time has passed.
+    pub bytes: Vec<u8>,
+    /// How many they are, by kind.
+    pub counts: [u64; kind::COUNT],
+    /// Every record older than this (boot clock) is in this batch or an earlier one.
+    pub complete_until: BootNs,
+}
+
+/// The reader's end.
+#[derive(Debug)]
+pub struct Filled {
+    batches: Sender<Batch>,
+    used: Used<Vec<u8>>,
+}
+
+/// The pipeline's end.
+#[derive(Debug)]
+pub struct Batches {
+    batches: Receiver<Batch>,
+    used: Return<Vec<u8>>,
+}
+
+/// A queue in which so many may wait.
+pub fn queue(depth: usize) -> (Filled, Batches) {
+    let (sender, receiver) = mpsc::channel(depth);
+    let (give_back, used) = sync_channel(depth);
+    (Filled { batches: sender, used }, Batches { batches: receiver, used: give_back })
+}
+
+impl Filled {
+    /// Room for so many bytes, in memory that was in use before if there is some.
+    pub(super) fn room(&self, bytes: usize) -> Vec<u8> {
+        let mut room = self.used.try_recv().unwrap_or_default();
+        room.reserve(bytes);
+        room
+    }
+
+    /// Waits while the queue is full; false once nobody takes batches any more.
+    pub(super) fn send(&self, batch: Batch) -> bool {
+        self.batches.blocking_send(batch).is_ok()
+    }
+
+    /// Keeps no memory for later.
+    pub(super) fn rest(&self) {
+        while self.used.try_recv().is_ok() {}
+    }
+}
+
+impl Batches {
+    /// The next one; `None` once there will be none. May be dropped while it waits.
+    pub async fn recv(&mut self) -> Option<Batch> {
+        self.batches.recv().await
+    }
+
+    /// A batch has been read.
+    pub fn give_back(&self, batch: Batch) {
+        let mut bytes = batch.bytes;
+        bytes.clear();
+        // where there is no room, or nobody to take it, it is freed
+        let _freed = self.used.try_send(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(bytes: Vec<u8>) -> Batch {
+        Batch { bytes, counts: [0; kind::COUNT], complete_until: BootNs(0) }
+    }
+
+    #[tokio::test]
+    async fn memory_is_used_again_until_there_is_a_rest() {
+        let (filled, mut batches) = queue(2);
+        assert_eq!(filled.room(0).capacity(), 0);
+        let mut room = filled.room(1_000);
+        room.extend_from_slice(&[7; 1_000]);
+        let place = room.as_ptr();
+        filled.batches.send(batch(room)).await.unwrap();
+        let read = batches.recv().await.unwrap();
+        assert_eq!(read.bytes, [7; 1_000]);
+        batches.give_back(read);
+        let again = filled.room(10);
+        assert_eq!((again.as_ptr(), again.len()), (place, 0));
+        batches.give_back(batch(again));
+        filled.rest();
+        assert_eq!(filled.room(0).capacity(), 0);
+        drop(filled);
+        assert!(batches.recv().await.is_none());
+        batches.give_back(batch(vec![1]));
+    }
+}
