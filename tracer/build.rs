@@ -7,6 +7,8 @@
 mod bpf_toolchain;
 
 use bpf_toolchain::Compiler;
+use object::build::elf::{Builder, SectionData};
+use object::elf::SHT_STRTAB;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{env, fs};
@@ -63,9 +65,30 @@ fn build_probes() -> Result<(), Failure> {
 
     // a copy: what this crate embeds must not change under it when another build begins
     let object = out.join("gracetrace-probes");
-    fs::copy(built, &object).map_err(|error| format!("no eBPF object was made: {error}"))?;
+    let whole = fs::read(built).map_err(|error| format!("no eBPF object was made: {error}"))?;
+    let bare = without_debug_sections(&whole).map_err(|error| format!("the eBPF object cannot be read: {error}"))?;
+    fs::write(&object, bare).map_err(|error| format!("cannot write {}: {error}", object.display()))?;
     println!("cargo::rustc-env=GRACETRACE_PROBES={}", object.display());
     Ok(())
+}
+
+/// What the compiler needed to make BTF of, which is what a kernel and the loader read: four fifths of the object, which each
+/// start would copy.
+fn without_debug_sections(object: &[u8]) -> Result<Vec<u8>, object::build::Error> {
+    let mut object = Builder::read(object)?;
+    for section in &mut object.sections {
+        section.delete = [".debug", ".rel.debug"].iter().any(|begin| section.name.starts_with(begin.as_bytes()));
+    }
+    object.delete_orphans();
+    // LLVM keeps the names of sections among those of symbols, this writer apart
+    let names = object.sections.add();
+    names.name = ".shstrtab".into();
+    names.sh_type = SHT_STRTAB;
+    names.sh_addralign = 1;
+    names.data = SectionData::SectionString;
+    let mut bare = Vec::new();
+    object.write(&mut bare)?;
+    Ok(bare)
 }
 
 /// Runs the inner cargo; its warnings become warnings of this build, its errors are shown whole.
