@@ -66,7 +66,7 @@ fn build_probes() -> Result<(), Failure> {
     // a copy: what this crate embeds must not change under it when another build begins
     let object = out.join("gracetrace-probes");
     let whole = fs::read(built).map_err(|error| format!("no eBPF object was made: {error}"))?;
-    let bare = without_debug_sections(&whole).map_err(|error| format!("the eBPF object cannot be read: {error}"))?;
+    let bare = without_debug_sections(&whole).map_err(|what| format!("the eBPF object cannot be stripped: {what}"))?;
     fs::write(&object, bare).map_err(|error| format!("cannot write {}: {error}", object.display()))?;
     println!("cargo::rustc-env=GRACETRACE_PROBES={}", object.display());
     Ok(())
@@ -74,8 +74,13 @@ fn build_probes() -> Result<(), Failure> {
 
 /// What the compiler needed to make BTF of, which is what a kernel and the loader read: four fifths of the object, which each
 /// start would copy.
-fn without_debug_sections(object: &[u8]) -> Result<Vec<u8>, object::build::Error> {
-    let mut object = Builder::read(object)?;
+fn without_debug_sections(object: &[u8]) -> Result<Vec<u8>, String> {
+    let mut object = Builder::read(object).map_err(|error| error.to_string())?;
+    for needed in [".BTF", ".BTF.ext", "maps"] {
+        if !object.sections.iter().any(|section| section.name.as_slice() == needed.as_bytes()) {
+            return Err(format!("it has no section {needed}"));
+        }
+    }
     for section in &mut object.sections {
         section.delete = [".debug", ".rel.debug"].iter().any(|begin| section.name.starts_with(begin.as_bytes()));
     }
@@ -87,7 +92,7 @@ fn without_debug_sections(object: &[u8]) -> Result<Vec<u8>, object::build::Error
     names.sh_addralign = 1;
     names.data = SectionData::SectionString;
     let mut bare = Vec::new();
-    object.write(&mut bare)?;
+    object.write(&mut bare).map_err(|error| error.to_string())?;
     Ok(bare)
 }
 

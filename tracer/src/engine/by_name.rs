@@ -66,6 +66,7 @@ impl<T: Default> ByName<T> {
     pub(super) fn get_or_default(&mut self, name: &str) -> &mut T {
         let same_head = self.heads.entry(head(name)).or_default();
         let index = same_head.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+            same_head.reserve_exact(1);
             same_head.push((name.to_owned(), T::default()));
             self.len += 1;
             same_head.len() - 1

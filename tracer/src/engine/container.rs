@@ -407,6 +407,30 @@ mod tests {
     }
 
     #[test]
+    fn a_child_is_the_containers_own_if_its_parent_is() {
+        let mut c = container();
+        let forks = |c: &mut Container, tgid, parent_tgid| {
+            c.forked(&process(tgid, parent_tgid, tgid, "a"));
+            c.processes.get(tgid).map(|tracked| !tracked.stage)
+        };
+        // the runtime's, which becomes the init
+        assert_eq!(forks(&mut c, 10, 9), Some(false));
+        c.executed(BootNs(2), &process(10, 9, 1, "nginx"), true, None);
+        assert_eq!(forks(&mut c, 11, 10), Some(true));
+        assert_eq!(forks(&mut c, 12, 11), Some(true));
+        // a stranger's
+        assert_eq!(forks(&mut c, 20, 19), Some(false));
+        assert_eq!(forks(&mut c, 21, 20), Some(false));
+        // its init has ended: who has that pid now is another
+        c.exited(BootNs(3), &process(10, 9, 1, "nginx"), WaitStatus(0));
+        assert_eq!(forks(&mut c, 13, 10), Some(false));
+        assert_eq!(forks(&mut c, 14, 12), Some(true));
+        let mut adopted = container();
+        adopted.found(&[process(6, 4, 1, "app")]);
+        assert_eq!(forks(&mut adopted, 7, 6), Some(true));
+    }
+
+    #[test]
     fn found_processes_give_the_init_of_its_own_namespace() {
         let mut c = container();
         c.found(&[process(5, 4, 30, "sh"), process(6, 4, 1, "app")]);

@@ -4,37 +4,47 @@ use super::Pipeline;
 use crate::memory;
 use std::time::Instant;
 
-/// A rush is so many records …
+/// A rush is so many records since memory was given back …
 const MANY: u64 = 10_000;
 /// … and it is over when less than so many have come since the last look.
 const FEW: u64 = 1_000;
+/// At so many looks after one, half a second to a second apart: at once, when the reports that were due are out, and when those of
+/// containers that ended alone are as well.
+const RESTS: [u32; 3] = [1, 8, 128];
 
 /// Notices when a rush is over. The start is one: the kernel's types were read.
 #[derive(Debug)]
 pub(super) struct Rush {
     /// Records that had come by the last look.
     seen: u64,
-    /// Those since memory was given back.
+    /// Those since the last rest but for its repetitions.
     gathered: u64,
+    /// Looks since it was over.
+    looks: u32,
 }
 
 impl Default for Rush {
     fn default() -> Self {
-        Self { seen: 0, gathered: MANY }
+        Self { seen: 0, gathered: MANY, looks: 0 }
     }
 }
 
 impl Rush {
-    /// Whether one is over now that so many records have come in all; once for each.
+    /// Whether it is time to rest, now that so many records have come in all.
     pub(super) fn is_over(&mut self, read: u64) -> bool {
         let new = read.saturating_sub(self.seen);
         self.seen = read;
         self.gathered += new;
-        let over = new < FEW && self.gathered >= MANY;
-        if over {
+        if self.gathered < MANY || new >= FEW {
+            self.looks = 0;
+            return false;
+        }
+        self.looks += 1;
+        let [.., last] = RESTS;
+        if self.looks == last {
             self.gathered = 0;
         }
-        over
+        RESTS.contains(&self.looks)
     }
 }
 
@@ -56,11 +66,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rush_is_over_once() {
+    fn there_is_rest_when_a_rush_is_over_and_twice_later() {
         let mut rush = Rush::default();
-        let looks =
-            [0, 500, 9_000, 9_500, 12_000, 12_999, 13_500, 13_500, 40_000, 41_000, 41_999, 42_000, 52_100, 52_100];
-        let over: Vec<u64> = looks.into_iter().filter(|read| rush.is_over(*read)).collect();
-        assert_eq!(over, [0, 12_999, 41_999, 52_100]);
+        let mut rests = |reads: &[u64]| -> Vec<usize> {
+            let looks = reads.iter().enumerate();
+            looks.filter_map(|(look, read)| rush.is_over(*read).then_some(look)).collect()
+        };
+        // the start, then little
+        assert_eq!(rests(&[0; 200]), [0, 7, 127]);
+        assert_eq!(rests(&[500, 9_000, 9_900]), [0; 0]);
+        // a rush, another one before it was over for long, and one that trickles out
+        assert_eq!(rests(&[12_000, 12_999, 13_500]), [1]);
+        let trickle: Vec<u64> = (0..200).map(|look| 40_000 + 50 * look).collect();
+        assert_eq!(rests(&trickle), [1, 8, 128]);
     }
 }

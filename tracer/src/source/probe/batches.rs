@@ -6,6 +6,9 @@ use std::sync::mpsc::{Receiver as Used, SyncSender as Return, sync_channel};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tracer_ebpf::kind;
 
+/// A batch that is smaller than this is soon made anew: when records only trickle, nothing is to be kept for the next storm.
+const WORTH_KEEPING_BYTES: usize = 64 << 10;
+
 /// What the reader thread took from the ring in one go.
 #[derive(Debug)]
 pub struct Batch {
@@ -42,7 +45,7 @@ impl Filled {
     /// Room for so many bytes, in memory that was in use before if there is some.
     pub(super) fn room(&self, bytes: usize) -> Vec<u8> {
         let mut room = self.used.try_recv().unwrap_or_default();
-        room.reserve(bytes);
+        room.reserve_exact(bytes);
         room
     }
 
@@ -66,9 +69,11 @@ impl Batches {
     /// A batch has been read.
     pub fn give_back(&self, batch: Batch) {
         let mut bytes = batch.bytes;
-        bytes.clear();
-        // where there is no room, or nobody to take it, it is freed
-        let _freed = self.used.try_send(bytes);
+        if bytes.len() >= WORTH_KEEPING_BYTES {
+            bytes.clear();
+            // where there is no room, or nobody to take it, it is freed
+            let _freed = self.used.try_send(bytes);
+        }
     }
 }
 
@@ -81,23 +86,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn memory_is_used_again_until_there_is_a_rest() {
+    async fn memory_is_used_again_as_long_as_batches_are_large() {
         let (filled, mut batches) = queue(2);
         assert_eq!(filled.room(0).capacity(), 0);
-        let mut room = filled.room(1_000);
-        room.extend_from_slice(&[7; 1_000]);
+        let mut room = filled.room(WORTH_KEEPING_BYTES);
+        room.resize(WORTH_KEEPING_BYTES, 7);
         let place = room.as_ptr();
         filled.batches.send(batch(room)).await.unwrap();
         let read = batches.recv().await.unwrap();
-        assert_eq!(read.bytes, [7; 1_000]);
+        assert_eq!(read.bytes, vec![7; WORTH_KEEPING_BYTES]);
         batches.give_back(read);
-        let again = filled.room(10);
+        let mut again = filled.room(10);
         assert_eq!((again.as_ptr(), again.len()), (place, 0));
+        // a trickle, in the storm's memory: that is not kept any more
+        again.push(7);
         batches.give_back(batch(again));
+        assert_eq!(filled.room(0).capacity(), 0);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_once_there_is_nothing() {
+        let (filled, mut batches) = queue(2);
+        for _ in 0..3 {
+            batches.give_back(batch(vec![7; WORTH_KEEPING_BYTES]));
+        }
         filled.rest();
         assert_eq!(filled.room(0).capacity(), 0);
         drop(filled);
         assert!(batches.recv().await.is_none());
-        batches.give_back(batch(vec![1]));
+        batches.give_back(batch(vec![7; WORTH_KEEPING_BYTES]));
     }
 }

@@ -244,6 +244,7 @@ fn ring_size(wanted: u32) -> u32 {
 mod tests {
     use super::super::programs::AGAIN;
     use super::*;
+    use object::{Object, ObjectSection};
     use std::collections::BTreeSet;
 
     #[test]
@@ -260,6 +261,15 @@ mod tests {
         let by_helper = HOOKS.iter().flat_map(|hook| [hook.name.to_owned(), format!("{}{AGAIN}", hook.name)]);
         assert_eq!(sections("raw_tp/"), by_helper.collect());
         assert_eq!(sections("tp_btf/"), NEAR_HOOKS.map(str::to_owned).into());
+    }
+
+    #[test]
+    fn the_object_has_types_and_nothing_for_debuggers() {
+        let object = object::File::parse(OBJECT).expect("an object");
+        let has = |name| object.section_by_name(name).is_some();
+        assert!([".BTF", ".BTF.ext", "maps", "license"].into_iter().all(has));
+        let for_debuggers = object.sections().any(|section| section.name().is_ok_and(|name| name.contains("debug")));
+        assert!(!for_debuggers);
     }
 
     /// What follows `kind` in the names of the object's sections.
