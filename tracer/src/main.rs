@@ -13,7 +13,7 @@ use tracing_subscriber::prelude::*;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    memory::keep_together();
+    memory::keep_little();
     let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(UsageError::Line(line)) => {

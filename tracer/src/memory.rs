@@ -2,14 +2,18 @@
 //!
 //! Both calls are glibc's; another C library does as it sees fit.
 
-/// Has all threads share one part of memory, all of which [`give_back`] can make smaller: of another thread's part the end would stay, up
-/// to twice the largest list that was ever freed. To be called before there is a second thread; those here allocate little at the same time.
-pub fn keep_together() {
+/// What is larger than this has pages of its own, which go back when it is freed; and of what is free at the end of a thread's part of
+/// memory no more than this is kept. Both are glibc's to raise, up to twice the largest list that was ever freed, unless they are set.
+#[cfg(target_env = "gnu")]
+const KEPT_BYTES: libc::c_int = 1 << 20;
+
+/// Has the allocator keep little. Each thread keeps its own part of memory: with a part for all, the thread that empties the ring waited for
+/// others that had been preempted while they allocated, and records were lost.
+pub fn keep_little() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: two numbers; nobody else allocates yet
-    unsafe {
-        // a refusal would leave things as they are
-        libc::mallopt(libc::M_ARENA_MAX, 1);
+    for what in [libc::M_MMAP_THRESHOLD, libc::M_TRIM_THRESHOLD] {
+        // SAFETY: two numbers; a refusal leaves things as they are
+        unsafe { libc::mallopt(what, KEPT_BYTES) };
     }
 }
 
