@@ -66,8 +66,12 @@ fn build_probes() -> Result<(), Failure> {
     // a copy: what this crate embeds must not change under it when another build begins
     let object = out.join("gracetrace-probes");
     let whole = fs::read(built).map_err(|error| format!("no eBPF object was made: {error}"))?;
-    let bare = without_debug_sections(&whole).map_err(|what| format!("the eBPF object cannot be stripped: {what}"))?;
-    fs::write(&object, bare).map_err(|error| format!("cannot write {}: {error}", object.display()))?;
+    let bare = without_debug_sections(&whole).map_err(|what| {
+        format!(
+            "the eBPF object cannot be stripped ({what}); make it anew: cargo uninstall bpf-linker && cargo xtask setup"
+        )
+    })?;
+    fs::write(&object, bare).map_err(|error| format!("cannot write {}: {error}; check the disk", object.display()))?;
     println!("cargo::rustc-env=GRACETRACE_PROBES={}", object.display());
     Ok(())
 }

@@ -1,14 +1,14 @@
 //! How much memory the allocator keeps: a daemon that has met one storm is not to be as large as the storm for ever.
 //!
-//! Both calls are glibc's; another C library does as it sees fit.
+//! `main` sets the limits, `pipeline/rest.rs` says when it is time to give back. Both calls are glibc's; another C library does as it sees fit.
 
 /// What is larger than this has pages of its own, which go back when it is freed; and of what is free at the end of a thread's part of
 /// memory no more than this is kept. Both are glibc's to raise, up to twice the largest list that was ever freed, unless they are set.
 #[cfg(target_env = "gnu")]
 const KEPT_BYTES: libc::c_int = 1 << 20;
 
-/// Has the allocator keep little. Each thread keeps its own part of memory: with a part for all, the thread that empties the ring waited for
-/// others that had been preempted while they allocated, and records were lost.
+/// Has the allocator keep little. Each thread keeps its own part of memory: with a part for all, the thread that empties the ring would wait
+/// for others that are preempted while they allocate, and records were lost in some crowds (`docs/architecture.md`).
 pub fn keep_little() {
     #[cfg(target_env = "gnu")]
     for what in [libc::M_MMAP_THRESHOLD, libc::M_TRIM_THRESHOLD] {

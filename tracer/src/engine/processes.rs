@@ -1,5 +1,5 @@
 //! The processes of a container by tgid. They lie in a row, as the kernel counts upwards: nearly always a new one goes to the end, and
-//! beside a thousand other pods that is one place in memory to fetch, where each level of a tree is another.
+//! beside a thousand other pods that is one place in memory to fetch, where each level of a tree is another. What they mean is `container`'s to say.
 
 use super::container::Tracked;
 

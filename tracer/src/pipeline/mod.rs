@@ -25,7 +25,7 @@ use crate::log::Writer;
 use crate::source::cgroupfs::CgroupTree;
 use crate::source::clock;
 use crate::source::probe::order::Order;
-use crate::source::probe::{Batch, Batches, Probes, decode, mismatches, queue};
+use crate::source::probe::{Batch, BatchReceiver, Probes, decode, mismatches, queue};
 use crate::source::runtime::Resolver;
 use anyhow::{Context, anyhow};
 use std::collections::VecDeque;
@@ -63,7 +63,7 @@ const DRAIN: Duration = Duration::from_millis(500);
 pub struct Pipeline {
     core: Core,
     probes: Probes,
-    batches: Batches,
+    batches: BatchReceiver,
     facts: mpsc::Receiver<Input>,
     resolver: Option<Resolver>,
     target: Option<Target>,
@@ -101,8 +101,8 @@ impl Pipeline {
     /// Begins to read the ring. Must be called inside a tokio runtime.
     pub fn start(parts: Parts) -> anyhow::Result<Self> {
         let Parts { mut probes, session, log, output } = parts;
-        let (filled, batches) = queue(BATCHES);
-        probes.spawn_reader(filled).context("cannot read the probes' ring buffer")?;
+        let (sender, batches) = queue(BATCHES);
+        probes.spawn_reader(sender).context("cannot read the probes' ring buffer")?;
         let clock_told = (session.started_at, session.wall_offset_ns);
         Ok(Self {
             core: Core::new(session, log, output),

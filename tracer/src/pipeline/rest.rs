@@ -1,4 +1,4 @@
-//! After a rush: what it needed in memory is given back.
+//! Says when a rush of records is over, so that what it needed in memory is given back (`memory`). Counts, and looks at no record.
 
 use super::Pipeline;
 use crate::memory;
@@ -17,7 +17,7 @@ const RESTS: [u32; 3] = [1, 8, 128];
 pub(super) struct Rush {
     /// Records that had come by the last look.
     seen: u64,
-    /// Those since the last rest but for its repetitions.
+    /// Those since the last of the [`RESTS`], or since the start.
     gathered: u64,
     /// Looks since it was over.
     looks: u32,

@@ -1,12 +1,13 @@
 //! The queue between the thread that empties the ring and the pipeline, and the way back for the memory of its batches: in a storm
-//! a quarter of a MiB a millisecond, which an allocator would fetch from the kernel and return to it each time.
+//! a quarter of a MiB a millisecond, which an allocator would fetch from the kernel and return to it each time. `ring` fills batches,
+//! `pipeline` has `decode` read them; nothing here looks into one.
 
 use crate::input::BootNs;
 use std::sync::mpsc::{Receiver as Used, SyncSender as Return, sync_channel};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tracer_ebpf::kind;
 
-/// A batch that is smaller than this is soon made anew: when records only trickle, nothing is to be kept for the next storm.
+/// The memory of a smaller batch is freed: when records only trickle, nothing is to be kept for the next storm.
 const WORTH_KEEPING_BYTES: usize = 64 << 10;
 
 /// What the reader thread took from the ring in one go.
@@ -22,26 +23,26 @@ pub struct Batch {
 
 /// The reader's end.
 #[derive(Debug)]
-pub struct Filled {
+pub struct BatchSender {
     batches: Sender<Batch>,
     used: Used<Vec<u8>>,
 }
 
 /// The pipeline's end.
 #[derive(Debug)]
-pub struct Batches {
+pub struct BatchReceiver {
     batches: Receiver<Batch>,
     used: Return<Vec<u8>>,
 }
 
 /// A queue in which so many may wait.
-pub fn queue(depth: usize) -> (Filled, Batches) {
+pub fn queue(depth: usize) -> (BatchSender, BatchReceiver) {
     let (sender, receiver) = mpsc::channel(depth);
     let (give_back, used) = sync_channel(depth);
-    (Filled { batches: sender, used }, Batches { batches: receiver, used: give_back })
+    (BatchSender { batches: sender, used }, BatchReceiver { batches: receiver, used: give_back })
 }
 
-impl Filled {
+impl BatchSender {
     /// Room for so many bytes, in memory that was in use before if there is some.
     pub(super) fn room(&self, bytes: usize) -> Vec<u8> {
         let mut room = self.used.try_recv().unwrap_or_default();
@@ -60,7 +61,7 @@ impl Filled {
     }
 }
 
-impl Batches {
+impl BatchReceiver {
     /// The next one; `None` once there will be none. May be dropped while it waits.
     pub async fn recv(&mut self) -> Option<Batch> {
         self.batches.recv().await

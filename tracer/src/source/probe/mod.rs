@@ -15,7 +15,7 @@ mod ring_map;
 mod ticks;
 mod words;
 
-pub use batches::{Batch, Batches, queue};
+pub use batches::{Batch, BatchReceiver, queue};
 pub use btf::BtfError;
 pub use error::ProbeError;
 pub use losses::{Loss, Mismatch, mismatches};
@@ -25,7 +25,7 @@ use crate::input::{BootNs, CgroupId, KubeletCall, Sees};
 use crate::source::cgroupfs::Hierarchy;
 use crate::source::clock;
 use aya::maps::{HashMap, MapData, PerCpuArray};
-use batches::Filled;
+use batches::BatchSender;
 use std::fmt;
 use std::thread::JoinHandle;
 use tracer_ebpf::kind;
@@ -211,7 +211,7 @@ impl Probes {
     }
 
     /// Starts the thread that empties the ring into `batches`; it ends when the receiver is dropped. A full queue makes it wait.
-    pub fn spawn_reader(&mut self, batches: Filled) -> Result<JoinHandle<()>, ProbeError> {
+    pub fn spawn_reader(&mut self, batches: BatchSender) -> Result<JoinHandle<()>, ProbeError> {
         let reader = self.reader.take().ok_or_else(|| ProbeError::Refused {
             doing: "read the ring".to_owned(),
             reason: "another thread reads it already".to_owned(),

@@ -1,6 +1,6 @@
 //! The thread that empties the ring: it copies and pushes, nothing else.
 
-use super::batches::{Batch, Filled};
+use super::batches::{Batch, BatchSender};
 use super::ring_map::{Next, RingMap};
 use super::ticks::Calibration;
 use crate::input::BootNs;
@@ -72,7 +72,7 @@ impl Reader {
 
     /// Until the receiver is gone. A full queue makes this thread wait, and the ring fill up; what
     /// finds no room there is counted where it is lost.
-    pub(super) fn run(mut self, batches: &Filled) {
+    pub(super) fn run(mut self, batches: &BatchSender) {
         let mut quiet_rounds = 0;
         loop {
             self.wait(if quiet_rounds < IDLE_AFTER { BUSY } else { IDLE });
@@ -107,7 +107,7 @@ impl Reader {
     }
 
     /// Copies what is there.
-    fn drain(&mut self, batches: &Filled) -> io::Result<Batch> {
+    fn drain(&mut self, batches: &BatchSender) -> io::Result<Batch> {
         // before the ring is looked at: a record reserved later carries a later time
         let begun = BootNs(clock::boot_now().0.saturating_sub(CLOCK_MARGIN_NS));
         let mut bytes = batches.room(self.ring.waiting().min(BATCH_BYTES + RECORD_BYTES));
