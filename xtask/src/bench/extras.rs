@@ -5,7 +5,7 @@ use super::columns::{daemon, peer, traced};
 use super::interrupted;
 use super::rounds::{Setting, number};
 use super::stats::Store;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 use std::fs;
 use std::process::Command;
@@ -129,15 +129,25 @@ pub(super) fn reports(setting: &Setting<'_>, count: usize, store: &mut Store) ->
 }
 
 /// The engine alone, and through `replay`, with 10, 100 and 1,000 pods that end at once.
-pub(super) fn scale(setting: &Setting<'_>, store: &mut Store) -> Result<()> {
-    let output = Command::new(&setting.binaries.scale).arg(&setting.binaries.gracetrace).output();
-    let output = output.context("can't start scale")?;
+pub(super) fn scale(setting: &Setting<'_>, runs: usize, store: &mut Store) -> Result<()> {
+    let mut command = Command::new(&setting.binaries.scale);
+    command.arg(runs.to_string()).arg(&setting.binaries.gracetrace);
+    // glibc is to keep what the engine has given back, whatever lies at the end of its heap
+    command.envs([("MALLOC_TRIM_THRESHOLD_", "1073741824"), ("MALLOC_MMAP_THRESHOLD_", "33554432")]);
+    let output = command.output().context("can't start scale")?;
     ensure!(output.status.success(), "scale failed: {}", String::from_utf8_lossy(&output.stderr));
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         let words: Vec<&str> = line.split(' ').collect();
-        let [what, pods, inputs, ns] = words.as_slice() else { continue };
-        let (inputs, ns): (f64, f64) = (inputs.parse()?, ns.parse()?);
-        store.add(GRACETRACE, &format!("{what} M inputs/s, {pods} pods"), 1e3 * inputs / ns);
+        match words.as_slice() {
+            [what, pods, inputs, ns] => {
+                let (inputs, ns): (f64, f64) = (inputs.parse()?, ns.parse()?);
+                store.add(GRACETRACE, &format!("{what} M inputs/s, {pods} pods"), 1e3 * inputs / ns);
+            }
+            ["page-faults", pods, faults] => {
+                store.add(GRACETRACE, &format!("engine page faults, {pods} pods"), faults.parse()?);
+            }
+            _ => bail!("scale told something else: {line}"),
+        }
     }
     let rate = |what: &str, pods: u32| {
         let rates = store.values(GRACETRACE, &format!("{what} M inputs/s, {pods} pods"));

@@ -63,6 +63,8 @@ struct Plan {
     /// Thousands of pods in a row, too.
     row: bool,
     nginx_rounds: usize,
+    /// Of the engine alone; the best counts.
+    scale_runs: usize,
 }
 
 /// Those that nginx is the load of.
@@ -89,6 +91,7 @@ const QUICK: Plan = Plan {
     crowds: 1,
     row: false,
     nginx_rounds: 0,
+    scale_runs: 9,
 };
 
 const FULL: Plan = Plan {
@@ -102,7 +105,8 @@ const FULL: Plan = Plan {
     idle: Duration::from_secs(60),
     crowds: 3,
     row: true,
-    nginx_rounds: 13,
+    nginx_rounds: 17,
+    scale_runs: 31,
 };
 
 /// Within this the control is to stay in the middle half of the rounds, or the run says nothing.
@@ -213,7 +217,7 @@ fn measure(setting: &Setting<'_>, plan: &Plan, store: &mut Store) -> Result<Vec<
         extras::agents(setting, store)?;
     }
     eprintln!("    the engine alone, and replay");
-    extras::scale(setting, store)?;
+    extras::scale(setting, plan.scale_runs, store)?;
     eprintln!("    starts, idling, reports");
     extras::daemons(setting, plan.starts, plan.idle, store)?;
     extras::reports(setting, plan.reports, store)?;

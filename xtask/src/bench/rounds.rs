@@ -151,7 +151,7 @@ fn once(setting: &Setting<'_>, load: Load, column: Column, stats: bool) -> Resul
     let mut agent = Agent::start(&mut load.command(setting, column, &results, stats)?)?;
     agent.wait_while("the load was done", SLOT, |_| !results.exists())?;
     let mut lines = fs::read_to_string(&results)?;
-    lines += &load.asked(&http(setting, &lines, load.millis(setting))?);
+    lines += &load.asked(&http(setting, &lines, load.slices(setting))?);
     let ours: Vec<&Agent> = tracers.iter().chain(Some(&agent).filter(|_| column.runs_the_load())).collect();
     let (runs, beside) = look(setting, column, &ours, stats)?;
     load.quit(setting.binaries, &lines)?;
@@ -177,11 +177,12 @@ impl Load {
         }
     }
 
-    /// How long its client asks: what goes on inside nginx evens out in longer slices alone.
-    fn millis(self, setting: &Setting<'_>) -> u32 {
+    /// In how many slices its client asks, and how long in all. What goes on inside nginx evens out in longer ones alone; and what other
+    /// guests of a host do comes and goes within seconds, so the best of sixteen differs half as much from turn to turn as the best of four.
+    fn slices(self, setting: &Setting<'_>) -> (u32, u32) {
         match self {
-            Self::Loops => setting.millis,
-            Self::Nginx => setting.millis * 4,
+            Self::Loops => (4, setting.millis),
+            Self::Nginx => (16, setting.millis * 8),
         }
     }
 
@@ -209,12 +210,13 @@ impl Load {
 }
 
 /// The client of the load's server, on another CPU.
-fn http(setting: &Setting<'_>, lines: &str, millis: u32) -> Result<String> {
-    let (port, millis) = (port(lines)?, millis.to_string());
+fn http(setting: &Setting<'_>, lines: &str, (slices, millis): (u32, u32)) -> Result<String> {
+    let (port, slices, millis) = (port(lines)?, slices.to_string(), millis.to_string());
     let results = setting.folder.join("http");
     let path = results.display().to_string();
     let mut client = Command::new(&setting.binaries.load);
-    client.args(["http", "--port", port, "--results", &path, "--millis", &millis, "--cpu", "1"]);
+    client.args(["http", "--port", port, "--results", &path, "--cpu", "1"]);
+    client.args(["--millis", &millis, "--slices", &slices]);
     if !client.status().context("can't start the load's client")?.success() {
         bail!("the load's client failed");
     }

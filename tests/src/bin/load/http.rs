@@ -1,6 +1,6 @@
 //! HTTP with a connection for each request: a server in one thread, and a client that asks in turn.
 
-use super::kinds::{SLICES, timed};
+use super::kinds::timed;
 use anyhow::ensure;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -42,10 +42,10 @@ pub(super) fn quit(port: u16) -> anyhow::Result<()> {
     request(Ipv4Addr::LOCALHOST, port, QUIT)
 }
 
-/// Requests for so long in each slice.
-pub(super) fn requests(port: u16, slice: Duration) -> anyhow::Result<String> {
+/// Requests for so long in each of so many slices.
+pub(super) fn requests(port: u16, slice: Duration, slices: u32) -> anyhow::Result<String> {
     let mut lines = String::new();
-    for index in 0..SLICES {
+    for index in 0..slices {
         let to = Ipv4Addr::new(127, 1, u8::try_from(std::process::id() & 0xff)?, 1 + u8::try_from(index)?);
         let (count, took) = timed(slice, Duration::ZERO, &mut || request(to, port, REQUEST))?;
         writeln!(lines, "http {count} {}", took.as_nanos())?;

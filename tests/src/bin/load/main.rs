@@ -17,6 +17,8 @@ use std::time::Duration;
 struct Options {
     results: Option<PathBuf>,
     millis: u64,
+    /// In so many slices, of which the best counts.
+    slices: u32,
     cpu: usize,
     port: u16,
     count: u64,
@@ -35,7 +37,11 @@ fn main() -> anyhow::Result<()> {
     }
     match what.as_str() {
         "suite" => suite(&options),
-        "http" => pin(options.cpu).and_then(|()| write(&options, &http::requests(options.port, slice(&options))?)),
+        "http" => {
+            pin(options.cpu)?;
+            let slice = Duration::from_millis(options.millis) / options.slices.max(1);
+            write(&options, &http::requests(options.port, slice, options.slices)?)
+        }
         "quit" => http::quit(options.port),
         "storm" => {
             storm::blow(options.count)?;
@@ -51,13 +57,22 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn options(mut words: impl Iterator<Item = String>) -> anyhow::Result<Options> {
-    let mut options =
-        Options { results: None, millis: 100, cpu: 0, port: 0, count: 0, after_term: false, paced: false };
+    let mut options = Options {
+        results: None,
+        millis: 100,
+        slices: kinds::SLICES,
+        cpu: 0,
+        port: 0,
+        count: 0,
+        after_term: false,
+        paced: false,
+    };
     while let Some(word) = words.next() {
         let mut value = || words.next().with_context(|| format!("{word} needs a value"));
         match word.as_str() {
             "--results" => options.results = Some(value()?.into()),
             "--millis" => options.millis = value()?.parse()?,
+            "--slices" => options.slices = value()?.parse()?,
             "--cpu" => options.cpu = value()?.parse()?,
             "--port" => options.port = value()?.parse()?,
             "--count" => options.count = value()?.parse()?,
@@ -73,14 +88,11 @@ fn options(mut words: impl Iterator<Item = String>) -> anyhow::Result<Options> {
 fn suite(options: &Options) -> anyhow::Result<()> {
     pin(options.cpu)?;
     let server = http::listen()?;
-    let mut results = kinds::all(slice(options), if options.paced { kinds::PAUSE } else { Duration::ZERO })?;
+    let slice = Duration::from_millis(options.millis) / kinds::SLICES;
+    let mut results = kinds::all(slice, if options.paced { kinds::PAUSE } else { Duration::ZERO })?;
     writeln!(results, "port {} 0", server.local_addr()?.port())?;
     write(options, &results)?;
     http::serve(&server)
-}
-
-fn slice(options: &Options) -> Duration {
-    Duration::from_millis(options.millis) / kinds::SLICES
 }
 
 fn write(options: &Options, results: &str) -> anyhow::Result<()> {
