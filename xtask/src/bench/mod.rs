@@ -54,7 +54,7 @@ struct Plan {
     rounds: usize,
     timed_rounds: usize,
     /// Of each kind of load in a slot.
-    millis: u32,
+    slices: Slices,
     starts: usize,
     reports: usize,
     storms: usize,
@@ -66,6 +66,18 @@ struct Plan {
     /// Of the engine alone; the best counts.
     scale_runs: usize,
 }
+
+/// How long a load goes on, in pieces of which the best counts: what the other guests of a host do comes and goes within seconds, so the best
+/// of more pieces differs less from turn to turn.
+#[derive(Clone, Copy)]
+struct Slices {
+    count: u32,
+    /// Of each. Longer than the 25 ms after which an agent looks for records at the latest.
+    millis: u32,
+}
+
+/// What goes on inside nginx evens out in longer slices alone.
+const OF_NGINX: Slices = Slices { count: 16, millis: 100 };
 
 /// Those that nginx is the load of.
 const WITH_NGINX: [Column; 5] = [Column::Bare, Column::Untracked, Column::Healthy, Column::Terminating, Column::Peers];
@@ -83,7 +95,7 @@ const QUICK: Plan = Plan {
     ],
     rounds: 5,
     timed_rounds: 1,
-    millis: 120,
+    slices: Slices { count: 4, millis: 30 },
     starts: 5,
     reports: 20,
     storms: 1,
@@ -96,9 +108,9 @@ const QUICK: Plan = Plan {
 
 const FULL: Plan = Plan {
     columns: &columns::ALL,
-    rounds: 13,
+    rounds: 11,
     timed_rounds: 3,
-    millis: 200,
+    slices: Slices { count: 8, millis: 50 },
     starts: 20,
     reports: 100,
     storms: 3,
@@ -167,7 +179,7 @@ fn whole(binaries: &Binaries, plan: &Plan, json: Option<&Path>) -> Result<()> {
     let nginx = folder.0.join("nginx");
     let nginx = Some(nginx.as_path()).filter(|root| plan.nginx_rounds > 0 && unpack_nginx(binaries, root));
     let hooks = columns::hooks(binaries, &folder.0)?;
-    let setting = Setting { binaries, folder: &folder.0, hooks: &hooks, nginx, millis: plan.millis };
+    let setting = Setting { binaries, folder: &folder.0, hooks: &hooks, nginx, slices: plan.slices };
     process::heading("measuring; the machine should be quiet");
     // a busy machine is no reason for a run to be void as long as the control holds, but it is one to measure again
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();

@@ -6,7 +6,7 @@ use super::agent::Agent;
 use super::columns::Column;
 use super::programs::{self, Program};
 use super::stats::{Store, median};
-use super::{Binaries, interrupted};
+use super::{Binaries, OF_NGINX, Slices, interrupted};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,7 +35,7 @@ pub(super) struct Setting<'a> {
     /// nginx's file system, if it is a load.
     pub(super) nginx: Option<&'a Path>,
     /// Of each kind of load in a slot.
-    pub(super) millis: u32,
+    pub(super) slices: Slices,
 }
 
 /// What is put on the hooks in a slot.
@@ -162,11 +162,13 @@ fn once(setting: &Setting<'_>, load: Load, column: Column, stats: bool) -> Resul
 impl Load {
     fn command(self, setting: &Setting<'_>, column: Column, results: &Path, paced: bool) -> Result<Command> {
         // where it rests most of the time it takes longer to get as far
-        let millis = if paced { setting.millis * 2 } else { setting.millis };
-        let (path, millis) = (results.display().to_string(), millis.to_string());
+        let Slices { count, millis } = self.slices(setting);
+        let millis = count * if paced { millis * 2 } else { millis };
+        let (path, count, millis) = (results.display().to_string(), count.to_string(), millis.to_string());
         match self {
             Self::Loops => {
-                let mut words = vec!["suite", "--results", &path, "--millis", &millis, "--cpu", "0"];
+                let mut words =
+                    vec!["suite", "--results", &path, "--millis", &millis, "--slices", &count, "--cpu", "0"];
                 words.extend(paced.then_some("--paced"));
                 column.load(setting, &setting.binaries.load, &words)
             }
@@ -177,12 +179,10 @@ impl Load {
         }
     }
 
-    /// In how many slices its client asks, and how long in all. What goes on inside nginx evens out in longer ones alone; and what other
-    /// guests of a host do comes and goes within seconds, so the best of sixteen differs half as much from turn to turn as the best of four.
-    fn slices(self, setting: &Setting<'_>) -> (u32, u32) {
+    fn slices(self, setting: &Setting<'_>) -> Slices {
         match self {
-            Self::Loops => (4, setting.millis),
-            Self::Nginx => (16, setting.millis * 8),
+            Self::Loops => setting.slices,
+            Self::Nginx => OF_NGINX,
         }
     }
 
@@ -210,13 +210,13 @@ impl Load {
 }
 
 /// The client of the load's server, on another CPU.
-fn http(setting: &Setting<'_>, lines: &str, (slices, millis): (u32, u32)) -> Result<String> {
-    let (port, slices, millis) = (port(lines)?, slices.to_string(), millis.to_string());
+fn http(setting: &Setting<'_>, lines: &str, slices: Slices) -> Result<String> {
+    let (port, count, millis) = (port(lines)?, slices.count.to_string(), (slices.count * slices.millis).to_string());
     let results = setting.folder.join("http");
     let path = results.display().to_string();
     let mut client = Command::new(&setting.binaries.load);
     client.args(["http", "--port", port, "--results", &path, "--cpu", "1"]);
-    client.args(["--millis", &millis, "--slices", &slices]);
+    client.args(["--millis", &millis, "--slices", &count]);
     if !client.status().context("can't start the load's client")?.success() {
         bail!("the load's client failed");
     }

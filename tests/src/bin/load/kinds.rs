@@ -18,7 +18,7 @@ pub(super) const PAUSE: Duration = Duration::from_millis(1);
 type Operation<'a> = Box<dyn FnMut() -> anyhow::Result<()> + 'a>;
 
 /// Runs them all, with a rest after each batch, and gives a line for each slice.
-pub(super) fn all(slice: Duration, pause: Duration) -> anyhow::Result<String> {
+pub(super) fn all(slice: Duration, slices: u32, pause: Duration) -> anyhow::Result<String> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     let port = listener.local_addr()?.port();
     let mut loopback = Loopback::new();
@@ -38,7 +38,7 @@ pub(super) fn all(slice: Duration, pause: Duration) -> anyhow::Result<String> {
         ("exec", Box::new(|| Command::new("/bin/true").status().map(|_| ()).map_err(Into::into))),
     ];
     let mut lines = String::new();
-    for _ in 0..SLICES {
+    for _ in 0..slices {
         for (name, operation) in &mut kinds {
             let (count, took) = timed(slice, pause, operation)?;
             writeln!(lines, "{name} {count} {}", took.as_nanos())?;

@@ -39,8 +39,7 @@ fn main() -> anyhow::Result<()> {
         "suite" => suite(&options),
         "http" => {
             pin(options.cpu)?;
-            let slice = Duration::from_millis(options.millis) / options.slices.max(1);
-            write(&options, &http::requests(options.port, slice, options.slices)?)
+            write(&options, &http::requests(options.port, slice(&options), options.slices)?)
         }
         "quit" => http::quit(options.port),
         "storm" => {
@@ -88,11 +87,15 @@ fn options(mut words: impl Iterator<Item = String>) -> anyhow::Result<Options> {
 fn suite(options: &Options) -> anyhow::Result<()> {
     pin(options.cpu)?;
     let server = http::listen()?;
-    let slice = Duration::from_millis(options.millis) / kinds::SLICES;
-    let mut results = kinds::all(slice, if options.paced { kinds::PAUSE } else { Duration::ZERO })?;
+    let pause = if options.paced { kinds::PAUSE } else { Duration::ZERO };
+    let mut results = kinds::all(slice(options), options.slices, pause)?;
     writeln!(results, "port {} 0", server.local_addr()?.port())?;
     write(options, &results)?;
     http::serve(&server)
+}
+
+fn slice(options: &Options) -> Duration {
+    Duration::from_millis(options.millis) / options.slices.max(1)
 }
 
 fn write(options: &Options, results: &str) -> anyhow::Result<()> {
