@@ -181,7 +181,9 @@ pub(super) fn judge(store: &Store) -> Vec<Bar> {
             .least("M inputs/s, 10 pods", own("engine M inputs/s, 10 pods"), 1.0)
             .least("1,000 pods", own("engine M inputs/s, 1000 pods"), 1.0)
             .most("cost per input, 1,000 pods over 10", own("engine cost 1000/10"), 1.25)
-            .beside("floor", own("floor cost 1000/10")),
+            .beside("floor", own("floor cost 1000/10"))
+            .beside("page faults, 1,000 pods", own("engine page faults, 1000 pods"))
+            .beside("M inputs/s, 1,000 pods, with no memory yet", own("fresh M inputs/s, 1000 pods")),
         bar("P12", "500 pods killed at once with 40 connections each: every report complete, every connection counted")
             .always("reports", every("crowd reports"), AT_ONCE.into())
             .always("of pods", every("crowd pods"), AT_ONCE.into())
