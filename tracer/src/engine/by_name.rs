@@ -49,6 +49,15 @@ impl<T> ByName<T> {
         }
     }
 
+    /// Keeps those of which `is_wanted` says so.
+    pub(super) fn retain(&mut self, is_wanted: impl Fn(&str, &T) -> bool) {
+        self.heads.retain(|_, same_head| {
+            same_head.retain(|(name, value)| is_wanted(name, value));
+            !same_head.is_empty()
+        });
+        self.len = self.heads.values().map(Vec::len).sum();
+    }
+
     pub(super) fn remove(&mut self, name: &str) -> Option<T> {
         let same_head = self.heads.get_mut(&head(name))?;
         let index = same_head.iter().position(|(known, _)| known == name)?;
@@ -97,9 +106,13 @@ mod tests {
         #[test]
         fn is_a_map(steps in prop::collection::vec((0..4_u8, name(), 1..9_u32), 1..200)) {
             let mut map = ByName::default();
-            let mut plain = BTreeMap::new();
+            let mut plain: BTreeMap<String, u32> = BTreeMap::new();
             for (step, name, value) in steps {
                 match step {
+                    0 if value > 7 => {
+                        map.retain(|name, value| name.len() % 3 != (*value % 3) as usize);
+                        plain.retain(|name, value| name.len() % 3 != (*value % 3) as usize);
+                    }
                     0 => prop_assert_eq!(map.remove(&name), plain.remove(&name)),
                     1 => prop_assert_eq!(map.get_or_default(&name), plain.entry(name.clone()).or_default()),
                     _ => {

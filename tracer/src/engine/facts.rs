@@ -3,8 +3,9 @@
 use super::by_name::ByName;
 use crate::input::{ContainerFacts, FactSource, PodFacts};
 
-/// Pods, and containers, remembered at most; answers that come when it is full are for more pods than a node has.
-const MAX_FACTS: usize = 65_536;
+/// Pods, and containers, remembered at most: more than a node has. A name that comes only after its pod was reported stays until it is
+/// full, and goes then before any is left out.
+const MAX_FACTS: usize = 8_192;
 
 /// Names of pods by uid and of containers by id.
 #[derive(Debug, Default)]
@@ -16,7 +17,9 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn learn_pod(&mut self, new: PodFacts) {
+    /// Takes what is known of a pod. `is_there` tells by its uid whether one is traced.
+    pub(super) fn learn_pod(&mut self, new: PodFacts, is_there: impl Fn(&str) -> bool) {
+        self.make_room(self.pods.len(), is_there);
         let known = self.pods.remove(&new.uid);
         let merged = match known {
             Some(known) if rank(known.source) > rank(new.source) => fill_pod(known, new),
@@ -28,7 +31,9 @@ impl Facts {
         }
     }
 
-    pub(super) fn learn_container(&mut self, new: ContainerFacts) {
+    /// The same of a container.
+    pub(super) fn learn_container(&mut self, new: ContainerFacts, is_there: impl Fn(&str) -> bool) {
+        self.make_room(self.containers.len(), is_there);
         let known = self.containers.remove(&new.id);
         let merged = match known {
             Some(known) if rank(known.source) > rank(new.source) => fill_container(known, new),
@@ -41,6 +46,14 @@ impl Facts {
                 of_pod.push(merged.id.clone());
             }
             self.containers.insert(merged.id.clone(), merged);
+        }
+    }
+
+    fn make_room(&mut self, len: usize, is_there: impl Fn(&str) -> bool) {
+        if len >= MAX_FACTS {
+            self.pods.retain(|uid, _| is_there(uid));
+            self.containers.retain(|_, container| is_there(&container.pod_uid));
+            self.of_pod.retain(|uid, _| is_there(uid));
         }
     }
 
@@ -146,12 +159,61 @@ mod tests {
     fn a_pods_containers_are_forgotten_with_it_and_no_others() {
         let mut facts = Facts::default();
         for (id, pod) in [("a", "one"), ("b", "one"), ("c", "two"), ("b", "two"), ("a", "one")] {
-            facts.learn_container(container(id, pod));
+            facts.learn_container(container(id, pod), |_| true);
         }
         facts.forget_pod("one");
         let known = ["a", "b", "c"].map(|id| facts.container(id).is_some());
         assert_eq!(known, [false, true, true]);
         facts.forget_pod("two");
         assert_eq!((facts.containers.len(), facts.of_pod.len()), (0, 0));
+    }
+
+    fn pod(uid: &str) -> PodFacts {
+        PodFacts {
+            at: BootNs(1),
+            uid: uid.to_owned(),
+            source: FactSource::Cri,
+            namespace: None,
+            name: None,
+            labels: None,
+            sandbox_id: None,
+            host_network: None,
+            grace_ms: None,
+        }
+    }
+
+    #[test]
+    fn names_of_pods_that_are_gone_go_before_any_is_left_out() {
+        let mut facts = Facts::default();
+        let is_there = |uid: &str| uid.starts_with("there");
+        let learn = |facts: &mut Facts, uid: &str| {
+            facts.learn_pod(pod(uid), is_there);
+            facts.learn_container(container(&format!("in {uid}"), uid), is_there);
+        };
+        learn(&mut facts, "there first");
+        for late in 1..MAX_FACTS {
+            learn(&mut facts, &format!("late {late}"));
+        }
+        assert_eq!((facts.pods.len(), facts.containers.len(), facts.of_pod.len()), (MAX_FACTS, MAX_FACTS, MAX_FACTS));
+        learn(&mut facts, "there last");
+        assert_eq!((facts.pods.len(), facts.containers.len(), facts.of_pod.len()), (2, 2, 2));
+        let known = ["there first", "there last"].map(|uid| {
+            let container = facts.container(&format!("in {uid}"));
+            facts.pod(uid).is_some() && container.is_some_and(|container| container.pod_uid == uid)
+        });
+        assert_eq!(known, [true, true]);
+    }
+
+    #[test]
+    fn more_pods_than_it_holds_have_no_names() {
+        let mut facts = Facts::default();
+        for number in 0..MAX_FACTS {
+            facts.learn_pod(pod(&number.to_string()), |_| true);
+        }
+        facts.learn_pod(pod("one more"), |_| true);
+        assert!(facts.pod("one more").is_none() && facts.pod("0").is_some());
+        // what is known of one that has a place is still learnt
+        facts.learn_pod(PodFacts { name: Some("web".to_owned()), ..pod("0") }, |_| true);
+        assert_eq!(facts.pod("0").and_then(|pod| pod.name.as_deref()), Some("web"));
     }
 }

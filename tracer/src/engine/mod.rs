@@ -126,12 +126,12 @@ impl Engine {
             }
             Input::Pod(facts) => {
                 self.advance(facts.at);
-                self.facts.learn_pod(facts.clone());
+                self.facts.learn_pod(facts.clone(), |uid| self.by_uid.get(uid).is_some());
                 self.look_again_at(&facts.uid);
             }
             Input::Container(facts) => {
                 self.advance(facts.at);
-                self.facts.learn_container(facts.clone());
+                self.facts.learn_container(facts.clone(), |uid| self.by_uid.get(uid).is_some());
                 self.look_again_at(&facts.pod_uid);
             }
             Input::Sockets(sockets) => {
