@@ -29,7 +29,8 @@ const BATCH: usize = 128;
 
 fn main() -> anyhow::Result<()> {
     let mut words = std::env::args().skip(1);
-    let runs: usize = words.next().context("say how many runs")?.parse().context("runs are a number")?;
+    let runs: usize =
+        words.next().context("say how many runs: scale RUNS [GRACETRACE]")?.parse().context("RUNS is a number")?;
     let binary = words.next();
     let sizes = [10, 100, PODS].map(|pods| (pods, ending::inputs(pods, CLOSES)));
     let fresh = engines(&sizes[2].1, PODS)?;

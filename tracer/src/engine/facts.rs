@@ -1,4 +1,5 @@
-//! What was learnt about pods and containers from outside the kernel: the newest word on each.
+//! What was learnt about pods and containers from outside the kernel: the newest word on each. What a name means for a report is `picture`'s
+//! to say.
 
 use super::by_name::ByName;
 use crate::input::{ContainerFacts, FactSource, PodFacts};
@@ -49,6 +50,7 @@ impl Facts {
         }
     }
 
+    /// Those of pods that are gone are not asked for again.
     fn make_room(&mut self, len: usize, is_there: impl Fn(&str) -> bool) {
         if len >= MAX_FACTS {
             self.pods.retain(|uid, _| is_there(uid));

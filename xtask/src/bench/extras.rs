@@ -146,7 +146,10 @@ pub(super) fn scale(setting: &Setting<'_>, runs: usize, store: &mut Store) -> Re
             ["page-faults", pods, faults] => {
                 store.add(GRACETRACE, &format!("engine page faults, {pods} pods"), faults.parse()?);
             }
-            _ => bail!("scale told something else: {line}"),
+            _ => bail!(
+                "scale told what this xtask does not know, so it is another version's: {line}; remove {} and try again",
+                setting.binaries.scale.display()
+            ),
         }
     }
     let rate = |what: &str, pods: u32| {

@@ -7,8 +7,6 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Each kind is run so many times, the others in between: the best slice is the one that was disturbed least.
-pub(super) const SLICES: u32 = 4;
 /// Operations between two looks at the clock.
 const BATCH: u64 = 16;
 /// How long a paced load rests after each [`BATCH`]: some fifteen thousand operations a second are left, which any tracer can print.
@@ -17,7 +15,8 @@ pub(super) const PAUSE: Duration = Duration::from_millis(1);
 /// One operation.
 type Operation<'a> = Box<dyn FnMut() -> anyhow::Result<()> + 'a>;
 
-/// Runs them all, with a rest after each batch, and gives a line for each slice.
+/// Runs them all, with a rest after each batch, and gives a line for each slice. Between two slices of a kind come those of the others: the best
+/// is the one that was disturbed least.
 pub(super) fn all(slice: Duration, slices: u32, pause: Duration) -> anyhow::Result<String> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     let port = listener.local_addr()?.port();

@@ -17,7 +17,7 @@ use std::time::Duration;
 struct Options {
     results: Option<PathBuf>,
     millis: u64,
-    /// In so many slices, of which the best counts.
+    /// In so many slices, each with a line of its own.
     slices: u32,
     cpu: usize,
     port: u16,
@@ -56,16 +56,8 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn options(mut words: impl Iterator<Item = String>) -> anyhow::Result<Options> {
-    let mut options = Options {
-        results: None,
-        millis: 100,
-        slices: kinds::SLICES,
-        cpu: 0,
-        port: 0,
-        count: 0,
-        after_term: false,
-        paced: false,
-    };
+    let mut options =
+        Options { results: None, millis: 100, slices: 1, cpu: 0, port: 0, count: 0, after_term: false, paced: false };
     while let Some(word) = words.next() {
         let mut value = || words.next().with_context(|| format!("{word} needs a value"));
         match word.as_str() {
