@@ -15,7 +15,7 @@ use crate::clock::{boot_ns, scaled};
 use reader::Reader;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io::{ErrorKind, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -72,7 +72,12 @@ pub struct Connection {
 
 impl Connection {
     /// Connects (unless the script does so later) and plays the script in a thread.
-    pub fn play(server: SocketAddr, from: Option<IpAddr>, script: &Script, stages: &Stages) -> anyhow::Result<Self> {
+    pub fn play(
+        server: SocketAddr,
+        from: Option<SocketAddr>,
+        script: &Script,
+        stages: &Stages,
+    ) -> anyhow::Result<Self> {
         let early = script.before.is_some().then(|| Player::connect(server, from, script)).transpose()?;
         let local = early.as_ref().and_then(|player| player.local);
         let (sender, settled) = channel();
@@ -122,7 +127,7 @@ pub fn count(seen: &[Seen], end: End) -> u64 {
 fn whole(
     early: Option<Player>,
     server: SocketAddr,
-    from: Option<IpAddr>,
+    from: Option<SocketAddr>,
     script: &Script,
     stages: &Stages,
     settled: &Sender<()>,
@@ -167,7 +172,7 @@ struct Player {
 }
 
 impl Player {
-    fn connect(server: SocketAddr, from: Option<IpAddr>, script: &Script) -> anyhow::Result<Self> {
+    fn connect(server: SocketAddr, from: Option<SocketAddr>, script: &Script) -> anyhow::Result<Self> {
         let began = boot_ns();
         let attempt = connect(server, from, script.mptcp);
         let came = boot_ns();
@@ -290,11 +295,11 @@ impl Player {
     }
 }
 
-fn connect(server: SocketAddr, from: Option<IpAddr>, mptcp: bool) -> std::io::Result<TcpStream> {
+fn connect(server: SocketAddr, from: Option<SocketAddr>, mptcp: bool) -> std::io::Result<TcpStream> {
     let protocol = if mptcp { Protocol::MPTCP } else { Protocol::TCP };
     let socket = Socket::new(Domain::for_address(server), Type::STREAM, Some(protocol))?;
     if let Some(from) = from {
-        socket.bind(&SockAddr::from(SocketAddr::new(from, 0)))?;
+        socket.bind(&SockAddr::from(from))?;
     }
     socket.connect_timeout(&SockAddr::from(server), scaled(PATIENCE))?;
     let stream = TcpStream::from(socket);

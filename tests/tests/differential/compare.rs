@@ -51,11 +51,11 @@ pub(crate) fn all(schedule: &Schedule, seen: &[Seen], over: &Over, kernel: Sees)
     let listed = fates.iter().filter(|fate| fate.listed()).count();
     same("details".to_owned(), json!(listed), json!(facts.details().len()));
     let mut unread = 0;
-    for ((fate, seen), script) in fates.iter().zip(seen).zip(&schedule.clients) {
-        if fate.listed() {
-            unread += fate.server.unread;
-            detail(&facts, fate, seen, fate::reset(seen, script), &mut same);
-        }
+    let ours: Vec<_> = fates.iter().zip(seen).zip(&schedule.clients).filter(|((fate, _), _)| fate.listed()).collect();
+    let found = facts.details_of(ours.iter().map(|((_, seen), _)| *seen));
+    for (((fate, seen), script), found) in ours.into_iter().zip(found) {
+        unread += fate.server.unread;
+        detail(&facts, &found, fate, seen, fate::reset(seen, script), &mut same);
     }
     let sum = facts.details().iter().map(|one| one["unreadBytes"].as_u64()).sum::<Option<u64>>();
     same("unreadBytes of all".to_owned(), json!(unread), json!(sum));
@@ -69,9 +69,15 @@ pub(crate) fn all(schedule: &Schedule, seen: &[Seen], over: &Over, kernel: Sees)
     Ok(Compared { counts, differences })
 }
 
-/// One connection, found by its client's address.
-fn detail(facts: &Facts, fate: &Fate, seen: &Seen, reset: bool, same: &mut impl FnMut(String, Value, Value)) {
-    let found = facts.detail(seen.local);
+/// One connection, as it was `found` by its client's address.
+fn detail(
+    facts: &Facts,
+    found: &Value,
+    fate: &Fate,
+    seen: &Seen,
+    reset: bool,
+    same: &mut impl FnMut(String, Value, Value),
+) {
     let peer = seen.local.map(|local| local.to_string()).unwrap_or_default();
     let mut field = |name: &str, clients: Value| same(format!("{peer} {name}"), clients, found[name].clone());
     field("end", json!(fate.end));

@@ -10,7 +10,7 @@ use gracetrace_tests::command::{Machine, Over, QUIET, Running};
 use gracetrace_tests::facts::Facts;
 use gracetrace_tests::recording;
 use gracetrace_tests::stamps::StampFile;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// What came of it.
@@ -29,7 +29,7 @@ pub(crate) fn once(machine: &Machine, schedule: &Schedule, attempt: u32) -> anyh
     let _nobody_waits = Release(running.stages.clone());
     let ip: IpAddr = if schedule.ipv6 { "::1" } else { "127.0.0.1" }.parse()?;
     // with another address of their own no client can meet itself on a port that nobody listens on
-    let from = (!schedule.ipv6).then(|| IpAddr::from([127, 0, 0, 2]));
+    let from = (!schedule.ipv6).then(|| SocketAddr::from(([127, 0, 0, 2], 0)));
     let server = running.server(ip);
     let clients: Vec<Connection> = schedule
         .clients

@@ -58,6 +58,8 @@ pub(crate) enum Given {
     ServerOutside,
     /// A listening socket that was made outside its cgroup: `{inherited}` among the arguments.
     Listener,
+    /// One port that all late clients come from, each leaving with a RST.
+    OnePort,
 }
 
 /// What the harness compares `stopToExitMs` with.
@@ -161,7 +163,8 @@ pub(crate) fn check(machine: &Machine, case: &Case) -> anyhow::Result<Vec<String
     if case.stopped {
         running.stop()?;
     }
-    let knocks = case.knocks.map(|(count, every)| Knocks::begin(servers[0], count, every));
+    let begin = if case.given == Given::OnePort { Knocks::begin_on_one_port } else { Knocks::begin };
+    let knocks = case.knocks.map(|(count, every)| begin(servers[0], count, every));
     let comm = std::fs::read_to_string("/proc/self/comm")?;
     let over = running.finish()?;
     let noise = storm.map(Storm::end);

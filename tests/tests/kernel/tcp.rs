@@ -105,6 +105,19 @@ fn late() -> Vec<Scenario<Machine>> {
             connections: Counts { opened_after_stop: 30, accepted_after_stop: 30, closed_gracefully: 30, ..Counts::default() },
             also: |facts, played| listener_closed(facts, &played.stamps),
         }),
+        // a port is given out again as soon as it is free: the same two addresses are another connection each time
+        case!("same-port-again", {
+            victim: &["--listen", "127.0.0.1:0", "--accept-for", "1200", "graceful"],
+            given: Given::OnePort, knocks: Some((5, Duration::from_millis(100))),
+            findings: &["late-connections"],
+            connections: Counts { opened_after_stop: 5, accepted_after_stop: 5, reset_by_peer: 5, reset: 5, ..Counts::default() },
+            also: |facts, played| {
+                let first = played.knocked.first().and_then(|knock| knock.local);
+                let same = first.is_some() && played.knocked.iter().all(|knock| knock.local == first);
+                facts.holds(same, "all five came from one port", "they did not");
+                listener_closed(facts, &played.stamps)
+            },
+        }),
     ]
 }
 
