@@ -83,7 +83,7 @@ impl Pod {
         let Some(container) = self.containers.get_mut(context.container) else {
             return false;
         };
-        let began = container.ending;
+        let before = (container.ending, container.exit);
         match what {
             What::SignalGenerated { target, sender, signal, code, group, result, disposition } => {
                 let sent = Sent {
@@ -130,9 +130,8 @@ impl Pod {
             | What::CgroupRemoved { .. } => {}
         }
         self.ends |= container.ending.is_some();
-        // a program tells what a container is, an exit that it is over
-        let tells = matches!(what, What::ProcessExecuted { .. } | What::ProcessExited { .. });
-        tells || container.ending != began
+        // a program tells what a container is
+        matches!(what, What::ProcessExecuted { .. }) || (container.ending, container.exit) != before
     }
 
     /// Takes a change of one of its sockets; `container` is the one whose cgroup the socket has. `caller_in_pod`: who
@@ -252,16 +251,17 @@ impl Pod {
         }
         let ended = |container: &Container| container.emptied.or(container.exit.map(|(at, _)| at));
         let is_sandbox = |container: &&Container| self.role(container, facts) == Some(ContainerRole::Sandbox);
-        let sandbox = self.containers.values().filter(is_sandbox).max_by_key(|container| container.since);
-        let mut others = self.containers.values().filter(|container| !is_sandbox(container)).peekable();
-        others.peek()?;
-        let Some(sandbox) = sandbox else {
+        let (sandboxes, others): (Vec<&Container>, Vec<&Container>) = self.containers.values().partition(is_sandbox);
+        if others.is_empty() {
+            return None;
+        }
+        let Some(sandbox) = sandboxes.into_iter().max_by_key(|container| container.since) else {
             // no sandbox process: over when nothing runs in any container
-            let emptied: Option<Vec<BootNs>> = others.map(|container| container.emptied).collect();
+            let emptied: Option<Vec<BootNs>> = others.iter().map(|container| container.emptied).collect();
             return emptied?.into_iter().max().map(|last| last.plus_ms(settle_ms));
         };
         let end = sandbox.exit.map(|(at, _)| at).or(sandbox.emptied)?;
-        let last: Option<Vec<BootNs>> = others.map(ended).collect();
+        let last: Option<Vec<BootNs>> = others.into_iter().map(ended).collect();
         match last {
             Some(ends) => ends.into_iter().max().map(|last| last.max(end).plus_ms(settle_ms)),
             None => Some(end.plus_ms(STRAGGLER_MS)),
@@ -271,24 +271,24 @@ impl Pod {
     /// Containers that ended while the pod lives on, and when each is to be reported: after `patience_ms`,
     /// or when one of the same name has been started in its place.
     pub(super) fn ended_alone(&self, facts: &Facts, patience_ms: u64) -> Vec<(BootNs, CgroupId)> {
-        let name = |container: &Container| {
-            container.id.as_deref().and_then(|id| facts.container(id)).and_then(|facts| facts.name.clone())
-        };
-        let due = |container: &Container| {
-            let (exit, _) = container.exit?;
+        let name = |container: &Container| facts.container(container.id.as_deref()?)?.name.as_deref();
+        let due = |(container, exit): (&Container, BootNs)| {
             let own = name(container)?;
             let mut after = self.containers.values().filter(|other| other.since > container.since);
-            let replaced = after.find(|other| other.init.is_some() && name(other).as_ref() == Some(&own));
+            let replaced = after.find(|other| other.init.is_some() && name(other) == Some(own));
             let others_end = self.containers.values().any(|other| other.ending.is_some() && other.exit.is_none());
-            match replaced {
-                Some(next) => Some(next.since.max(exit.plus_ms(SETTLE_MS))),
-                None if others_end => None,
-                None => Some(exit.plus_ms(patience_ms)),
-            }
+            let at = match replaced {
+                Some(next) => next.since.max(exit.plus_ms(SETTLE_MS)),
+                None if others_end => return None,
+                None => exit.plus_ms(patience_ms),
+            };
+            Some((at, container.cgroup))
         };
         let open = self.containers.values().filter(|container| !self.reported.contains(&container.cgroup));
-        let apps = open.filter(|container| self.role(container, facts) != Some(ContainerRole::Sandbox));
-        apps.filter_map(|container| due(container).map(|at| (at, container.cgroup))).collect()
+        // what it is to the pod is asked only of one that has ended
+        let ended = open.filter_map(|container| Some((container, container.exit?.0)));
+        let apps = ended.filter(|(container, _)| self.role(container, facts) != Some(ContainerRole::Sandbox));
+        apps.filter_map(due).collect()
     }
 
     /// A container has had its own report.
