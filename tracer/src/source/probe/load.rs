@@ -11,6 +11,7 @@ use crate::source::cgroupfs::Hierarchy;
 use crate::source::sockets;
 use aya::{Ebpf, EbpfLoader, Endianness};
 use std::os::fd::AsFd;
+use std::thread::{self, JoinHandle};
 use tracer_ebpf::{Settings, nests};
 
 /// The kernel side, built for `bpfel-unknown-none` (see `build.rs`).
@@ -56,6 +57,7 @@ const HOOKS: [Hook; 13] = [
 
 /// Loads and attaches everything.
 pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
+    let loader = Loader::begin();
     let types = std::fs::read(VMLINUX).map_err(ProbeError::NoBtf)?;
     let btf = Btf::parse(&types)?;
     let ring_bytes = ring_size(options.ring_bytes);
@@ -71,7 +73,7 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     let words: Vec<u32> = offsets.words.iter().copied().chain(offsets::settings_words(&settings)).collect();
     let known = words::set(OBJECT, &words)?;
     let near = if known.is_in_reach { kernel_types(&btf)? } else { None };
-    let mut ebpf = load_object(options, &known.object, ring_bytes)?;
+    let mut ebpf = load_object(loader, options, &known.object, ring_bytes)?;
     let is_there = |hook: &&Hook| is_wanted(hook.name, &settings) && btf.tracepoint(hook.name).is_some();
     let is_doubled = |hook| settings.preemptible != 0 || nests(hook);
     let wanted: Vec<Wanted> = HOOKS
@@ -141,9 +143,24 @@ pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     })
 }
 
-fn load_object(options: &ProbeOptions, object: &[u8], ring_bytes: u32) -> Result<Ebpf, ProbeError> {
+/// aya's loader in the making: it reads all the kernel's types as well, asked or not, which takes longer than what
+/// [`load`] needs of them, so a thread does it meanwhile.
+struct Loader(Option<JoinHandle<EbpfLoader<'static>>>);
+
+impl Loader {
+    fn begin() -> Self {
+        // without a thread it is made when it is needed
+        Self(thread::Builder::new().name("types".to_owned()).spawn(EbpfLoader::new).ok())
+    }
+
+    fn finish(self) -> EbpfLoader<'static> {
+        self.0.and_then(|thread| thread.join().ok()).unwrap_or_default()
+    }
+}
+
+fn load_object(loader: Loader, options: &ProbeOptions, object: &[u8], ring_bytes: u32) -> Result<Ebpf, ProbeError> {
     let log_level = if options.kernel_log { LOG_EVERYTHING } else { LOG_NOTHING };
-    let mut loader = EbpfLoader::new();
+    let mut loader = loader.finish();
     // no program refers to the kernel's types, so aya need not match them
     loader.btf(None);
     loader.override_global("AYA_LOG_LEVEL", &log_level, false);
