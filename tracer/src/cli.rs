@@ -198,7 +198,7 @@ pub struct ProbeArgs {
     #[command(flatten)]
     pub cgroups: CgroupArgs,
     /// Room for what the kernel saw and gracetrace has not read yet
-    #[arg(long, env = "GRACETRACE_RING_BUFFER_SIZE", value_name = "SIZE", default_value = "8MiB")]
+    #[arg(long, env = "GRACETRACE_RING_BUFFER_SIZE", value_name = "SIZE", default_value = "16MiB")]
     #[arg(value_parser = values::ring_size)]
     pub ring_buffer_size: u32,
 }
@@ -355,7 +355,7 @@ mod tests {
         assert_eq!(cli.trace.only_namespace(), Some("shop"));
         assert_eq!(cli.trace.timeout, Some(Duration::from_secs(90)));
         assert_eq!(cli.trace.output.output, Some(Format::Json));
-        assert_eq!(cli.trace.probes.ring_buffer_size, 8 << 20);
+        assert_eq!(cli.trace.probes.ring_buffer_size, 16 << 20);
 
         let cli = read("gracetrace -A -n shop").expect("-A wins");
         assert_eq!(cli.trace.only_namespace(), None);
