@@ -2,6 +2,9 @@
 //! `engine pods inputs nanoseconds` for each number of pods, `floor` for what no engine can do without, `fresh` for what a
 //! thousand pods take a process that has no memory yet, and `replay` for the same through `gracetrace replay`, if its path is given.
 //!
+//! Of each part of a run, some hundred inputs, the fastest of all runs counts: whoever else is on the machine disturbs some part of every
+//! run, and the same part of each hardly ever.
+//!
 //! Memory that the kernel has to hand out is no part of the engine's cost, and would be counted by chance: glibc gives the end of its heap
 //! back or not, as what lies there happens to be, and a thousand pods are five thousand pages. So the bench tells glibc to
 //! keep it, `page-faults` says how many pages were handed out all the same, and `fresh` what they cost.
@@ -34,23 +37,21 @@ fn main() -> anyhow::Result<()> {
     let binary = words.next();
     let sizes = [10, 100, PODS].map(|pods| (pods, ending::inputs(pods, CLOSES)));
     let fresh = engines(&sizes[2].1, PODS)?;
-    let mut best = sizes.each_ref().map(|_| (Duration::MAX, Duration::MAX, 0));
+    let mut best = sizes.each_ref().map(|_| (Parts::default(), Parts::default(), u64::MAX));
     // one after the other in turn: what the machine does meanwhile is to fall on all alike
     for _ in 0..runs {
         for ((pods, inputs), (engine, floor, faults)) in sizes.iter().zip(&mut best) {
             let before = page_faults()?;
-            let took = engines(inputs, *pods)?;
-            if took < *engine {
-                (*engine, *faults) = (took, page_faults()? - before);
-            }
-            *floor = kept_and_read(inputs, *pods).min(*floor);
+            engine.keep_best(engines(inputs, *pods)?);
+            *faults = (page_faults()? - before).min(*faults);
+            floor.keep_best(kept_and_read(inputs, *pods));
         }
     }
-    println!("fresh {PODS} {} {}", sizes[2].1.len(), fresh.as_nanos());
+    println!("fresh {PODS} {} {}", sizes[2].1.len(), fresh.all().as_nanos());
     for ((pods, inputs), (engine, floor, faults)) in sizes.iter().zip(best) {
         let all = inputs.len() * usize::try_from(PODS / pods)?;
-        println!("engine {pods} {all} {}", engine.as_nanos());
-        println!("floor {pods} {all} {}", floor.as_nanos());
+        println!("engine {pods} {all} {}", engine.all().as_nanos());
+        println!("floor {pods} {all} {}", floor.all().as_nanos());
         println!("page-faults {pods} {faults}");
         if let Some(binary) = &binary {
             println!("replay {pods} {} {}", inputs.len(), replay(Path::new(binary), inputs)?.as_nanos());
@@ -59,11 +60,26 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What the parts of a run took, in their order: the same ones in every run.
+#[derive(Default)]
+struct Parts(Vec<Duration>);
+
+impl Parts {
+    fn keep_best(&mut self, run: Self) {
+        let before = std::mem::take(&mut self.0).into_iter().map(Some).chain(std::iter::repeat(None));
+        self.0 = run.0.into_iter().zip(before).map(|(now, best)| best.map_or(now, |best| best.min(now))).collect();
+    }
+
+    fn all(&self) -> Duration {
+        self.0.iter().sum()
+    }
+}
+
 /// From the first input to the last report. As in the pipeline an input is made shortly before it is handed in, in memory that is used
 /// again and again, and is lent from there. Making it is not counted: of inputs that lie ready by the ten thousand, reading them
 /// from memory would be.
-fn engines(inputs: &[Input], pods: u32) -> anyhow::Result<Duration> {
-    let mut took = Duration::ZERO;
+fn engines(inputs: &[Input], pods: u32) -> anyhow::Result<Parts> {
+    let mut took = Parts::default();
     let mut reports = 0;
     let mut batch = Vec::new();
     for _ in 0..PODS / pods {
@@ -78,7 +94,7 @@ fn engines(inputs: &[Input], pods: u32) -> anyhow::Result<Duration> {
                 }
             }
             batch.clear();
-            took += begun.elapsed();
+            took.0.push(begun.elapsed());
         }
     }
     ensure!(reports == PODS, "{reports} reports of {PODS} pods");
@@ -98,8 +114,8 @@ struct Kept {
 
 /// What an engine cannot do without, and nothing else: to find the pod of an input and look at its state, to keep what tells of its
 /// connections and processes and what it is called until it has ended, and to read that then. How this grows is memory's doing.
-fn kept_and_read(inputs: &[Input], pods: u32) -> Duration {
-    let mut took = Duration::ZERO;
+fn kept_and_read(inputs: &[Input], pods: u32) -> Parts {
+    let mut took = Parts::default();
     let mut batch = Vec::new();
     for _ in 0..PODS / pods {
         let mut kept: BTreeMap<CgroupId, Kept> = BTreeMap::new();
@@ -128,7 +144,7 @@ fn kept_and_read(inputs: &[Input], pods: u32) -> Duration {
                 }
             }
             batch.clear();
-            took += begun.elapsed();
+            took.0.push(begun.elapsed());
         }
         let begun = Instant::now();
         let read = kept.into_values().map(|pod| {
@@ -140,7 +156,7 @@ fn kept_and_read(inputs: &[Input], pods: u32) -> Duration {
         for facts in names.into_values().flatten() {
             std::hint::black_box(facts.clone());
         }
-        took += begun.elapsed();
+        took.0.push(begun.elapsed());
     }
     took
 }

@@ -21,7 +21,7 @@ use crate::{build, process, setup};
 use anyhow::{Context, Result, bail};
 use bars::Verdict;
 use columns::Column;
-use rounds::{Load, Setting};
+use rounds::{Load, Rounds, Setting};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use stats::{Store, percentile};
 use std::collections::BTreeSet;
@@ -51,10 +51,8 @@ pub(crate) struct Binaries {
 /// How thorough a run is.
 struct Plan {
     columns: &'static [Column],
-    rounds: usize,
+    rounds: Rounds,
     timed_rounds: usize,
-    /// Of each kind of load in a slot.
-    slices: Slices,
     starts: usize,
     reports: usize,
     storms: usize,
@@ -62,7 +60,7 @@ struct Plan {
     crowds: usize,
     /// Thousands of pods in a row, too.
     row: bool,
-    nginx_rounds: usize,
+    nginx_rounds: Rounds,
     /// Of the engine alone; the best counts.
     scale_runs: usize,
 }
@@ -76,6 +74,8 @@ struct Slices {
     millis: u32,
 }
 
+/// Short turns, so that the machine is the same in the one before and the one after.
+const OF_LOOPS: Slices = Slices { count: 4, millis: 30 };
 /// What goes on inside nginx evens out in longer slices alone.
 const OF_NGINX: Slices = Slices { count: 16, millis: 100 };
 
@@ -93,31 +93,29 @@ const QUICK: Plan = Plan {
         Column::Empty,
         Column::Counting,
     ],
-    rounds: 5,
+    rounds: Rounds { count: 5, repeats: 10 },
     timed_rounds: 1,
-    slices: Slices { count: 4, millis: 30 },
     starts: 5,
     reports: 20,
     storms: 1,
     idle: Duration::from_secs(5),
     crowds: 1,
     row: false,
-    nginx_rounds: 0,
+    nginx_rounds: Rounds { count: 0, repeats: 0 },
     scale_runs: 9,
 };
 
 const FULL: Plan = Plan {
     columns: &columns::ALL,
-    rounds: 11,
+    rounds: Rounds { count: 25, repeats: 250 },
     timed_rounds: 3,
-    slices: Slices { count: 8, millis: 50 },
     starts: 20,
     reports: 100,
     storms: 3,
     idle: Duration::from_secs(60),
     crowds: 3,
     row: true,
-    nginx_rounds: 17,
+    nginx_rounds: Rounds { count: 17, repeats: 60 },
     scale_runs: 31,
 };
 
@@ -177,9 +175,9 @@ fn whole(binaries: &Binaries, plan: &Plan, json: Option<&Path>) -> Result<()> {
     let _cgroup = Cgroup::make(&binaries.cgroup)?;
     let mut store = Store::default();
     let nginx = folder.0.join("nginx");
-    let nginx = Some(nginx.as_path()).filter(|root| plan.nginx_rounds > 0 && unpack_nginx(binaries, root));
+    let nginx = Some(nginx.as_path()).filter(|root| plan.nginx_rounds.count > 0 && unpack_nginx(binaries, root));
     let hooks = columns::hooks(binaries, &folder.0)?;
-    let setting = Setting { binaries, folder: &folder.0, hooks: &hooks, nginx, slices: plan.slices };
+    let setting = Setting { binaries, folder: &folder.0, hooks: &hooks, nginx };
     process::heading("measuring; the machine should be quiet");
     // a busy machine is no reason for a run to be void as long as the control holds, but it is one to measure again
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();

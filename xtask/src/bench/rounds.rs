@@ -1,12 +1,12 @@
 //! Interleaved rounds: in each every column runs the same load once, in another order each time, and between any two nobody
-//! does: each is compared with its two neighbours, so that what the machine does meanwhile falls on both alike. Then the same with
-//! the kernel's own clock on each program.
+//! does: each is compared with its two neighbours, so that what the machine does meanwhile falls on both alike. A turn in which the
+//! machine was seen to change its pace is made again. Then the same with the kernel's own clock on each program.
 
 use super::agent::Agent;
 use super::columns::Column;
 use super::programs::{self, Program};
 use super::stats::{Store, median};
-use super::{Binaries, OF_NGINX, Slices, interrupted};
+use super::{Binaries, OF_LOOPS, OF_NGINX, Slices, interrupted};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,6 +23,15 @@ const ALONE: Duration = Duration::from_secs(20);
 const ATTEMPTS: u32 = 3;
 /// Under what name it is kept how much nobody's turn differed from the one before it: what the machine adds by itself.
 pub(super) const NEIGHBOURS: &str = "bare after bare";
+/// Under what name it is kept how many turns were made again.
+pub(super) const REPEATED: &str = "turns made again";
+/// What no tracer is called for.
+const CONTROL: &str = "control";
+/// Within this, the times of what no tracer is called for say that the machine has kept its pace. (A processor whose other half is
+/// somebody else's runs a fifth faster while that one rests: for seconds, and then for seconds not.)
+const PACE: f64 = 1.05;
+/// How often a turn is made at the most.
+const TURNS: u32 = 3;
 /// The kernel's clock on programs.
 const STATS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
@@ -34,8 +43,6 @@ pub(super) struct Setting<'a> {
     pub(super) hooks: &'a [String],
     /// nginx's file system, if it is a load.
     pub(super) nginx: Option<&'a Path>,
-    /// Of each kind of load in a slot.
-    pub(super) slices: Slices,
 }
 
 /// What is put on the hooks in a slot.
@@ -47,31 +54,49 @@ pub(super) enum Load {
     Nginx,
 }
 
+/// How many rounds, and how many turns in all may be made again.
+#[derive(Clone, Copy)]
+pub(super) struct Rounds {
+    pub(super) count: usize,
+    pub(super) repeats: usize,
+}
+
 /// So many rounds; gives whoever else had programs on the hooks and would not go.
 pub(super) fn play(
     setting: &Setting<'_>,
     load: Load,
     columns: &[Column],
-    rounds: usize,
+    Rounds { count: rounds, repeats }: Rounds,
     store: &mut Store,
 ) -> Result<Vec<String>> {
     let mut foreign = Vec::new();
+    let mut repeated = 0;
     let traced: Vec<Column> = columns.iter().copied().filter(|column| *column != Column::Bare).collect();
     for round in 0..rounds {
         eprint!("\r    {}round {} of {rounds} ", if load == Load::Nginx { "nginx, " } else { "" }, round + 1);
         let (mut before, _) = slot(setting, load, Column::Bare, false, &mut foreign)?;
         let mut bare: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-        for index in 0..traced.len() {
+        let (mut index, mut turn) = (0, 1);
+        while index < traced.len() {
             let column = traced[(index + round) % traced.len()];
             let (own, _) = slot(setting, load, column, false, &mut foreign)?;
             let (after, _) = slot(setting, load, Column::Bare, false, &mut foreign)?;
+            for (kind, other) in &after {
+                before.get(kind).into_iter().for_each(|one| store.add(NEIGHBOURS, kind, other / one));
+            }
+            if turn < TURNS && repeated < repeats && !kept_its_pace([&before, &own, &after]) {
+                (turn, repeated) = (turn + 1, repeated + 1);
+                before = after;
+                eprint!("~");
+                continue;
+            }
             for (kind, ns) in own {
                 let (Some(one), Some(other)) = (before.get(&kind), after.get(&kind)) else { continue };
                 store.add_beside(column.name(), &kind, ns, f64::midpoint(*one, *other));
-                store.add(NEIGHBOURS, &kind, other / one);
                 bare.entry(kind).or_default().push(*other);
             }
             before = after;
+            (index, turn) = (index + 1, 1);
             eprint!(".");
         }
         for (kind, times) in bare {
@@ -81,7 +106,15 @@ pub(super) fn play(
         }
     }
     eprintln!();
+    store.add(REPEATED, load.what(), number(u64::try_from(repeated).unwrap_or(u64::MAX)));
     Ok(foreign)
+}
+
+/// Whether the machine was as fast in a turn as in nobody's just before and after it, as far as what no tracer is called for tells.
+fn kept_its_pace(turns: [&Times; 3]) -> bool {
+    let times = turns.into_iter().filter_map(|times| times.get(CONTROL).copied());
+    let (low, high) = times.fold((f64::MAX, 0.0_f64), |(low, high), ns| (low.min(ns), high.max(ns)));
+    high <= low * PACE
 }
 
 /// The same with each program timed: nanoseconds a run, by hook.
@@ -151,7 +184,7 @@ fn once(setting: &Setting<'_>, load: Load, column: Column, stats: bool) -> Resul
     let mut agent = Agent::start(&mut load.command(setting, column, &results, stats)?)?;
     agent.wait_while("the load was done", SLOT, |_| !results.exists())?;
     let mut lines = fs::read_to_string(&results)?;
-    lines += &load.asked(&http(setting, &lines, load.slices(setting))?);
+    lines += &load.asked(&http(setting, &lines, load.slices())?);
     let ours: Vec<&Agent> = tracers.iter().chain(Some(&agent).filter(|_| column.runs_the_load())).collect();
     let (runs, beside) = look(setting, column, &ours, stats)?;
     load.quit(setting.binaries, &lines)?;
@@ -162,7 +195,7 @@ fn once(setting: &Setting<'_>, load: Load, column: Column, stats: bool) -> Resul
 impl Load {
     fn command(self, setting: &Setting<'_>, column: Column, results: &Path, paced: bool) -> Result<Command> {
         // where it rests most of the time it takes longer to get as far
-        let Slices { count, millis } = self.slices(setting);
+        let Slices { count, millis } = self.slices();
         let millis = count * if paced { millis * 2 } else { millis };
         let (path, count, millis) = (results.display().to_string(), count.to_string(), millis.to_string());
         match self {
@@ -179,10 +212,19 @@ impl Load {
         }
     }
 
-    fn slices(self, setting: &Setting<'_>) -> Slices {
+    /// Of each kind of load in a slot.
+    fn slices(self) -> Slices {
         match self {
-            Self::Loops => setting.slices,
+            Self::Loops => OF_LOOPS,
             Self::Nginx => OF_NGINX,
+        }
+    }
+
+    /// The first of what is measured with it.
+    fn what(self) -> &'static str {
+        match self {
+            Self::Loops => CONTROL,
+            Self::Nginx => "nginx",
         }
     }
 
@@ -215,7 +257,7 @@ fn http(setting: &Setting<'_>, lines: &str, slices: Slices) -> Result<String> {
     let results = setting.folder.join("http");
     let path = results.display().to_string();
     let mut client = Command::new(&setting.binaries.load);
-    client.args(["http", "--port", port, "--results", &path, "--cpu", "1"]);
+    client.args(["http", "--port", port, "--results", &path, "--cpu", "1", "--server-cpu", "0"]);
     client.args(["--millis", &millis, "--slices", &count]);
     if !client.status().context("can't start the load's client")?.success() {
         bail!("the load's client failed");
@@ -297,11 +339,26 @@ impl Drop for Stats {
 
 #[cfg(test)]
 mod tests {
-    use super::best;
+    use super::{CONTROL, Times, best, kept_its_pace};
 
     #[test]
     fn the_best_slice_counts() {
         let times = best("kill 100 5000\nfork 2 9000\nkill 100 4000\nport 8080 0\n");
         assert_eq!(times.into_iter().collect::<Vec<_>>(), [("fork".to_owned(), 4500.0), ("kill".to_owned(), 40.0)]);
+    }
+
+    #[test]
+    fn a_turn_counts_if_the_machine_kept_its_pace() {
+        let kept = |controls: [f64; 3]| {
+            let [before, own, after] = controls.map(|control| Times::from([(CONTROL.to_owned(), control)]));
+            kept_its_pace([&before, &own, &after])
+        };
+        assert!(kept([100.0, 104.0, 102.0]));
+        assert!(!kept([100.0, 106.0, 102.0]));
+        assert!(!kept([100.0, 103.0, 94.0]));
+        // what a tracer costs is no reason to measure it again
+        let [bare, traced] =
+            [100.0, 150.0].map(|kill| Times::from([("kill".to_owned(), kill), (CONTROL.to_owned(), 100.0)]));
+        assert!(kept_its_pace([&bare, &traced, &bare]));
     }
 }

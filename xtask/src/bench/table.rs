@@ -2,7 +2,7 @@
 
 use super::bars::{Bar, Verdict};
 use super::columns::Column;
-use super::rounds::NEIGHBOURS;
+use super::rounds::{NEIGHBOURS, REPEATED};
 use super::stats::{Store, percentile};
 use crate::process;
 
@@ -28,6 +28,9 @@ pub(super) fn loops(store: &Store, columns: &[Column]) {
         let neighbours = || store.values(NEIGHBOURS, kind).to_vec();
         if let Some((low, high)) = percentile(neighbours(), 25).zip(percentile(neighbours(), 75)) {
             println!("      one turn of bare over the one before it: {low:.2}–{high:.2} in half of all");
+        }
+        for repeated in store.values(REPEATED, kind) {
+            println!("      turns made again, as the machine changed its pace meanwhile: {repeated:.0}");
         }
     }
 }

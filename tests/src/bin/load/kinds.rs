@@ -23,13 +23,7 @@ pub(super) fn all(slice: Duration, slices: u32, pause: Duration) -> anyhow::Resu
     let mut loopback = Loopback::new();
     let mut kinds: Vec<(&str, Operation<'_>)> = vec![
         // what no tracer of signals, processes or sockets is called for
-        (
-            "control",
-            Box::new(|| {
-                sys::untraced();
-                Ok(())
-            }),
-        ),
+        ("control", Box::new(control)),
         ("kill", Box::new(|| sys::kill_self(false))),
         ("handler", Box::new(|| sys::kill_self(true))),
         ("connect", Box::new(|| connect(&listener, loopback.next(), port))),
@@ -66,6 +60,13 @@ pub(super) fn timed(
         }
     }
     Ok((count, begun.elapsed().saturating_sub(rested)))
+}
+
+/// What no tracer is called for.
+#[expect(clippy::unnecessary_wraps, reason = "an operation like the others")]
+pub(super) fn control() -> anyhow::Result<()> {
+    sys::untraced();
+    Ok(())
 }
 
 /// A connection that is made, accepted, and closed from both sides in good order.

@@ -7,7 +7,6 @@ mod storm;
 mod sys;
 
 use anyhow::{Context, bail};
-use rustix::thread::{CpuSet, sched_setaffinity};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
@@ -20,6 +19,8 @@ struct Options {
     /// In so many slices, each with a line of its own.
     slices: u32,
     cpu: usize,
+    /// Where the server runs that is asked.
+    server_cpu: usize,
     port: u16,
     count: u64,
     /// Begin only when SIGTERM has come.
@@ -38,8 +39,8 @@ fn main() -> anyhow::Result<()> {
     match what.as_str() {
         "suite" => suite(&options),
         "http" => {
-            pin(options.cpu)?;
-            write(&options, &http::requests(options.port, slice(&options), options.slices)?)
+            let cpus = [options.cpu, options.server_cpu];
+            write(&options, &http::requests(options.port, slice(&options), options.slices, cpus)?)
         }
         "quit" => http::quit(options.port),
         "storm" => {
@@ -56,14 +57,24 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn options(mut words: impl Iterator<Item = String>) -> anyhow::Result<Options> {
-    let mut options =
-        Options { results: None, millis: 100, slices: 1, cpu: 0, port: 0, count: 0, after_term: false, paced: false };
+    let mut options = Options {
+        results: None,
+        millis: 100,
+        slices: 1,
+        cpu: 0,
+        server_cpu: 0,
+        port: 0,
+        count: 0,
+        after_term: false,
+        paced: false,
+    };
     while let Some(word) = words.next() {
         let mut value = || words.next().with_context(|| format!("{word} needs a value"));
         match word.as_str() {
             "--results" => options.results = Some(value()?.into()),
             "--millis" => options.millis = value()?.parse()?,
             "--slices" => options.slices = value()?.parse()?,
+            "--server-cpu" => options.server_cpu = value()?.parse()?,
             "--cpu" => options.cpu = value()?.parse()?,
             "--port" => options.port = value()?.parse()?,
             "--count" => options.count = value()?.parse()?,
@@ -77,7 +88,7 @@ fn options(mut words: impl Iterator<Item = String>) -> anyhow::Result<Options> {
 
 /// Every kind of load, slice by slice, then a server until it is told to quit.
 fn suite(options: &Options) -> anyhow::Result<()> {
-    pin(options.cpu)?;
+    sys::pin(options.cpu)?;
     let server = http::listen()?;
     let pause = if options.paced { kinds::PAUSE } else { Duration::ZERO };
     let mut results = kinds::all(slice(options), options.slices, pause)?;
@@ -97,10 +108,4 @@ fn write(options: &Options, results: &str) -> anyhow::Result<()> {
     fs::write(&draft, results)?;
     fs::rename(draft, path)?;
     Ok(())
-}
-
-fn pin(cpu: usize) -> anyhow::Result<()> {
-    let mut set = CpuSet::new();
-    set.set(cpu);
-    sched_setaffinity(None, &set).context("can't pin to a CPU")
 }

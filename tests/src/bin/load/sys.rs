@@ -2,6 +2,7 @@
 
 use anyhow::{Context, ensure};
 use rustix::process::{Signal, WaitOptions, getppid, kill_process, waitpid};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -29,6 +30,13 @@ pub(super) fn wait_for_term() {
 /// A system call that is on nobody's hooks.
 pub(super) fn untraced() {
     let _parent = getppid();
+}
+
+/// Runs on this CPU alone from here on.
+pub(super) fn pin(cpu: usize) -> anyhow::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    sched_setaffinity(None, &set).context("can't pin to a CPU")
 }
 
 /// One signal to this process, which ignores it or has a handler.
