@@ -2,9 +2,12 @@
 
 use super::{Connection, Line, Stage, Stages, Step};
 use super::{End, Reading, Script, Seen};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+/// Nobody else calls from this address: a port of another may be held by a connection to elsewhere that was closed within the last minute.
+const OWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 77, 1)), 0);
 
 /// Attempts that are going on.
 #[derive(Debug)]
@@ -19,8 +22,9 @@ impl Knocks {
     /// The same, all from the first one's port: to the server the same two addresses again and again.
     pub fn begin_on_one_port(server: SocketAddr, count: u32, every: Duration) -> Self {
         Self::one_by_one(count, every, move |last| {
+            let from = last.and_then(|last| last.local).unwrap_or(OWN);
             // an orderly end would hold the port for a minute
-            knock_and(server, last.and_then(|last| last.local), Step::Reset)
+            knock_and(server, Some(from), Step::Reset)
         })
     }
 
