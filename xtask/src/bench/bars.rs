@@ -3,7 +3,7 @@
 use super::crowd::{AFTER_ALL, AFTER_FURTHER, AT_ONCE, BY_THEN, CONNECTIONS, MANY};
 use super::extras::STORM;
 use super::rounds::number;
-use super::stats::{Store, percentile};
+use super::stats::{Store, median, percentile, range_of_median};
 
 /// What may be called flat: a twentieth is pages that the allocator has not given back yet.
 const FLAT: f64 = 1.05;
@@ -26,6 +26,8 @@ struct Part {
     what: String,
     value: Option<f64>,
     limit: Limit,
+    /// Where the value is, as far as the rounds tell, if it is the median of several.
+    range: Option<[f64; 2]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,37 +59,41 @@ impl Bar {
         }
     }
 
-    /// Each figure with its limit; the ones beyond it are marked.
+    /// Each figure with its limit; the ones beyond it are marked, and those that these rounds cannot tell from it.
     pub(super) fn evidence(&self) -> String {
-        let told = self.parts.iter().map(|Part { what, value, limit }| match (value, limit) {
-            (None, _) => format!("{what} not measured"),
-            (Some(value), Limit::Most(most)) => format!("{what} {value:.3} (≤ {most}){}", mark(limit.holds(*value))),
-            (Some(value), Limit::Least(least)) => format!("{what} {value:.3} (≥ {least}){}", mark(limit.holds(*value))),
-            (Some(value), Limit::Exactly(number)) => {
-                format!("{what} {value} (= {number}){}", mark(limit.holds(*value)))
-            }
-        });
+        let told = self.parts.iter().map(Part::told);
         let beside = self.beside.iter().map(|(what, value)| format!("({what} {value:.3})"));
         let missing = Some(format!("not measured here: {}", self.unmeasured)).filter(|_| !self.unmeasured.is_empty());
         told.chain(beside).chain(missing).collect::<Vec<_>>().join("; ")
     }
 
-    fn most(mut self, what: &str, value: Option<f64>, most: f64) -> Self {
-        self.parts.push(Part { what: what.to_owned(), value, limit: Limit::Most(most) });
-        self
+    fn most(self, what: &str, value: Option<f64>, most: f64) -> Self {
+        self.with(what, value, Limit::Most(most), None)
     }
 
-    fn least(mut self, what: &str, value: Option<f64>, least: f64) -> Self {
-        self.parts.push(Part { what: what.to_owned(), value, limit: Limit::Least(least) });
+    fn least(self, what: &str, value: Option<f64>, least: f64) -> Self {
+        self.with(what, value, Limit::Least(least), None)
+    }
+
+    /// The median of the rounds' ratios.
+    fn most_of(self, what: &str, ratios: Vec<f64>, most: f64) -> Self {
+        self.with(what, median(ratios.clone()), Limit::Most(most), range_of_median(ratios))
+    }
+
+    fn least_of(self, what: &str, ratios: Vec<f64>, least: f64) -> Self {
+        self.with(what, median(ratios.clone()), Limit::Least(least), range_of_median(ratios))
+    }
+
+    fn with(mut self, what: &str, value: Option<f64>, limit: Limit, range: Option<[f64; 2]>) -> Self {
+        self.parts.push(Part { what: what.to_owned(), value, limit, range });
         self
     }
 
     /// A count, of every time that it was taken: one that is wrong is not to be hidden by others that are right.
-    fn always(mut self, what: &str, values: &[f64], number: f64) -> Self {
+    fn always(self, what: &str, values: &[f64], number: f64) -> Self {
         let limit = Limit::Exactly(number);
         let wrong = values.iter().find(|value| !limit.holds(**value));
-        self.parts.push(Part { what: what.to_owned(), value: wrong.or(values.first()).copied(), limit });
-        self
+        self.with(what, wrong.or(values.first()).copied(), limit, None)
     }
 
     fn beside(mut self, what: &'static str, value: Option<f64>) -> Self {
@@ -98,6 +104,23 @@ impl Bar {
     fn without(mut self, what: &'static str) -> Self {
         self.unmeasured = what;
         self
+    }
+}
+
+impl Part {
+    fn told(&self) -> String {
+        let Self { what, value, limit, range } = self;
+        let Some(value) = value else { return format!("{what} not measured") };
+        let limited = match limit {
+            Limit::Most(most) => format!("{value:.3} (≤ {most}"),
+            Limit::Least(least) => format!("{value:.3} (≥ {least}"),
+            Limit::Exactly(number) => format!("{value} (= {number}"),
+        };
+        // a median of few rounds on a machine that is not quiet may lie on either side by chance
+        let chance = range.filter(|range| range.iter().any(|end| limit.holds(*end) != limit.holds(*value)));
+        let chance = chance.map(|[low, high]| format!("; {low:.2}–{high:.2}, so not told from it"));
+        let mark = if limit.holds(*value) { "" } else { " ✗" };
+        format!("{what} {limited}{}){mark}", chance.unwrap_or_default())
     }
 }
 
@@ -112,21 +135,17 @@ impl Limit {
     }
 }
 
-fn mark(holds: bool) -> &'static str {
-    if holds { "" } else { " ✗" }
-}
-
 fn bar(name: &'static str, asks: &'static str) -> Bar {
     Bar { name, asks, parts: Vec::new(), unmeasured: "", beside: Vec::new() }
 }
 
 /// All of them.
 pub(super) fn judge(store: &Store) -> Vec<Bar> {
-    let run = |who: &str, to: &str, hook: &str| store.ratio(who, to, &format!("run:{hook}"));
+    let run = |who: &str, to: &str, hook: &str| store.ratios(who, to, &format!("run:{hook}"));
     // a real server counts where it was asked
     let server = if store.values("bare", "nginx").is_empty() { "http" } else { "nginx" };
     // throughput is the other way round than nanoseconds
-    let throughput = |who: &str, to: &str| store.ratio(to, who, server);
+    let throughput = |who: &str, to: &str| store.ratios(to, who, server);
     let own = |what: &str| store.median("gracetrace", what);
     let worst = |what: &str, hundredths| percentile(store.values("gracetrace", what).to_vec(), hundredths);
     let every = |what: &str| store.values("gracetrace", what);
@@ -136,40 +155,40 @@ pub(super) fn judge(store: &Store) -> Vec<Bar> {
     let least_sum = sums.min_by(f64::total_cmp).map(|sum| sum / number(STORM));
     vec![
         bar("P1", "kernel ns per record against the peer's on the same hook")
-            .most("exit", run("terminating", "peers", "sched_process_exit"), 0.20)
-            .most("TCP state", run("terminating", "peers", "inet_sock_set_state"), 0.20)
-            .most("signal", run("terminating", "peers", "signal_generate"), 0.80),
+            .most_of("exit", run("terminating", "peers", "sched_process_exit"), 0.20)
+            .most_of("TCP state", run("terminating", "peers", "inet_sock_set_state"), 0.20)
+            .most_of("signal", run("terminating", "peers", "signal_generate"), 0.80),
         bar("P2", "untracked: against bpftrace count() on the same hooks, the whole loop")
-            .most("kill", store.ratio("untracked", "bt-count", "kill"), 1.0)
-            .most("connect", store.ratio("untracked", "bt-count", "connect"), 1.0)
+            .most_of("kill", store.ratios("untracked", "bt-count", "kill"), 1.0)
+            .most_of("connect", store.ratios("untracked", "bt-count", "connect"), 1.0)
             .beside("floor, kill", store.ratio("floor", "bt-count", "kill"))
             .beside("floor, connect", store.ratio("floor", "bt-count", "connect")),
         bar("P3", "kill loop, tracked, against the three peers together")
-            .most("healthy", store.ratio("healthy", "peers", "kill"), 0.60)
-            .most("terminating", store.ratio("terminating", "peers", "kill"), 0.60),
+            .most_of("healthy", store.ratios("healthy", "peers", "kill"), 0.60)
+            .most_of("terminating", store.ratios("terminating", "peers", "kill"), 0.60),
         bar("P4", "connect/close loop over bare")
-            .most("healthy", store.ratio("healthy", "bare", "connect"), 1.03)
-            .most("terminating", store.ratio("terminating", "bare", "connect"), 1.15)
+            .most_of("healthy", store.ratios("healthy", "bare", "connect"), 1.03)
+            .most_of("terminating", store.ratios("terminating", "bare", "connect"), 1.15)
             .beside("floor", floor("connect")),
         bar(
             "P5",
             if server == "nginx" { "HTTP churn throughput, nginx" } else { "HTTP churn throughput, a small server" },
         )
-        .least("healthy of bare", throughput("healthy", "bare"), 0.97)
-        .least("terminating of bare", throughput("terminating", "bare"), 0.85)
-        .least("terminating of peers", throughput("terminating", "peers"), 1.3),
+        .least_of("healthy of bare", throughput("healthy", "bare"), 0.97)
+        .least_of("terminating of bare", throughput("terminating", "bare"), 0.85)
+        .least_of("terminating of peers", throughput("terminating", "peers"), 1.3),
         bar("P6", "fork+exit and exec over bare")
-            .most("fork, untracked", store.ratio("untracked", "bare", "fork"), 1.05)
-            .most("exec, untracked", store.ratio("untracked", "bare", "exec"), 1.05)
-            .most("fork, healthy", store.ratio("healthy", "bare", "fork"), 1.05)
-            .most("exec, healthy", store.ratio("healthy", "bare", "exec"), 1.05),
+            .most_of("fork, untracked", store.ratios("untracked", "bare", "fork"), 1.05)
+            .most_of("exec, untracked", store.ratios("untracked", "bare", "exec"), 1.05)
+            .most_of("fork, healthy", store.ratios("healthy", "bare", "fork"), 1.05)
+            .most_of("exec, healthy", store.ratios("healthy", "bare", "exec"), 1.05),
         bar("P7", "3 M signals from all CPUs while their pod is being stopped: none lost, all accounted for")
             .always("dropped", every("storm dropped"), 0.0)
             .least("written and dropped, of sent", least_sum, 1.0)
             .always("report complete", every("storm report complete"), 1.0),
-        bar("P8", "agent's CPU per record, JSON into a file, against sigsnoop's").most(
+        bar("P8", "agent's CPU per record, JSON into a file, against sigsnoop's").most_of(
             "ratio",
-            store.ratio("gracetrace", "sigsnoop", "agent ns/record"),
+            store.ratios("gracetrace", "sigsnoop", "agent ns/record"),
             0.5,
         ),
         memory(store),
@@ -245,5 +264,19 @@ mod tests {
             store.add(who, "http", ns);
         }
         assert_eq!(verdict(&store, "P5"), Some(Verdict::Held));
+    }
+
+    #[test]
+    fn says_what_its_rounds_cannot_tell() {
+        let mut store = Store::default();
+        for (healthy, terminating) in [(100.0, 120.0), (104.0, 121.0), (105.0, 122.0), (106.0, 123.0), (108.0, 124.0)] {
+            store.add("bare", "connect", 100.0);
+            store.add("healthy", "connect", healthy);
+            store.add("terminating", "connect", terminating);
+        }
+        let bars = judge(&store);
+        let evidence = bars.iter().find(|bar| bar.name == "P4").map(super::Bar::evidence);
+        let expected = "healthy 1.050 (≤ 1.03; 1.00–1.08, so not told from it) ✗; terminating 1.220 (≤ 1.15) ✗";
+        assert_eq!(evidence.as_deref(), Some(expected));
     }
 }

@@ -64,6 +64,19 @@ pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
     Some(if values.len() % 2 == 1 { upper } else { f64::midpoint(values[middle - 1], upper) })
 }
 
+/// Between which two values the median of ever more rounds would be, with 93 to 96 in a hundred (by order alone: whatever they are spread
+/// like). Of five or fewer it is the lowest and the highest.
+pub(super) fn range_of_median(mut values: Vec<f64>) -> Option<[f64; 2]> {
+    values.sort_by(f64::total_cmp);
+    // of all but so many on either side: the rounds in the middle of which as many are heads as are likely to be
+    let beyond = (1..values.len()).rev().find(|&beyond| {
+        let [all, beyond] = [values.len(), beyond].map(|count| u32::try_from(count).map_or(f64::MAX, f64::from));
+        2.0 * beyond <= all - 1.96 * all.sqrt()
+    });
+    let beyond = beyond.unwrap_or(0);
+    Some([*values.get(beyond)?, *values.get(values.len() - 1 - beyond)?])
+}
+
 /// The value below which so many hundredths of all lie; the largest of a few.
 pub(super) fn percentile(mut values: Vec<f64>, hundredths: usize) -> Option<f64> {
     values.sort_by(f64::total_cmp);
@@ -73,7 +86,7 @@ pub(super) fn percentile(mut values: Vec<f64>, hundredths: usize) -> Option<f64>
 
 #[cfg(test)]
 mod tests {
-    use super::{Store, median, percentile};
+    use super::{Store, median, percentile, range_of_median};
 
     #[test]
     fn takes_the_middle() {
@@ -82,6 +95,17 @@ mod tests {
         assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
         assert_eq!(percentile((1..=200).map(f64::from).collect(), 99), Some(198.0));
         assert_eq!(percentile(vec![1.0, 2.0], 99), Some(2.0));
+    }
+
+    #[test]
+    fn tells_how_sure_a_median_is() {
+        let rounds = |count: u32| range_of_median((1..=count).map(f64::from).collect());
+        assert_eq!(rounds(0), None);
+        assert_eq!(rounds(1), Some([1.0, 1.0]));
+        assert_eq!(rounds(5), Some([1.0, 5.0]));
+        // 93 and 96 in a hundred, by the binomial distribution
+        assert_eq!(rounds(11), Some([3.0, 9.0]));
+        assert_eq!(rounds(25), Some([8.0, 18.0]));
     }
 
     #[test]
