@@ -93,7 +93,7 @@ const QUICK: Plan = Plan {
         Column::Empty,
         Column::Counting,
     ],
-    rounds: Rounds { count: 5, repeats: 10 },
+    rounds: Rounds { count: 5, repeats: 6 },
     timed_rounds: 1,
     starts: 5,
     reports: 20,
