@@ -17,7 +17,7 @@ impl Facts {
         <[Value; 1]>::try_from(self.listed(peer)).map(|[one]| one).unwrap_or_default()
     }
 
-    /// The detail of each client's connection; `null` if its address is not listed as often as clients had it. A port
+    /// The detail of each client's connection, by the client's address alone; `null` if that is not listed as often as clients had it. A port
     /// is given out again once its connection is over, so that the first to call from it is the first to have ended.
     pub fn details_of<'a>(&self, clients: impl IntoIterator<Item = &'a Seen>) -> Vec<Value> {
         let clients: Vec<&Seen> = clients.into_iter().collect();

@@ -34,6 +34,7 @@ fn main() -> anyhow::Result<()> {
     let mut words = std::env::args().skip(1);
     let runs: usize =
         words.next().context("say how many runs: scale RUNS [GRACETRACE]")?.parse().context("RUNS is a number")?;
+    ensure!(runs > 0, "RUNS is how often each size is run: 1 or more");
     let binary = words.next();
     let sizes = [10, 100, PODS].map(|pods| (pods, ending::inputs(pods, CLOSES)));
     let fresh = engines(&sizes[2].1, PODS)?;
@@ -66,8 +67,13 @@ struct Parts(Vec<Duration>);
 
 impl Parts {
     fn keep_best(&mut self, run: Self) {
-        let before = std::mem::take(&mut self.0).into_iter().map(Some).chain(std::iter::repeat(None));
-        self.0 = run.0.into_iter().zip(before).map(|(now, best)| best.map_or(now, |best| best.min(now))).collect();
+        if self.0.is_empty() {
+            *self = run;
+            return;
+        }
+        for (best, now) in self.0.iter_mut().zip(run.0) {
+            *best = now.min(*best);
+        }
     }
 
     fn all(&self) -> Duration {

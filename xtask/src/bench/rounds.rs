@@ -220,7 +220,7 @@ impl Load {
         }
     }
 
-    /// The first of what is measured with it.
+    /// The kind of load beside which it is told how many turns were made again.
     fn what(self) -> &'static str {
         match self {
             Self::Loops => CONTROL,

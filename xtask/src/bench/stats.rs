@@ -68,7 +68,7 @@ pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
 /// like). Of five or fewer it is the lowest and the highest.
 pub(super) fn range_of_median(mut values: Vec<f64>) -> Option<[f64; 2]> {
     values.sort_by(f64::total_cmp);
-    // of all but so many on either side: the rounds in the middle of which as many are heads as are likely to be
+    // how many rounds may be left out on either side: n/2, less 1.96 of the standard deviations of how many lie below a median (√n/2)
     let beyond = (1..values.len()).rev().find(|&beyond| {
         let [all, beyond] = [values.len(), beyond].map(|count| u32::try_from(count).map_or(f64::MAX, f64::from));
         2.0 * beyond <= all - 1.96 * all.sqrt()

@@ -8,6 +8,8 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
+/// How long the control goes on between two slices.
+const CONTROL: Duration = Duration::from_millis(5);
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";
 const QUIT: &[u8] = b"GET /quit HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 512\r\nConnection: close\r\n\r\n";
@@ -42,9 +44,6 @@ pub(super) fn serve(listener: &TcpListener) -> anyhow::Result<()> {
 pub(super) fn quit(port: u16) -> anyhow::Result<()> {
     request(Ipv4Addr::LOCALHOST, port, QUIT)
 }
-
-/// How long the control goes on between two slices.
-const CONTROL: Duration = Duration::from_millis(5);
 
 /// Requests for so long in each of so many slices, by this `client` CPU; and between them the control, where the `server` runs.
 pub(super) fn requests(
