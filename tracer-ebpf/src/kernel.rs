@@ -95,6 +95,12 @@ impl<P: Place> Task<P> {
         Self(P::current())
     }
 
+    /// The same, where the verifier vouches for nothing: see [`Place`].
+    #[inline(always)]
+    pub(crate) fn untrusted(self) -> Task<P::Untrusted> {
+        Task(self.0.untrusted_task())
+    }
+
     #[inline(always)]
     pub(crate) fn leader(self) -> Self {
         Self(self.0.follow(field!(task_group_leader)))

@@ -48,14 +48,18 @@ macro_rules! field {
 }
 pub(crate) use field;
 
+/// Which word it is that tells what holds on this kernel, by its name in `Settings`.
+macro_rules! setting_index {
+    ($field:ident) => {
+        (size_of::<tracer_ebpf::Offsets>() + core::mem::offset_of!(tracer_ebpf::Settings, $field)) / 4
+    };
+}
+pub(crate) use setting_index;
+
 /// What holds on this kernel, by its name in `Settings`.
 macro_rules! setting {
     ($field:ident) => {
-        $crate::known::Field::word(
-            $crate::known::At::<
-                { (size_of::<tracer_ebpf::Offsets>() + core::mem::offset_of!(tracer_ebpf::Settings, $field)) / 4 },
-            >,
-        )
+        $crate::known::Field::word($crate::known::At::<{ $crate::known::setting_index!($field) }>)
     };
 }
 pub(crate) use setting;

@@ -496,7 +496,8 @@ pub const ABSENT: u32 = i32::MAX.cast_unsigned();
 pub mod placeholder {
     /// That many words there can be.
     pub const WORDS: u32 = 128;
-    /// The first word as the number that a register is set to (`BPF_MOV`, at once); the next ones follow.
+    /// The first word as the number that a register is set to (`BPF_MOV`, at once), or that of a function of the kernel's which is
+    /// called (`BPF_CALL`; no helper has a number as high); the next ones follow. A call of one that there is not gives back what it is given.
     pub const NUMBER: u32 = 0x7a3e_0000;
     /// The first word as the distance of a load from its pointer (`BPF_LDX`); the next ones follow, then all again, each 8 bytes
     /// further on. No distance that is known when the programs are compiled is as long.
@@ -536,6 +537,12 @@ pub struct Settings {
     /// Bytes of a task's stack, where that tells what a process does from what an interrupt does that breaks in on it: a
     /// hook's two programs then know exactly what is the same event to both. 0 where it cannot be told so.
     pub stack_bytes: u32,
+    /// The number that `bpf_rdonly_cast` has in the kernel's types (6.2 and later); 0 if there is none.
+    pub rdonly_cast: u32,
+    /// That of `struct task_struct`.
+    pub task_type: u32,
+    /// That of `struct kernel_siginfo`.
+    pub siginfo_type: u32,
 }
 
 /// Slots of the map `LEARNT` (an array of `u64`): what the probes learn about the kernel from one
@@ -580,5 +587,4 @@ assert_layout! {
     Target = 8,
     KubeletCall = 4 * 8,
     Share = (1 + kind::COUNT) * 8,
-    Settings = 10 * 4,
 }

@@ -20,6 +20,8 @@ mod known;
 #[cfg(target_arch = "bpf")]
 mod learn;
 #[cfg(target_arch = "bpf")]
+mod load;
+#[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
 mod marks;

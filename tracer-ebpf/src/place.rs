@@ -3,15 +3,24 @@
 //! A helper reads any address and survives a wrong one, and costs a call each time: some 20 ns. Where a program is told the
 //! types of its tracepoint's arguments (`tp_btf`), and that of `current`, the verifier knows what stands behind a pointer and lets it
 //! be loaded from, and from what it leads to: one instruction each. A load from a wrong address gives zero there too.
+//!
+//! For each pointer that is loaded through one the kernel vouches for, the verifier asks whether that is vouched for as well, which takes it a
+//! millisecond. Through one that nobody vouches for ([`Untrusted`]) it asks nothing; such a load costs some 2 ns more when it runs, as it is
+//! looked at what address it goes to. So what is asked often goes by [`Near`], and what is asked seldom, or only leads to something else, by [`Untrusted`].
 
-use crate::known::{Field, field};
+use crate::known::{Field, field, setting};
+use crate::load::{load_one_of, load_pair, untrusted};
 use aya_ebpf::helpers::{self, generated};
-use core::arch::asm;
 use core::ffi::c_void;
-use tracer_ebpf::{ABSENT, placeholder};
+use tracer_ebpf::ABSENT;
+
+pub(crate) use crate::load::Word;
 
 /// A place in the kernel's memory: an address that may be anything.
 pub(crate) trait Place: Copy {
+    /// The same, where the verifier vouches for nothing.
+    type Untrusted: Place;
+
     /// Of a pointer that the kernel gave.
     fn of(pointer: u64) -> Self;
 
@@ -52,14 +61,23 @@ pub(crate) trait Place: Copy {
     /// `into` is aligned to 8 bytes.
     unsafe fn read_field(self, into: &mut [u8; 16], field: impl Field);
 
-    /// A socket as a TCP socket; nowhere if it is another protocol's.
-    fn as_tcp(self) -> Self;
+    /// A task.
+    fn untrusted_task(self) -> Self::Untrusted;
+
+    /// What a number leads to if it is the address of a `struct kernel_siginfo`; none where the kernel does not take a program's word for that.
+    fn untrusted_siginfo(address: u64) -> Option<Self::Untrusted>;
 
     /// Whether it is nowhere.
     #[inline(always)]
     fn is_null(self) -> bool {
         self.pointer() == 0
     }
+}
+
+/// A place that may be a socket's.
+pub(crate) trait SocketPlace: Place {
+    /// A socket as a TCP socket; nowhere if it is another protocol's.
+    fn as_tcp(self) -> Self;
 }
 
 /// Read by a helper.
@@ -70,9 +88,15 @@ pub(crate) struct Far(pub(crate) u64);
 #[derive(Clone, Copy)]
 pub(crate) struct Near(u64);
 
+/// Loaded from as well, and need not be looked at before: what the verifier knows the type of because the program says so.
+#[derive(Clone, Copy)]
+pub(crate) struct Untrusted(u64);
+
 const IPPROTO_TCP: u16 = 6;
 
 impl Place for Far {
+    type Untrusted = Self;
+
     #[inline(always)]
     fn of(pointer: u64) -> Self {
         Self(pointer)
@@ -123,12 +147,26 @@ impl Place for Far {
     }
 
     #[inline(always)]
+    fn untrusted_task(self) -> Self {
+        self
+    }
+
+    #[inline(always)]
+    fn untrusted_siginfo(_address: u64) -> Option<Self> {
+        None
+    }
+}
+
+impl SocketPlace for Far {
+    #[inline(always)]
     fn as_tcp(self) -> Self {
         if self.read::<u16>(field!(sock_protocol)) == IPPROTO_TCP { self } else { Self(0) }
     }
 }
 
 impl Place for Near {
+    type Untrusted = Untrusted;
+
     #[inline(always)]
     fn of(pointer: u64) -> Self {
         Self(pointer)
@@ -166,33 +204,7 @@ impl Place for Near {
 
     #[inline(always)]
     fn read_one_of(self, offsets: [u64; 2], which: u32) -> Option<u32> {
-        let (value, found): (u64, u64);
-        // SAFETY: the verifier lets only what it knows be loaded from. In one piece, as in `Word::load_at`: the compiler would make one
-        // load of the two, at an offset that is known at run time only.
-        unsafe {
-            asm!(
-                "{value} = {pointer}",
-                "if {which} == 0 goto +4",
-                "if {which} != 1 goto +7",
-                "{value} += {second}",
-                "{value} = *(u32 *)({value} + 0)",
-                "goto +2",
-                "{value} += {first}",
-                "{value} = *(u32 *)({value} + 0)",
-                "{found} = 1",
-                "goto +2",
-                "{value} = 0",
-                "{found} = 0",
-                value = out(reg) value,
-                found = out(reg) found,
-                pointer = in(reg) self.0,
-                which = in(reg) u64::from(which),
-                first = in(reg) offsets[0],
-                second = in(reg) offsets[1],
-                options(readonly, nostack),
-            );
-        }
-        (found == 1).then_some(value as u32)
+        load_one_of(self.0, offsets, which)
     }
 
     #[inline(always)]
@@ -212,98 +224,83 @@ impl Place for Near {
     }
 
     #[inline(always)]
+    fn untrusted_task(self) -> Untrusted {
+        Untrusted(untrusted(self.0, setting!(task_type)))
+    }
+
+    #[inline(always)]
+    fn untrusted_siginfo(address: u64) -> Option<Untrusted> {
+        Untrusted::untrusted_siginfo(address)
+    }
+}
+
+impl SocketPlace for Near {
+    #[inline(always)]
     fn as_tcp(self) -> Self {
         // SAFETY: takes a socket of any kind
         Self(unsafe { generated::bpf_skc_to_tcp_sock(self.0 as *mut c_void) } as u64)
     }
 }
 
-/// An integer as the kernel keeps it.
-pub(crate) trait Word: Copy {
-    const ZERO: Self;
+impl Place for Untrusted {
+    type Untrusted = Self;
 
-    /// One load from a typed pointer; zero if the field does not exist.
-    ///
-    /// # Safety
-    ///
-    /// The verifier must know the pointer's type and find this there.
-    unsafe fn load<F: Field>(pointer: u64, field: F) -> Self;
-
-    /// The same at an offset that is worked out.
-    ///
-    /// # Safety
-    ///
-    /// As for [`load`](Self::load), and the verifier must be able to work it out as well.
-    unsafe fn load_at(pointer: u64, offset: u64) -> Self;
-}
-
-macro_rules! word {
-    ($($integer:ty = $access:literal),* $(,)?) => { $(
-        impl Word for $integer {
-            const ZERO: Self = 0;
-
-            #[inline(always)]
-            unsafe fn load<F: Field>(pointer: u64, _field: F) -> Self {
-                let value: u64;
-                // SAFETY: the caller's
-                unsafe {
-                    asm!(
-                        concat!("{value} = *(", $access, " *)({pointer} + {distance})"),
-                        value = out(reg) value,
-                        pointer = in(reg) pointer,
-                        distance = const placeholder::DISTANCE + F::INDEX,
-                        options(readonly, nostack, preserves_flags),
-                    );
-                }
-                value as Self
-            }
-
-            #[inline(always)]
-            unsafe fn load_at(pointer: u64, offset: u64) -> Self {
-                let value: u64;
-                // SAFETY: the caller's. In one piece: the verifier is to see the offset, which it knows, added to the pointer and
-                // nothing in between.
-                unsafe {
-                    asm!(
-                        "{value} = {pointer}",
-                        "{value} += {offset}",
-                        concat!("{value} = *(", $access, " *)({value} + 0)"),
-                        value = out(reg) value,
-                        pointer = in(reg) pointer,
-                        offset = in(reg) offset,
-                        options(readonly, nostack, preserves_flags),
-                    );
-                }
-                value as Self
-            }
-        }
-    )* };
-}
-
-word!(u8 = "u8", u16 = "u16", u32 = "u32", u64 = "u64", i32 = "u32");
-
-/// Two loads from a typed pointer, of a field and what is 8 bytes further on.
-///
-/// # Safety
-///
-/// As for [`Word::load`].
-#[inline(always)]
-unsafe fn load_pair<F: Field>(pointer: u64, _field: F) -> [u64; 2] {
-    let [first, second]: [u64; 2];
-    // SAFETY: the caller's
-    unsafe {
-        asm!(
-            "{first} = *(u64 *)({pointer} + {at})",
-            "{second} = *(u64 *)({pointer} + {behind})",
-            first = out(reg) first,
-            second = out(reg) second,
-            pointer = in(reg) pointer,
-            at = const placeholder::DISTANCE + F::INDEX,
-            behind = const placeholder::DISTANCE + placeholder::WORDS + F::INDEX,
-            options(readonly, nostack, preserves_flags),
-        );
+    #[inline(always)]
+    fn of(pointer: u64) -> Self {
+        Self(pointer)
     }
-    [first, second]
+
+    #[inline(always)]
+    fn current() -> Self {
+        Near::current().untrusted_task()
+    }
+
+    #[inline(always)]
+    fn pointer(self) -> u64 {
+        self.0
+    }
+
+    #[inline(always)]
+    fn read<T: Word>(self, field: impl Field) -> T {
+        // SAFETY: the verifier lets only what it knows be loaded from
+        unsafe { T::load(self.0, field) }
+    }
+
+    #[inline(always)]
+    fn read_at<T: Word>(self, offset: u64) -> T {
+        if offset == u64::from(ABSENT) {
+            return T::ZERO;
+        }
+        // SAFETY: as above
+        unsafe { T::load_at(self.0, offset) }
+    }
+
+    #[inline(always)]
+    fn read_one_of(self, offsets: [u64; 2], which: u32) -> Option<u32> {
+        load_one_of(self.0, offsets, which)
+    }
+
+    #[inline(always)]
+    fn read_pair(self, field: impl Field) -> [u64; 2] {
+        // SAFETY: the verifier lets only what it knows be loaded from
+        unsafe { load_pair(self.0, field) }
+    }
+
+    #[inline(always)]
+    unsafe fn read_field(self, into: &mut [u8; 16], field: impl Field) {
+        // SAFETY: the caller says that it is aligned
+        unsafe { set_field(into, self.read_pair(field)) };
+    }
+
+    #[inline(always)]
+    fn untrusted_task(self) -> Self {
+        self
+    }
+
+    #[inline(always)]
+    fn untrusted_siginfo(address: u64) -> Option<Self> {
+        (setting!(rdonly_cast) != 0).then(|| Self(untrusted(address, setting!(siginfo_type))))
+    }
 }
 
 /// The bytes at `base` + `offset`; zeroes if they cannot be read.

@@ -24,7 +24,9 @@ pub(crate) fn forked<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
         return Outcome::Skipped(Reason::Noise);
     }
     let room = Room::LeftTo(pod);
-    emit::<ProcessForked>(ctx, cgroup, room, Urgency::Soon, |record| fill_process(&mut record.child, child))
+    emit::<ProcessForked>(ctx, cgroup, room, Urgency::Soon, |record| {
+        fill_process(&mut record.child, child.untrusted());
+    })
 }
 
 /// `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
@@ -34,7 +36,7 @@ pub(crate) fn executed<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     let Some(pod) = maps::pod_of(cgroup) else {
         return Outcome::Skipped(Reason::NotTraced);
     };
-    let task = Task(ctx.place(0));
+    let task = Task(ctx.place(0)).untrusted();
     let parent = task.parent();
     let parent_cgroup = parent.cgroup();
     let from_outside = !maps::is_of(parent_cgroup, pod);
@@ -92,7 +94,7 @@ pub(crate) fn exited<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
         let as_group = signal.read::<u32>(field!(signal_flags)) & SIGNAL_GROUP_EXIT != 0;
         // before 5.19 a last thread that simply ends does not set the group's code; the leader's counts then
         record.status = if as_group { signal.read(field!(signal_group_exit_code)) } else { leader.exit_code() };
-        record.netns = task.netns();
+        record.netns = task.untrusted().netns();
     })
 }
 
@@ -103,10 +105,11 @@ pub(crate) fn fill_process(process: &mut Process, task: Task<impl Place>) {
     process.tgid = task.tgid();
     process.tid = task.tid();
     process.start_ns = leader.start_ns();
-    process.ns_tgid = leader.ns_tid();
     process.parent_tgid = leader.parent().tgid();
     // SAFETY: in a record, behind whole words
     unsafe { leader.comm(&mut process.comm) };
+    // last: there are several ways through it, and the verifier would go each of the pointers above once for each
+    process.ns_tgid = leader.ns_tid();
 }
 
 /// Who a task is, as the cause of something; and who its parent is, because `runc` itself is gone

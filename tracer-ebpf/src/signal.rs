@@ -58,15 +58,15 @@ enum Origin {
 #[inline(always)]
 pub(crate) fn generated<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     let signal: u32 = ctx.arg(0);
+    let target = Task(ctx.place(2));
+    let cgroup = target.cgroup();
     if signal == SIGURG {
         learn::from_canary();
     }
-    let target = Task(ctx.place(2));
-    let cgroup = target.cgroup();
     let Some(pod) = maps::pod_of(cgroup) else {
         return Outcome::Skipped(Reason::NotTraced);
     };
-    let code = code(ctx.arg(1));
+    let code = code::<P>(ctx.arg(1));
     let sender_cgroup = current_cgroup();
     // a signal between two processes of one container, or to oneself, needs no second look-up
     let origin = origin(code, || sender_cgroup == cgroup || maps::is_of(sender_cgroup, pod));
@@ -79,7 +79,7 @@ pub(crate) fn generated<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
         maps::stop(pod, boot_ns());
     }
     if result == DELIVERED && signal != SIGKILL && (origin == Origin::Outside || asks_to_stop(signal)) {
-        maps::expect(target.tgid(), signal, target.leader().start_ns());
+        maps::expect(target.tgid(), signal, target.untrusted().leader().start_ns());
     }
     let (room, urgency) = if signal == SIGKILL || origin == Origin::Outside {
         (Room::All, Urgency::Now)
@@ -93,7 +93,7 @@ pub(crate) fn generated<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
         record.code = code;
         record.group = ctx.arg(3);
         record.result = result;
-        record.handler = kind_of(target.handler(signal));
+        record.handler = kind_of(target.untrusted().handler(signal));
         record.blocked = u32::from(target.blocks(signal));
     })
 }
@@ -107,7 +107,7 @@ pub(crate) fn delivered<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
         return Outcome::Skipped(Reason::NotTraced);
     };
     maps::seen(tgid, signal);
-    let task = Task::<P>::current();
+    let task = Task::<P>::current().untrusted();
     let cgroup = current_cgroup();
     // the tgid may be somebody else's by now
     if task.leader().start_ns() != start_ns || maps::pod_of(cgroup).is_none() {
@@ -122,12 +122,15 @@ pub(crate) fn delivered<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
 
 /// `si_code`. `info` is a pointer unless it is 0 (`SEND_SIG_NOINFO`) or 1 (`SEND_SIG_PRIV`).
 #[inline(always)]
-fn code(info: u64) -> i32 {
+fn code<P: Place>(info: u64) -> i32 {
     match info {
         0 => SI_USER,
         1 => SI_KERNEL,
-        // not a plain load: what may be such a number is none to every verifier (6.18 takes it for one, 6.12 and 7.3 do not)
-        _ => read(info, field!(siginfo_code).word()),
+        // what may be such a number is nothing to load from to every verifier, unless the program says so (6.18 takes it for a pointer, 6.12 and 7.3 do not)
+        _ => match P::untrusted_siginfo(info) {
+            Some(info) => info.read(field!(siginfo_code)),
+            None => read(info, field!(siginfo_code).word()),
+        },
     }
 }
 

@@ -5,7 +5,7 @@ use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{Cgroup, Task, boot_ns, current_cgroup, is_v1, jiffies, netns_inum};
 use crate::known::{Field, field, setting};
 use crate::maps;
-use crate::place::{Far, Place, set_field};
+use crate::place::{Far, Place, SocketPlace, set_field};
 use crate::process::fill_actor;
 use crate::refused::{in_first_four, refused};
 use crate::share::Room;
@@ -49,7 +49,7 @@ struct Owner {
 
 /// `inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
 #[inline(always)]
-pub(crate) fn state_set<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
+pub(crate) fn state_set<P: SocketPlace>(ctx: &Call<P, impl Spread>) -> Outcome {
     let sock = ctx.place(0);
     let new_state: u32 = ctx.arg(2);
     // Nothing is open yet, or nothing any more. Or the peer has sent its FIN, of which the next change tells as well: it is one
@@ -168,7 +168,7 @@ fn netns_of(sock: impl Place) -> u32 {
 fn note_kubelet<P: Place>(sock: P, owner: Owner, current: Task<P>, old_state: u32, new_state: u32) {
     match (old_state, new_state) {
         (TCP_SYN_RECV, TCP_ESTABLISHED) => {
-            if current.leader().is_called(b"kubelet\0") {
+            if current.untrusted().leader().is_called(b"kubelet\0") {
                 let call = KubeletCall {
                     sock: sock.pointer(),
                     opened_ns: boot_ns(),

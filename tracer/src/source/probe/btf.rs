@@ -139,18 +139,23 @@ impl<'a> Btf<'a> {
 
     /// Whether a type has this name, which the kernel's own code gives it.
     pub(super) fn has_typedef(&self, name: &str) -> bool {
-        self.has(TYPEDEF, name)
+        self.named(TYPEDEF, name).is_some()
     }
 
-    /// Whether the kernel has a function of this name.
-    pub(super) fn has_function(&self, name: &str) -> bool {
-        self.has(FUNC, name)
+    /// The number of the kernel's function of this name.
+    pub(super) fn function(&self, name: &str) -> Option<u32> {
+        self.named(FUNC, name)
     }
 
-    fn has(&self, kind: u32, name: &str) -> bool {
+    /// The number of a struct.
+    pub(super) fn structure(&self, name: &str) -> Option<u32> {
+        self.structs.get(name.as_bytes()).copied()
+    }
+
+    fn named(&self, kind: u32, name: &str) -> Option<u32> {
         let mut ids = (1..).take(self.types.len());
-        ids.any(|id| {
-            self.kind(id) == Some(kind) && self.word(id, 0).is_some_and(|text| self.text(text) == name.as_bytes())
+        ids.find(|id| {
+            self.kind(*id) == Some(kind) && self.word(*id, 0).is_some_and(|text| self.text(text) == name.as_bytes())
         })
     }
 

@@ -174,7 +174,7 @@ fn load_object(loader: Loader, options: &ProbeOptions, object: &[u8], ring_bytes
 /// As much of the kernel's types as aya needs for programs that are told types; none where the kernel lets those not know `current`'s
 /// (`bpf_get_current_task_btf`, 5.11) or not go from a socket to a TCP socket.
 fn kernel_types(btf: &Btf<'_>) -> Result<Option<aya::Btf>, ProbeError> {
-    if !["bpf_get_current_task_btf", "bpf_skc_to_tcp_sock"].into_iter().all(|helper| btf.has_function(helper)) {
+    if !["bpf_get_current_task_btf", "bpf_skc_to_tcp_sock"].into_iter().all(|helper| btf.function(helper).is_some()) {
         return Ok(None);
     }
     let types = aya::Btf::parse(&btf.of_tracepoints(&NEAR_HOOKS), Endianness::default());

@@ -118,6 +118,9 @@ pub(super) fn settings_words(settings: &Settings) -> [u32; size_of::<Settings>()
         hierarchy_id,
         subsys,
         stack_bytes,
+        rdonly_cast,
+        task_type,
+        siginfo_type,
     } = *settings;
     [
         exit_has_group_dead,
@@ -130,6 +133,9 @@ pub(super) fn settings_words(settings: &Settings) -> [u32; size_of::<Settings>()
         hierarchy_id,
         subsys,
         stack_bytes,
+        rdonly_cast,
+        task_type,
+        siginfo_type,
     ]
 }
 
@@ -164,6 +170,9 @@ pub(super) fn settings(
         hierarchy_id,
         subsys,
         stack_bytes: stack_bytes(btf),
+        rdonly_cast: btf.function("bpf_rdonly_cast").unwrap_or(0),
+        task_type: btf.structure("task_struct").unwrap_or(0),
+        siginfo_type: btf.structure("kernel_siginfo").unwrap_or(0),
     })
 }
 

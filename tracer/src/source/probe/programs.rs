@@ -18,14 +18,14 @@ pub(super) const AGAIN: &str = "_again";
 /// Ends the name of a hook's programs that are told the types of what they are given; before [`AGAIN`].
 pub(super) const NEAR: &str = "_near";
 
-/// Hooks that have such programs.
+/// Hooks that have such programs, those first that take the verifier longest.
 pub(super) const NEAR_HOOKS: [&str; 6] = [
     "signal_generate",
-    "signal_deliver",
-    "sched_process_fork",
-    "sched_process_exec",
-    "sched_process_exit",
     "inet_sock_set_state",
+    "sched_process_exit",
+    "sched_process_exec",
+    "sched_process_fork",
+    "signal_deliver",
 ];
 
 /// More threads than this would wait for the one with the longest program.
@@ -92,7 +92,9 @@ fn load_all(
     mut wanted: BTreeMap<String, &'static str>,
 ) -> Result<BTreeMap<String, Result<(), ProbeError>>, ProbeError> {
     let programs = ebpf.programs_mut().filter_map(|(name, program)| Some((wanted.remove_entry(name)?, program)));
-    let queue = programs.collect::<Vec<_>>();
+    let mut queue = programs.collect::<Vec<_>>();
+    // the longest first, so that no thread is left with it when the others are done
+    queue.sort_by_key(|((_, hook), _)| NEAR_HOOKS.iter().position(|near| near == hook).unwrap_or(NEAR_HOOKS.len()));
     if let Some(name) = wanted.keys().next() {
         return Err(ProbeError::broken(name));
     }

@@ -12,6 +12,14 @@ use tracer_ebpf::{ABSENT, placeholder};
 const INSTRUCTION: usize = 8;
 /// `dst = imm`, of all 64 bits (`BPF_ALU64 | BPF_MOV | BPF_K`).
 const MOVE: u8 = 0xb7;
+/// `dst = src` (`BPF_ALU64 | BPF_MOV | BPF_X`).
+const MOVE_REGISTER: u8 = 0xbf;
+/// A call (`BPF_JMP | BPF_CALL`).
+const CALL: u8 = 0x85;
+/// In place of a call's source register: of a function of the kernel's, by its number among the types (`BPF_PSEUDO_KFUNC_CALL`).
+const OF_KERNEL: u8 = 2 << 4;
+/// Result and first argument of a call, as `dst` and `src`.
+const RESULT_OF_ARGUMENT: u8 = 1 << 4;
 /// Class and mode of a plain load (`BPF_LDX | BPF_MEM`), without its size.
 const LOAD: u8 = 0x61;
 const CLASS_AND_MODE: u8 = 0xe7;
@@ -48,10 +56,18 @@ pub(super) fn set(object: &[u8], words: &[u32]) -> Result<Known, ProbeError> {
 fn set_one(instruction: &mut [u8; INSTRUCTION], words: &[u32]) -> bool {
     let [code, registers, low, high, a, b, c, d] = *instruction;
     let number = u32::from_le_bytes([a, b, c, d]).checked_sub(placeholder::NUMBER);
+    let numbered = number.and_then(|index| words.get(usize::try_from(index).ok()?));
     if code == MOVE
-        && let Some(word) = number.and_then(|index| words.get(usize::try_from(index).ok()?))
+        && let Some(word) = numbered
     {
         instruction[4..].copy_from_slice(&word.to_le_bytes());
+    } else if code == CALL
+        && let Some(function) = numbered
+    {
+        let [e, f, g, h] = function.to_le_bytes();
+        // a function that is not there gives back what it is given
+        let none = [MOVE_REGISTER, RESULT_OF_ARGUMENT, 0, 0, 0, 0, 0, 0];
+        *instruction = if *function == 0 { none } else { [CALL, OF_KERNEL, 0, 0, e, f, g, h] };
     } else if code & CLASS_AND_MODE == LOAD
         && let Some(place) = u32::from(u16::from_le_bytes([low, high])).checked_sub(placeholder::DISTANCE)
         // beyond it are the distances of the stack, which are negative
@@ -100,7 +116,7 @@ mod tests {
 
     #[test]
     fn numbers_and_distances_are_set() {
-        let words = [7, ABSENT, 40_000, 300];
+        let words = [7, ABSENT, 40_000, 300, 0];
         let check = |bytes: [u8; 8], expected: [u8; 8], fits: bool| {
             let mut instruction = bytes;
             assert_eq!(set_one(&mut instruction, &words), fits, "{bytes:?}");
@@ -109,11 +125,15 @@ mod tests {
         // r1 = word 0, r2 = word 1, and a number that is no placeholder
         check([0xb7, 1, 0, 0, 0, 0, 0x3e, 0x7a], [0xb7, 1, 0, 0, 7, 0, 0, 0], true);
         check([0xb7, 2, 0, 0, 1, 0, 0x3e, 0x7a], [0xb7, 2, 0, 0, 0xff, 0xff, 0xff, 0x7f], true);
-        check([0xb7, 2, 0, 0, 4, 0, 0x3e, 0x7a], [0xb7, 2, 0, 0, 4, 0, 0x3e, 0x7a], true);
+        check([0xb7, 2, 0, 0, 5, 0, 0x3e, 0x7a], [0xb7, 2, 0, 0, 5, 0, 0x3e, 0x7a], true);
         // r1 = *(u32 *)(r2 + word 3), the same 8 bytes further on, and an everyday load
         check([0x61, 0x21, 3, 0x7e, 0, 0, 0, 0], [0x61, 0x21, 44, 1, 0, 0, 0, 0], true);
         check([0x79, 0x21, 131, 0x7e, 0, 0, 0, 0], [0x79, 0x21, 52, 1, 0, 0, 0, 0], true);
         check([0x79, 0xa1, 0xf8, 0xff, 0, 0, 0, 0], [0x79, 0xa1, 0xf8, 0xff, 0, 0, 0, 0], true);
+        // call word 3, word 4, which this kernel has not, and a helper
+        check([0x85, 0, 0, 0, 3, 0, 0x3e, 0x7a], [0x85, 0x20, 0, 0, 44, 1, 0, 0], true);
+        check([0x85, 0, 0, 0, 4, 0, 0x3e, 0x7a], [0xbf, 0x10, 0, 0, 0, 0, 0, 0], true);
+        check([0x85, 0, 0, 0, 35, 0, 0, 0], [0x85, 0, 0, 0, 35, 0, 0, 0], true);
         // one that is not there is zero; one that is too far away is told
         check([0x69, 0x21, 1, 0x7e, 0, 0, 0, 0], [0xb7, 0x01, 0, 0, 0, 0, 0, 0], true);
         check([0x79, 0x21, 2, 0x7e, 0, 0, 0, 0], [0xb7, 0x01, 0, 0, 0, 0, 0, 0], false);
