@@ -64,10 +64,10 @@ fn set_one(instruction: &mut [u8; INSTRUCTION], words: &[u32]) -> bool {
     } else if code == CALL
         && let Some(function) = numbered
     {
-        let [e, f, g, h] = function.to_le_bytes();
-        // a function that is not there gives back what it is given
-        let none = [MOVE_REGISTER, RESULT_OF_ARGUMENT, 0, 0, 0, 0, 0, 0];
-        *instruction = if *function == 0 { none } else { [CALL, OF_KERNEL, 0, 0, e, f, g, h] };
+        // a function that is not there gives back what it is given; and it has the number 0, which a move has in that place
+        let call = if *function == 0 { [MOVE_REGISTER, RESULT_OF_ARGUMENT, 0, 0] } else { [CALL, OF_KERNEL, 0, 0] };
+        instruction[..4].copy_from_slice(&call);
+        instruction[4..].copy_from_slice(&function.to_le_bytes());
     } else if code & CLASS_AND_MODE == LOAD
         && let Some(place) = u32::from(u16::from_le_bytes([low, high])).checked_sub(placeholder::DISTANCE)
         // beyond it are the distances of the stack, which are negative
