@@ -203,8 +203,12 @@ mod tests {
     #[test]
     fn finds_everything_in_the_running_kernel() {
         let bytes = std::fs::read(VMLINUX).expect("a kernel with BTF");
-        let resolved = resolve(&Btf::parse(&bytes).expect("BTF")).expect("offsets");
+        let btf = Btf::parse(&bytes).expect("BTF");
+        let resolved = resolve(&btf).expect("offsets");
         assert_eq!(resolved.limits, Vec::<String>::new());
         assert!(resolved.words.iter().all(|word| *word < 1 << 16), "{:?}", resolved.words);
+        let settings = settings(&btf, Hierarchy::V2, true, 1 << 20).expect("settings");
+        // of these two every kernel has a type
+        assert!(settings.task_type != 0 && settings.siginfo_type != 0, "{settings:?}");
     }
 }
