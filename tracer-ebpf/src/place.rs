@@ -84,13 +84,16 @@ pub(crate) trait SocketPlace: Place {
 #[derive(Clone, Copy)]
 pub(crate) struct Far(pub(crate) u64);
 
-/// Loaded from: a pointer that the verifier knows the type of.
+/// Loaded from: a pointer that the verifier knows the type of. Unless it is `VOUCHED` for it may be loaded from without a look whether it is
+/// one.
 #[derive(Clone, Copy)]
-pub(crate) struct Near(u64);
+pub(crate) struct Typed<const VOUCHED: bool>(u64);
 
-/// Loaded from as well, and need not be looked at before: what the verifier knows the type of because the program says so.
-#[derive(Clone, Copy)]
-pub(crate) struct Untrusted(u64);
+/// What the kernel gives, and what that leads to.
+pub(crate) type Near = Typed<true>;
+
+/// What the verifier knows the type of because the program says so, and nobody vouches for.
+pub(crate) type Untrusted = Typed<false>;
 
 const IPPROTO_TCP: u16 = 6;
 
@@ -164,7 +167,15 @@ impl SocketPlace for Far {
     }
 }
 
-impl Place for Near {
+impl<const VOUCHED: bool> Typed<VOUCHED> {
+    /// What may be nowhere may not be loaded from without a look.
+    #[inline(always)]
+    fn is_out_of_reach(self) -> bool {
+        VOUCHED && self.0 == 0
+    }
+}
+
+impl<const VOUCHED: bool> Place for Typed<VOUCHED> {
     type Untrusted = Untrusted;
 
     #[inline(always)]
@@ -175,7 +186,8 @@ impl Place for Near {
     #[inline(always)]
     fn current() -> Self {
         // SAFETY: takes nothing
-        Self(unsafe { generated::bpf_get_current_task_btf() } as u64)
+        let task = unsafe { generated::bpf_get_current_task_btf() } as u64;
+        Self(if VOUCHED { task } else { untrusted(task, setting!(task_type)) })
     }
 
     #[inline(always)]
@@ -185,8 +197,7 @@ impl Place for Near {
 
     #[inline(always)]
     fn read<T: Word>(self, field: impl Field) -> T {
-        // what may be nowhere may not be loaded from without a look
-        if self.0 == 0 {
+        if self.is_out_of_reach() {
             return T::ZERO;
         }
         // SAFETY: the verifier lets only what it knows be loaded from
@@ -195,7 +206,7 @@ impl Place for Near {
 
     #[inline(always)]
     fn read_at<T: Word>(self, offset: u64) -> T {
-        if offset == u64::from(ABSENT) || self.0 == 0 {
+        if offset == u64::from(ABSENT) || self.is_out_of_reach() {
             return T::ZERO;
         }
         // SAFETY: as above
@@ -209,7 +220,7 @@ impl Place for Near {
 
     #[inline(always)]
     fn read_pair(self, field: impl Field) -> [u64; 2] {
-        if self.0 == 0 {
+        if self.is_out_of_reach() {
             return [0; 2];
         }
         // SAFETY: the verifier lets only what it knows be loaded from
@@ -225,12 +236,12 @@ impl Place for Near {
 
     #[inline(always)]
     fn untrusted_task(self) -> Untrusted {
-        Untrusted(untrusted(self.0, setting!(task_type)))
+        Typed(if VOUCHED { untrusted(self.0, setting!(task_type)) } else { self.0 })
     }
 
     #[inline(always)]
     fn untrusted_siginfo(address: u64) -> Option<Untrusted> {
-        Untrusted::untrusted_siginfo(address)
+        (setting!(rdonly_cast) != 0).then(|| Typed(untrusted(address, setting!(siginfo_type))))
     }
 }
 
@@ -239,67 +250,6 @@ impl SocketPlace for Near {
     fn as_tcp(self) -> Self {
         // SAFETY: takes a socket of any kind
         Self(unsafe { generated::bpf_skc_to_tcp_sock(self.0 as *mut c_void) } as u64)
-    }
-}
-
-impl Place for Untrusted {
-    type Untrusted = Self;
-
-    #[inline(always)]
-    fn of(pointer: u64) -> Self {
-        Self(pointer)
-    }
-
-    #[inline(always)]
-    fn current() -> Self {
-        Near::current().untrusted_task()
-    }
-
-    #[inline(always)]
-    fn pointer(self) -> u64 {
-        self.0
-    }
-
-    #[inline(always)]
-    fn read<T: Word>(self, field: impl Field) -> T {
-        // SAFETY: the verifier lets only what it knows be loaded from
-        unsafe { T::load(self.0, field) }
-    }
-
-    #[inline(always)]
-    fn read_at<T: Word>(self, offset: u64) -> T {
-        if offset == u64::from(ABSENT) {
-            return T::ZERO;
-        }
-        // SAFETY: as above
-        unsafe { T::load_at(self.0, offset) }
-    }
-
-    #[inline(always)]
-    fn read_one_of(self, offsets: [u64; 2], which: u32) -> Option<u32> {
-        load_one_of(self.0, offsets, which)
-    }
-
-    #[inline(always)]
-    fn read_pair(self, field: impl Field) -> [u64; 2] {
-        // SAFETY: the verifier lets only what it knows be loaded from
-        unsafe { load_pair(self.0, field) }
-    }
-
-    #[inline(always)]
-    unsafe fn read_field(self, into: &mut [u8; 16], field: impl Field) {
-        // SAFETY: the caller says that it is aligned
-        unsafe { set_field(into, self.read_pair(field)) };
-    }
-
-    #[inline(always)]
-    fn untrusted_task(self) -> Self {
-        self
-    }
-
-    #[inline(always)]
-    fn untrusted_siginfo(address: u64) -> Option<Self> {
-        (setting!(rdonly_cast) != 0).then(|| Self(untrusted(address, setting!(siginfo_type))))
     }
 }
 
