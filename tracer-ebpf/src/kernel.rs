@@ -2,7 +2,8 @@
 //! is read, see [`Place`].
 
 use crate::known::{Field, field, setting};
-use crate::place::{Far, Place, Word};
+use crate::place::{Far, Place};
+use crate::plain_load::Word;
 use aya_ebpf::helpers::{self, generated};
 use core::ffi::c_void;
 

@@ -20,8 +20,6 @@ mod known;
 #[cfg(target_arch = "bpf")]
 mod learn;
 #[cfg(target_arch = "bpf")]
-mod load;
-#[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
 mod marks;
@@ -29,6 +27,8 @@ mod marks;
 mod oom;
 #[cfg(target_arch = "bpf")]
 mod place;
+#[cfg(target_arch = "bpf")]
+mod plain_load;
 #[cfg(target_arch = "bpf")]
 mod process;
 #[cfg(target_arch = "bpf")]

@@ -1,4 +1,4 @@
-//! Places in the kernel's memory, and the two ways to read them.
+//! Places in the kernel's memory, and how each is read: by a helper ([`Far`]) or by plain loads ([`Typed`]). What they mean `kernel.rs` knows.
 //!
 //! A helper reads any address and survives a wrong one, and costs a call each time: some 20 ns. Where a program is told the
 //! types of its tracepoint's arguments (`tp_btf`), and that of `current`, the verifier knows what stands behind a pointer and lets it
@@ -9,12 +9,10 @@
 //! looked at what address it goes to. So what is asked often goes by [`Near`], and what is asked seldom, or only leads to something else, by [`Untrusted`].
 
 use crate::known::{Field, field, setting};
-use crate::load::{load_one_of, load_pair, untrusted};
+use crate::plain_load::{Word, load_one_of, load_pair, untrusted};
 use aya_ebpf::helpers::{self, generated};
 use core::ffi::c_void;
 use tracer_ebpf::ABSENT;
-
-pub(crate) use crate::load::Word;
 
 /// A place in the kernel's memory: an address that may be anything.
 pub(crate) trait Place: Copy {
@@ -61,7 +59,7 @@ pub(crate) trait Place: Copy {
     /// `into` is aligned to 8 bytes.
     unsafe fn read_field(self, into: &mut [u8; 16], field: impl Field);
 
-    /// A task.
+    /// The same place, which is a task's: nothing is vouched for of what is loaded from it, nor asked by the verifier.
     fn untrusted_task(self) -> Self::Untrusted;
 
     /// What a number leads to if it is the address of a `struct kernel_siginfo`; none where the kernel does not take a program's word for that.
@@ -84,8 +82,8 @@ pub(crate) trait SocketPlace: Place {
 #[derive(Clone, Copy)]
 pub(crate) struct Far(pub(crate) u64);
 
-/// Loaded from: a pointer that the verifier knows the type of. Unless it is `VOUCHED` for it may be loaded from without a look whether it is
-/// one.
+/// Loaded from: a pointer that the verifier knows the type of. If it is `VOUCHED` for, the verifier may want it looked at first whether it is
+/// one; if not, a load from nowhere gives zero.
 #[derive(Clone, Copy)]
 pub(crate) struct Typed<const VOUCHED: bool>(u64);
 
@@ -170,7 +168,7 @@ impl SocketPlace for Far {
 impl<const VOUCHED: bool> Typed<VOUCHED> {
     /// What may be nowhere may not be loaded from without a look.
     #[inline(always)]
-    fn is_out_of_reach(self) -> bool {
+    fn may_not_be_loaded(self) -> bool {
         VOUCHED && self.0 == 0
     }
 }
@@ -197,7 +195,7 @@ impl<const VOUCHED: bool> Place for Typed<VOUCHED> {
 
     #[inline(always)]
     fn read<T: Word>(self, field: impl Field) -> T {
-        if self.is_out_of_reach() {
+        if self.may_not_be_loaded() {
             return T::ZERO;
         }
         // SAFETY: the verifier lets only what it knows be loaded from
@@ -206,7 +204,7 @@ impl<const VOUCHED: bool> Place for Typed<VOUCHED> {
 
     #[inline(always)]
     fn read_at<T: Word>(self, offset: u64) -> T {
-        if offset == u64::from(ABSENT) || self.is_out_of_reach() {
+        if offset == u64::from(ABSENT) || self.may_not_be_loaded() {
             return T::ZERO;
         }
         // SAFETY: as above
@@ -220,7 +218,7 @@ impl<const VOUCHED: bool> Place for Typed<VOUCHED> {
 
     #[inline(always)]
     fn read_pair(self, field: impl Field) -> [u64; 2] {
-        if self.is_out_of_reach() {
+        if self.may_not_be_loaded() {
             return [0; 2];
         }
         // SAFETY: the verifier lets only what it knows be loaded from
