@@ -77,13 +77,15 @@ pub(crate) struct Call<P = Far, S = ByAddress> {
     hook: HookId,
     /// The hook's second program is running.
     second: bool,
-    kind: PhantomData<(P, S)>,
+    /// Who is running, where that is asked for every event.
+    current: Option<P>,
+    kind: PhantomData<S>,
 }
 
 impl<P: Place, S: Spread> Call<P, S> {
     #[inline(always)]
     pub(crate) fn first(ctx: *mut c_void, hook: HookId) -> Self {
-        Self { ctx: RawTracePointContext::new(ctx), hook, second: false, kind: PhantomData }
+        Self { ctx: RawTracePointContext::new(ctx), hook, second: false, current: None, kind: PhantomData }
     }
 
     #[inline(always)]
@@ -103,9 +105,21 @@ impl<P: Place, S: Spread> Call<P, S> {
         self.ctx.arg(index)
     }
 
+    /// Who is running.
+    #[inline(always)]
+    pub(crate) fn current(&self) -> P {
+        match self.current {
+            Some(current) => current,
+            None => P::current(),
+        }
+    }
+
     /// The first program has begun.
     #[inline(always)]
-    pub(crate) fn begin(&self) {
+    pub(crate) fn begin(&mut self) {
+        if self.hook.nests {
+            self.current = Some(P::current());
+        }
         if is_told_by_stack() {
             if self.hook.nests {
                 marks::begin_at(self.hook.slot, self.level(), self.event());
@@ -121,7 +135,7 @@ impl<P: Place, S: Spread> Call<P, S> {
     #[inline(always)]
     pub(crate) fn has_just_been_seen(&self) -> bool {
         let seen = if is_told_by_stack() {
-            marks::take_begun_at(self.hook.slot, self.level(), self.event())
+            marks::take_begun_at(self.hook.slot, self.event())
         } else {
             let (spread, event) = self.who_and_what();
             marks::take_begun(spread, event)
@@ -159,7 +173,7 @@ impl<P: Place, S: Spread> Call<P, S> {
     /// Who calls: interrupts have a stack of their own.
     #[inline(always)]
     fn level(&self) -> Level {
-        let stack = P::current().read::<u64>(field!(task_stack));
+        let stack = self.current().read::<u64>(field!(task_stack));
         let end = stack + setting!(stack_bytes);
         let outside: u64;
         // SAFETY: compares numbers. In assembly, because the verifier has the address of the arguments compared and nothing else

@@ -10,7 +10,7 @@ mod tracepoints;
 mod values;
 
 pub use tracepoints::{TRACEPOINTS, nests, slot};
-pub use values::{KubeletCall, Share, Target};
+pub use values::{KubeletCall, Share, TARGET_SLOTS, Target, target_slot};
 
 /// Length of a task's `comm` in the kernel (`TASK_COMM_LEN`), the last byte being NUL.
 pub const COMM_LEN: usize = 16;

@@ -30,6 +30,8 @@ mod place;
 #[cfg(target_arch = "bpf")]
 mod plain_load;
 #[cfg(target_arch = "bpf")]
+mod presence;
+#[cfg(target_arch = "bpf")]
 mod process;
 #[cfg(target_arch = "bpf")]
 mod refused;
@@ -60,7 +62,7 @@ mod hooks {
             $(#[doc = $why])*
             #[raw_tracepoint(tracepoint = $name)]
             fn $first(ctx: RawTracePointContext) -> u32 {
-                let call = Call::<Far, ByAddress>::first(ctx.as_ptr(), const { HookId::of($name) });
+                let mut call = Call::<Far, ByAddress>::first(ctx.as_ptr(), const { HookId::of($name) });
                 call.begin();
                 finish($run(&call))
             }
@@ -81,7 +83,7 @@ mod hooks {
         ($($name:literal $spread:ty: $first:ident, $second:ident => $run:path;)*) => { $(
             #[btf_tracepoint(function = $name)]
             fn $first(ctx: BtfTracePointContext) -> u32 {
-                let call = Call::<Near, $spread>::first(ctx.as_ptr(), const { HookId::of($name) });
+                let mut call = Call::<Near, $spread>::first(ctx.as_ptr(), const { HookId::of($name) });
                 call.begin();
                 finish($run(&call))
             }

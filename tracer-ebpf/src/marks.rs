@@ -70,15 +70,17 @@ pub(crate) fn begin_at(slot: u32, level: Level, event: [u64; 2]) {
     }
 }
 
-/// Whether one has.
+/// Whether one has, of either level: what an interrupt does is never what the process does that it broke in on, which has the
+/// socket in its hands; so it need not be asked again who calls.
 #[inline(always)]
-pub(crate) fn take_begun_at(slot: u32, level: Level, event: [u64; 2]) -> bool {
+pub(crate) fn take_begun_at(slot: u32, event: [u64; 2]) -> bool {
     let Some(begun) = BEGUN_BY_LEVEL.get_ptr_mut(slot) else {
         return false;
     };
+    let words = begun.cast::<[u64; 2]>();
     // SAFETY: as above
-    let words = unsafe { begun.cast::<[u64; 2]>().add(level as usize) };
-    take_if_same(words, event)
+    let interrupts = unsafe { words.add(Level::Interrupt as usize) };
+    take_if_same(words, event) || take_if_same(interrupts, event)
 }
 
 /// Whether it is this event that was begun with; that is forgotten then, for the same may come again.

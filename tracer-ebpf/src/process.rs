@@ -39,7 +39,8 @@ pub(crate) fn executed<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     let task = Task(ctx.place(0)).untrusted();
     let parent = task.parent();
     let parent_cgroup = parent.cgroup();
-    let from_outside = !maps::is_of(parent_cgroup, pod);
+    // nearly always the parent is of the same container, which needs no look-up
+    let from_outside = parent_cgroup != cgroup && !maps::is_of(parent_cgroup, pod);
     let netns = task.netns();
     maps::own_netns(netns, pod);
     // a container that was started after the pod began to stop: the pod goes on (a restart)

@@ -93,23 +93,28 @@ pub(crate) fn state_set<P: SocketPlace>(ctx: &Call<P, impl Spread>) -> Outcome {
         }
         None => return Outcome::Skipped(Reason::NotTraced),
     };
+    if old_state == TCP_LISTEN {
+        let tcp = sock.as_tcp();
+        if !tcp.is_null() {
+            let whose = maps::ClosedPort { pod: owner.pod, cgroup: owner.cgroup };
+            maps::port_closed(netns_of(tcp), port_of(tcp), local_address(tcp), whose);
+        }
+    }
+    let current = Task(ctx.current());
+    let stopping = maps::is_stopping(owner.pod);
+    let leaving = current.flags() & PF_EXITING != 0;
+    if !stopping && !leaving {
+        note_kubelet(sock, owner, current, old_state, new_state);
+        return Outcome::Skipped(Reason::NotStopping);
+    }
     // MPTCP and SCTP sockets come along here as well
     let sock = sock.as_tcp();
     if sock.is_null() {
         return Outcome::Skipped(Reason::NotTcp);
     }
-    if old_state == TCP_LISTEN {
-        let whose = maps::ClosedPort { pod: owner.pod, cgroup: owner.cgroup };
-        maps::port_closed(netns_of(sock), port_of(sock), local_address(sock), whose);
-    }
-    let current = Task::<P>::current();
-    let stopping = maps::is_stopping(owner.pod);
-    let leaving = current.flags() & PF_EXITING != 0;
-    // of a healthy pod, whose tasks are not leaving, nothing more is asked
-    let current_cgroup = if stopping || leaving { current_cgroup() } else { 0 };
+    let current_cgroup = current_cgroup();
     // nearly always it is the socket's own container, which needs no look-up
-    let is_pods = owner.cgroup != 0 && current_cgroup == owner.cgroup || maps::is_of(current_cgroup, owner.pod);
-    let current_in_pod = (stopping || leaving) && is_pods;
+    let current_in_pod = owner.cgroup != 0 && current_cgroup == owner.cgroup || maps::is_of(current_cgroup, owner.pod);
     let dying = leaving && current_in_pod;
     if !dying && !stopping {
         note_kubelet(sock, owner, current, old_state, new_state);
@@ -165,10 +170,14 @@ fn netns_of(sock: impl Place) -> u32 {
 /// An httpGet hook is a connection of the kubelet's before the stop signal, when no socket is reported yet: the last
 /// one is kept, and user space asks for it at the stop signal.
 #[inline(always)]
-fn note_kubelet<P: Place>(sock: P, owner: Owner, current: Task<P>, old_state: u32, new_state: u32) {
+fn note_kubelet<P: SocketPlace>(sock: P, owner: Owner, current: Task<P>, old_state: u32, new_state: u32) {
     match (old_state, new_state) {
         (TCP_SYN_RECV, TCP_ESTABLISHED) => {
-            if current.untrusted().leader().is_called(b"kubelet\0") {
+            if !current.untrusted().leader().is_called(b"kubelet\0") {
+                return;
+            }
+            let sock = sock.as_tcp();
+            if !sock.is_null() {
                 let call = KubeletCall {
                     sock: sock.pointer(),
                     opened_ns: boot_ns(),

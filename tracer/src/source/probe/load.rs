@@ -5,6 +5,7 @@ use super::losses::Told;
 use super::passed_over::Guarded;
 use super::programs::{self, NEAR, NEAR_HOOKS, Wanted};
 use super::ring_map::RingMap;
+use super::targets::Targets;
 use super::{Maps, ProbeError, ProbeOptions, ProbeStatus, Probes, offsets, ring, sum, ticks, words};
 use crate::input::Sees;
 use crate::source::cgroupfs::Hierarchy;
@@ -226,7 +227,7 @@ fn reading(name: &str, first: Option<&str>) -> &'static str {
 
 fn take_maps(ebpf: &mut Ebpf) -> Result<Maps, ProbeError> {
     Ok(Maps {
-        targets: take(ebpf, "TARGETS")?,
+        targets: Targets::new(take(ebpf, "TARGETS")?, take(ebpf, "TARGETS_FOUND")?),
         stopping: take(ebpf, "STOPPING")?,
         netns: take(ebpf, "NETNS")?,
         kubelet_calls: take(ebpf, "KUBELET_CALLS")?,

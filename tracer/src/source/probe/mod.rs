@@ -12,6 +12,7 @@ mod passed_over;
 mod programs;
 mod ring;
 mod ring_map;
+mod targets;
 mod ticks;
 mod words;
 
@@ -28,6 +29,7 @@ use aya::maps::{HashMap, MapData, PerCpuArray};
 use batches::BatchSender;
 use std::fmt;
 use std::thread::JoinHandle;
+use targets::Targets;
 use tracer_ebpf::kind;
 
 /// How to load the probes.
@@ -66,7 +68,7 @@ pub struct Probes {
 
 /// The maps that user space reads and writes while tracing.
 struct Maps {
-    targets: HashMap<MapData, u64, u64>,
+    targets: Targets,
     stopping: HashMap<MapData, u64, u64>,
     netns: HashMap<MapData, u32, u64>,
     /// Four words each: `tracer_ebpf::KubeletCall`.
@@ -124,7 +126,7 @@ impl Probes {
 
     /// Trace this cgroup as part of the pod whose own cgroup is `pod`.
     pub fn track(&mut self, cgroup: CgroupId, pod: CgroupId) -> Result<(), ProbeError> {
-        let result = self.maps.targets.insert(cgroup.0, pod.0, 0);
+        let result = self.maps.targets.insert(cgroup.0, pod.0);
         result.map_err(|error| ProbeError::from_system(format!("trace cgroup {}", cgroup.0), &error))
     }
 
@@ -142,8 +144,10 @@ impl Probes {
     /// Trace nothing of this pod any more, cgroups made inside it since included.
     pub fn forget_pod(&mut self, pod: CgroupId) -> Result<(), ProbeError> {
         let failed = |error| ProbeError::from_system(format!("forget the pod of cgroup {}", pod.0), &error);
-        remove_values(&mut self.maps.targets, pod.0).map_err(failed)?;
-        remove_values(&mut self.maps.netns, pod.0).map_err(failed)?;
+        self.maps.targets.remove_pod(pod.0).map_err(failed)?;
+        for netns in targets::keys_of(&self.maps.netns, pod.0).map_err(failed)? {
+            targets::remove(&mut self.maps.netns, &netns).map_err(failed)?;
+        }
         // not there unless the pod was being stopped
         let _ = self.maps.stopping.remove(&pod.0);
         Ok(())
@@ -221,25 +225,6 @@ impl Probes {
             .spawn(move || reader.run(&batches))
             .map_err(|error| ProbeError::from_system("start the thread that reads the ring", &error))
     }
-}
-
-/// Removes every entry that has this value. Entries that come and go meanwhile do no harm.
-fn remove_values<K: aya::Pod>(map: &mut HashMap<MapData, K, u64>, value: u64) -> Result<(), aya::maps::MapError> {
-    let mut keys = Vec::new();
-    for entry in map.iter() {
-        let (key, found) = entry?;
-        if found == value {
-            keys.push(key);
-        }
-    }
-    for key in &keys {
-        match map.remove(key) {
-            Ok(()) | Err(aya::maps::MapError::KeyNotFound) => {}
-            Err(error) if error::errno(&error) == Some(error::ENOENT) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// A counter of each kind over all CPUs.
