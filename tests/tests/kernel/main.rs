@@ -9,6 +9,8 @@ mod connections;
 mod hierarchies;
 mod many;
 mod nesting;
+mod pods;
+mod presence;
 mod startup;
 mod storm;
 mod tcp;

@@ -1,10 +1,10 @@
 //! Three pods and one ring: two storm while gracetrace does not get to run, the third ends in the same moment. The quiet one's
 //! report lacks nothing, each of the others' says what it lacks, and the numbers add up.
 
-use crate::hierarchies::Hierarchy;
+use crate::pods::{Container, hierarchy, pid, sweep};
 use gracetrace::input::Sees;
 use gracetrace_tests::client::{self, Stage, Stages, Use};
-use gracetrace_tests::clock::{ExitWatch, scaled, wait_until};
+use gracetrace_tests::clock::{ExitWatch, scaled};
 use gracetrace_tests::command::Machine;
 use gracetrace_tests::counts::Counts;
 use gracetrace_tests::facts::Facts;
@@ -12,10 +12,9 @@ use gracetrace_tests::recording;
 use gracetrace_tests::stamps::StampFile;
 use gracetrace_tests::suite;
 use gracetrace_tests::tracer::Tracer;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::Duration;
 
 /// Below it are the pods of this test.
@@ -181,77 +180,6 @@ fn held_up(
     gone.ended_at()?;
     std::fs::write(enough, "")?;
     over.into_iter().try_for_each(|storm| storm.ended_at().map(drop))
-}
-
-/// A container without a runtime: a cgroup that is named like one, and a process in it that is PID 1 of its namespace.
-struct Container {
-    /// Outside the cgroup: it waits for its only child.
-    parent: Child,
-    init: u32,
-}
-
-impl Container {
-    fn start(pod: &Path, command: impl Iterator<Item = String>) -> anyhow::Result<Self> {
-        let cgroup = pod.join("c".repeat(64));
-        std::fs::create_dir(&cgroup)?;
-        let procs = cgroup.join("cgroup.procs");
-        let mut parent = Command::new("unshare");
-        parent.args(["-p", "-f", "sh", "-c", "echo 0 >\"$0\" && exec \"$@\""]).arg(&procs).args(command);
-        let parent = parent.stdin(Stdio::null()).spawn()?;
-        let init = wait_until("a process in the cgroup", Duration::from_secs(5), || {
-            std::fs::read_to_string(&procs).ok()?.lines().next()?.parse().ok()
-        })?;
-        Ok(Self { parent, init })
-    }
-
-    fn end(mut self) -> anyhow::Result<()> {
-        wait_until("the end of a container", Duration::from_secs(5), || self.parent.try_wait().ok().flatten())?;
-        Ok(())
-    }
-}
-
-impl Drop for Container {
-    fn drop(&mut self) {
-        if matches!(self.parent.try_wait(), Ok(None)) {
-            // of a run that failed; its parent follows
-            let _gone = pid(self.init).map(|init| kill_process(init, Signal::KILL));
-            let _reaped = self.parent.wait();
-        }
-    }
-}
-
-fn pid(number: u32) -> anyhow::Result<Pid> {
-    Pid::from_raw(i32::try_from(number)?).ok_or_else(|| anyhow::anyhow!("0 is no process"))
-}
-
-/// The hierarchy that the run is for (v2, where there is a choice), by the word for it and where it is mounted.
-fn hierarchy() -> anyhow::Result<(String, PathBuf)> {
-    let wanted = std::env::var("GRACETRACE_TEST_HIERARCHY").ok();
-    let words = wanted.map_or_else(|| ["v2", "pids", "memory"].map(str::to_owned).to_vec(), |wanted| vec![wanted]);
-    let mounted = Hierarchy::mounted()?;
-    let found = words.into_iter().find_map(|word| {
-        let root = mounted.iter().find(|it| it.controller.as_deref().unwrap_or("v2") == word)?.root.clone();
-        Some((word, root))
-    });
-    found.ok_or_else(|| anyhow::anyhow!("no cgroup hierarchy is mounted"))
-}
-
-/// What a run leaves, also one that failed.
-fn sweep(root: &Path) -> anyhow::Result<()> {
-    for pod in std::fs::read_dir(root).into_iter().flatten().flatten() {
-        for container in std::fs::read_dir(pod.path()).into_iter().flatten().flatten() {
-            if container.file_type().is_ok_and(|kind| kind.is_dir()) {
-                std::fs::remove_dir(container.path())?;
-            }
-        }
-        if pod.file_type().is_ok_and(|kind| kind.is_dir()) {
-            std::fs::remove_dir(pod.path())?;
-        }
-    }
-    match std::fs::remove_dir(root) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 /// What gracetrace says of a kind of record at its end.

@@ -1,0 +1,173 @@
+//! The counts that spare the probes a look-up are exact while pods come, are stopped and go: what is there is counted, or it would not be
+//! seen, and what is gone is not.
+
+use crate::pods::{Container, hierarchy, pid, sweep};
+use aya::maps::{Array, HashMap, Map, MapData, MapInfo};
+use gracetrace_tests::clock::wait_until;
+use gracetrace_tests::command::Machine;
+use gracetrace_tests::facts::Facts;
+use gracetrace_tests::suite;
+use gracetrace_tests::tracer::Tracer;
+use rustix::process::{Signal, kill_process};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tracer_ebpf::{TARGET_SLOTS, target_slot};
+
+/// Below it are the pods of this test.
+const PODS: &str = "gracetrace-tests-presence";
+/// The first is there before the tracer is.
+const UIDS: [&str; 3] = [
+    "7a6e0011-57f3-4222-8333-444455556666",
+    "7a6e0012-57f3-4222-8333-444455556666",
+    "7a6e0013-57f3-4222-8333-444455556666",
+];
+/// Ends when it is told to.
+const WAITS: [&str; 3] = ["/bin/sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.02; done"];
+
+pub(crate) fn is_counted(_machine: &Machine) -> anyhow::Result<Vec<String>> {
+    let (name, root) = hierarchy()?;
+    let root = root.join(PODS);
+    sweep(&root)?;
+    let swept = root.clone();
+    suite::at_end("the pods that are counted", move || sweep(&swept));
+    let pod = |uid: &str| root.join(format!("pod{uid}"));
+    let start = |uid: &str| Container::start(&pod(uid), WAITS.map(str::to_owned).into_iter());
+    std::fs::create_dir(&root)?;
+    std::fs::create_dir(pod(UIDS[0]))?;
+    let found = start(UIDS[0])?;
+    let mut tracer = Tracer::start(["-v", "-o", "jsonl", "--cgroup-hierarchy", &name].map(str::to_owned))?;
+    tracer.wait_for_line("tracing every pod")?;
+    let maps = Maps::of(tracer.pid())?;
+    let mut facts = Facts::of(Value::Null);
+
+    let before = maps.look()?;
+    facts.holds(before.traced >= 2, "a pod that was there is traced", &format!("{before:?}"));
+    before.adds_up(&mut facts, "at the start");
+    UIDS[1..].iter().try_for_each(|uid| std::fs::create_dir(pod(uid)))?;
+    let made = [start(UIDS[1])?, start(UIDS[2])?];
+    let all = maps.look()?;
+    // each pod's own, and its container's
+    facts.holds(all.traced == before.traced + 4, "two pods more are traced", &format!("{all:?}"));
+    facts.holds(all.stopping == before.stopping, "none is being stopped", &format!("{all:?}"));
+    all.adds_up(&mut facts, "with two pods more");
+
+    for container in [&found, &made[0]] {
+        // the second time it is there already
+        kill_process(pid(container.init)?, Signal::TERM)?;
+        let _gone = kill_process(pid(container.init)?, Signal::TERM);
+    }
+    let ends = maps.look()?;
+    facts.holds(ends.stopping == before.stopping + 2, "two are being stopped", &format!("{ends:?}"));
+    ends.adds_up(&mut facts, "with two being stopped");
+    found.end()?;
+    let [second, third] = made;
+    second.end()?;
+    kill_process(pid(third.init)?, Signal::TERM)?;
+    third.end()?;
+    sweep(&root)?;
+    // the kernel lets go of a cgroup some time after it was removed
+    let gone = wait_until("that nothing is traced", Duration::from_secs(10), || {
+        maps.look().ok().filter(|seen| seen.traced + 2 == before.traced && seen.stopping == before.stopping)
+    })?;
+    gone.adds_up(&mut facts, "when all are gone");
+    tracer.terminate()?;
+    tracer.finish()?;
+    facts.verdict()
+}
+
+/// The maps of one gracetrace.
+struct Maps {
+    targets: HashMap<MapData, u64, u64>,
+    made: Array<MapData, u64>,
+    found: Array<MapData, u64>,
+    stopping: HashMap<MapData, u64, u64>,
+    /// Those that are being stopped, and those that the kubelet has called.
+    pods: Array<MapData, [u64; 2]>,
+}
+
+/// How many there are, and how many are counted.
+#[derive(Debug)]
+struct Seen {
+    traced: usize,
+    stopping: usize,
+    /// By slot; zeroes left out.
+    traced_by_slot: BTreeMap<u32, u64>,
+    traced_counted: BTreeMap<u32, u64>,
+    stopping_by_slot: BTreeMap<u32, u64>,
+    stopping_counted: BTreeMap<u32, u64>,
+}
+
+impl Maps {
+    fn of(process: u32) -> anyhow::Result<Self> {
+        Ok(Self {
+            targets: Map::HashMap(held(process, "TARGETS")?).try_into()?,
+            made: Map::Array(held(process, "TARGETS_MADE")?).try_into()?,
+            found: Map::Array(held(process, "TARGETS_FOUND")?).try_into()?,
+            stopping: Map::HashMap(held(process, "STOPPING")?).try_into()?,
+            pods: Map::Array(held(process, "PODS")?).try_into()?,
+        })
+    }
+
+    fn look(&self) -> anyhow::Result<Seen> {
+        let targets: Vec<u64> = self.targets.keys().collect::<Result<_, _>>()?;
+        let stopping: Vec<u64> = self.stopping.keys().collect::<Result<_, _>>()?;
+        let slots = self.pods.len();
+        let mut traced_counted = BTreeMap::new();
+        for slot in 0..TARGET_SLOTS {
+            let count = self.made.get(&slot, 0)?.wrapping_add(self.found.get(&slot, 0)?);
+            traced_counted.extend((count != 0).then_some((slot, count)));
+        }
+        let mut stopping_counted = BTreeMap::new();
+        for slot in 0..slots {
+            let [count, _called] = self.pods.get(&slot, 0)?;
+            stopping_counted.extend((count != 0).then_some((slot, count)));
+        }
+        Ok(Seen {
+            traced: targets.len(),
+            stopping: stopping.len(),
+            traced_by_slot: by(targets, target_slot),
+            traced_counted,
+            stopping_by_slot: by(stopping, |pod| target_slot(pod) % slots),
+            stopping_counted,
+        })
+    }
+}
+
+impl Seen {
+    fn adds_up(&self, facts: &mut Facts, when: &str) {
+        facts.holds(
+            self.traced_by_slot == self.traced_counted,
+            &format!("{when} every cgroup is counted once"),
+            &format!("{self:?}"),
+        );
+        facts.holds(
+            self.stopping_by_slot == self.stopping_counted,
+            &format!("{when} every pod that is being stopped is counted once"),
+            &format!("{self:?}"),
+        );
+    }
+}
+
+fn by(ids: Vec<u64>, slot: impl Fn(u64) -> u32) -> BTreeMap<u32, u64> {
+    let mut counts = BTreeMap::new();
+    for id in ids {
+        *counts.entry(slot(id)).or_default() += 1;
+    }
+    counts
+}
+
+/// A map that a process has open, by its name.
+fn held(process: u32, name: &str) -> anyhow::Result<MapData> {
+    for entry in std::fs::read_dir(format!("/proc/{process}/fdinfo"))? {
+        // one may be closed meanwhile
+        let text = std::fs::read_to_string(entry?.path()).unwrap_or_default();
+        let id = text.lines().find_map(|line| line.strip_prefix("map_id:")?.trim().parse::<u32>().ok());
+        if let Some(id) = id
+            && MapInfo::from_id(id)?.name_as_str() == Some(name)
+        {
+            return Ok(MapData::from_id(id)?);
+        }
+    }
+    anyhow::bail!("process {process} has no map {name}")
+}
