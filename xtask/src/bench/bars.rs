@@ -176,7 +176,8 @@ pub(super) fn judge(store: &Store) -> Vec<Bar> {
         )
         .least_of("healthy of bare", throughput("healthy", "bare"), 0.97)
         .least_of("terminating of bare", throughput("terminating", "bare"), 0.85)
-        .least_of("terminating of peers", throughput("terminating", "peers"), 1.3),
+        .least_of("terminating of peers", throughput("terminating", "peers"), 1.3)
+        .beside("floor of bare", store.ratio("bare", "floor", server)),
         bar("P6", "fork+exit and exec over bare")
             .most_of("fork, untracked", store.ratios("untracked", "bare", "fork"), 1.05)
             .most_of("exec, untracked", store.ratios("untracked", "bare", "exec"), 1.05)

@@ -80,7 +80,8 @@ const OF_LOOPS: Slices = Slices { count: 4, millis: 30 };
 const OF_NGINX: Slices = Slices { count: 16, millis: 100 };
 
 /// Those that nginx is the load of.
-const WITH_NGINX: [Column; 5] = [Column::Bare, Column::Untracked, Column::Healthy, Column::Terminating, Column::Peers];
+const WITH_NGINX: [Column; 6] =
+    [Column::Bare, Column::Untracked, Column::Healthy, Column::Terminating, Column::Peers, Column::Floor];
 
 const QUICK: Plan = Plan {
     columns: &[
