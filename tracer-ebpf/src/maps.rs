@@ -165,10 +165,10 @@ pub(crate) fn resume(pod: u64) {
     }
 }
 
-/// The pod that owns a network namespace.
+/// The pod that owns a network namespace. The host's is no pod's, and nearly every socket that has no cgroup is there.
 #[inline(always)]
 pub(crate) fn pod_of_netns(inum: u32) -> Option<u64> {
-    copied!(NETNS, &inum)
+    if u64::from(inum) == learnt(learnt::HOST_NETNS) { None } else { copied!(NETNS, &inum) }
 }
 
 /// A program of this pod runs in this network namespace. Nothing until the host's own is known:

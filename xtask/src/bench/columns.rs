@@ -116,12 +116,7 @@ impl Column {
             | Self::Floor
             | Self::Empty
             | Self::Counting
-            | Self::Printing => {
-                // in a cgroup of its own, as everything on a node is
-                let mut command = Command::new("sh");
-                command.args(["-c", ENTER, "sh"]).arg(&binaries.cgroup).arg(program).args(words);
-                command
-            }
+            | Self::Printing => untraced(binaries, program, words),
         };
         Ok(command)
     }
@@ -139,6 +134,13 @@ impl Column {
             _ => None,
         }
     }
+}
+
+/// A program that is nobody's pod, in a cgroup of its own, as everything on a node is.
+pub(super) fn untraced(binaries: &Binaries, program: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", ENTER, "sh"]).arg(&binaries.cgroup).arg(program).args(words);
+    command
 }
 
 /// `gracetrace run`, its report and its words in files.

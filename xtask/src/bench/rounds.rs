@@ -3,7 +3,7 @@
 //! machine was seen to change its pace is made again. Then the same with the kernel's own clock on each program.
 
 use super::agent::Agent;
-use super::columns::Column;
+use super::columns::{self, Column};
 use super::programs::{self, Program};
 use super::stats::{Store, median};
 use super::{Binaries, OF_LOOPS, OF_NGINX, Slices, interrupted};
@@ -256,9 +256,22 @@ fn http(setting: &Setting<'_>, lines: &str, slices: Slices) -> Result<String> {
     let (port, count, millis) = (port(lines)?, slices.count.to_string(), (slices.count * slices.millis).to_string());
     let results = setting.folder.join("http");
     let path = results.display().to_string();
-    let mut client = Command::new(&setting.binaries.load);
-    client.args(["http", "--port", port, "--results", &path, "--cpu", "1", "--server-cpu", "0"]);
-    client.args(["--millis", &millis, "--slices", &count]);
+    let words = vec![
+        "http",
+        "--port",
+        port,
+        "--results",
+        &path,
+        "--cpu",
+        "1",
+        "--server-cpu",
+        "0",
+        "--millis",
+        &millis,
+        "--slices",
+        &count,
+    ];
+    let mut client = columns::untraced(setting.binaries, &setting.binaries.load, &words);
     if !client.status().context("can't start the load's client")?.success() {
         bail!("the load's client failed");
     }
