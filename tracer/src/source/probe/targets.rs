@@ -60,8 +60,14 @@ impl Targets {
 
 /// The keys of every entry that has this value.
 pub(super) fn keys_of<K: aya::Pod>(map: &HashMap<MapData, K, u64>, value: u64) -> Result<Vec<K>, MapError> {
-    let entries = map.iter().filter(|entry| !entry.as_ref().is_ok_and(|(_, found)| *found != value));
-    entries.map(|entry| entry.map(|(key, _)| key)).collect()
+    let mut keys = Vec::new();
+    for entry in map.iter() {
+        let (key, found) = entry?;
+        if found == value {
+            keys.push(key);
+        }
+    }
+    Ok(keys)
 }
 
 /// Removes an entry; false if it was gone already.
