@@ -61,7 +61,7 @@ impl Targets {
 /// The keys of every entry that has this value.
 pub(super) fn keys_of<K: aya::Pod>(map: &HashMap<MapData, K, u64>, value: u64) -> Result<Vec<K>, MapError> {
     let mut keys = Vec::new();
-    for entry in map.iter() {
+    for entry in map {
         let (key, found) = entry?;
         if found == value {
             keys.push(key);
