@@ -1,7 +1,7 @@
 //! The maps, each with what fills it, what empties it and what bounds it.
 
-use crate::presence::{self, Change};
-use aya_ebpf::bindings::{BPF_ANY, BPF_EXIST, BPF_F_NO_PREALLOC, BPF_NOEXIST};
+use crate::presence;
+use aya_ebpf::bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use tracer_ebpf::{KubeletCall, Share, Target, kind, learnt};
@@ -94,26 +94,19 @@ pub(crate) fn is_of(cgroup: u64, pod: u64) -> bool {
 /// Trace a cgroup; false if the map is full.
 #[inline(always)]
 pub(crate) fn track(cgroup: u64, pod: u64) -> bool {
-    presence::count_target(cgroup, Change::Comes);
-    if TARGETS.insert(&cgroup, &Target { pod }, u64::from(BPF_NOEXIST)).is_ok() {
-        return true;
-    }
-    // user space was here first, and has counted it
-    let replaced = TARGETS.insert(&cgroup, &Target { pod }, u64::from(BPF_EXIST)).is_ok();
-    presence::count_target(cgroup, Change::Gone);
-    replaced
+    presence::targets(cgroup).put(|flag| TARGETS.insert(&cgroup, &Target { pod }, u64::from(flag)).is_ok())
 }
 
 /// The cgroup's id is free; if it was a pod's own, the pod is gone.
 #[inline(always)]
 pub(crate) fn untrack(cgroup: u64, pod: u64) {
     if TARGETS.remove(&cgroup).is_ok() {
-        presence::count_target(cgroup, Change::Gone);
+        presence::targets(cgroup).gone();
     }
     if cgroup == pod {
         resume(pod);
         if KUBELET_CALLS.remove(&pod).is_ok() {
-            presence::count_called(pod, Change::Gone);
+            presence::called(pod).gone();
         }
     }
 }
@@ -121,7 +114,7 @@ pub(crate) fn untrack(cgroup: u64, pod: u64) {
 /// Whether the pod is being stopped.
 #[inline(always)]
 pub(crate) fn is_stopping(pod: u64) -> bool {
-    presence::may_be_stopping(pod) && STOPPING.get_ptr(&pod).is_some()
+    presence::stopping(pod).is_any() && STOPPING.get_ptr(&pod).is_some()
 }
 
 /// What a pod has written of late; none if the map takes no more at the moment.
@@ -142,26 +135,16 @@ pub(crate) fn stopping_since(pod: u64) -> Option<u64> {
 
 /// The pod is being stopped. The last time counts: it tells user space that nothing has come since, and
 /// a container that is started again while another ends from one that was started before.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn stop(pod: u64, now_ns: u64) {
-    presence::count_stopping(pod, Change::Comes);
-    if STOPPING.insert(&pod, &now_ns, u64::from(BPF_NOEXIST)).is_ok() {
-        return;
-    }
-    if STOPPING.insert(&pod, &now_ns, u64::from(BPF_EXIST)).is_ok() {
-        // it was counted when it came
-        presence::count_stopping(pod, Change::Gone);
-        return;
-    }
-    // it was taken out in between, or there is no room and one is counted that is not there
-    let _ = STOPPING.insert(&pod, &now_ns, u64::from(BPF_ANY));
+    presence::stopping(pod).put(|flag| STOPPING.insert(&pod, &now_ns, u64::from(flag)).is_ok());
 }
 
 /// The pod goes on: one of its containers was started again.
 #[inline(always)]
 pub(crate) fn resume(pod: u64) {
     if STOPPING.remove(&pod).is_ok() {
-        presence::count_stopping(pod, Change::Gone);
+        presence::stopping(pod).gone();
     }
 }
 
@@ -246,24 +229,16 @@ pub(crate) fn mapped(address: u32) -> Address {
 }
 
 /// The kubelet has connected to a healthy pod.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn kubelet_came(pod: u64, call: KubeletCall) {
-    presence::count_called(pod, Change::Comes);
-    if KUBELET_CALLS.insert(&pod, &call, u64::from(BPF_NOEXIST)).is_ok() {
-        return;
-    }
-    if KUBELET_CALLS.insert(&pod, &call, u64::from(BPF_EXIST)).is_ok() {
-        presence::count_called(pod, Change::Gone);
-        return;
-    }
-    let _ = KUBELET_CALLS.insert(&pod, &call, u64::from(BPF_ANY));
+    presence::called(pod).put(|flag| KUBELET_CALLS.insert(&pod, &call, u64::from(flag)).is_ok());
 }
 
 /// A healthy pod has closed a connection, which may be the kubelet's.
 #[inline(always)]
 pub(crate) fn kubelet_may_be_gone(pod: u64, sock: u64, now_ns: impl FnOnce() -> u64) {
     // SAFETY: aligned words of an entry that stays readable; one that is replaced meanwhile is another call's
-    if presence::may_be_called(pod)
+    if presence::called(pod).is_any()
         && let Some(call) = KUBELET_CALLS.get_ptr_mut(&pod).map(|call| unsafe { &mut *call })
         && call.sock == sock
         && call.closed_ns == 0

@@ -2,10 +2,22 @@
 
 use crate::hierarchies::Hierarchy;
 use gracetrace_tests::clock::wait_until;
+use gracetrace_tests::suite;
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+/// A new place for pods, without any yet, and the word for the hierarchy that it is in. What is left of it goes with the test.
+pub(crate) fn place(name: &str) -> anyhow::Result<(String, PathBuf)> {
+    let (hierarchy, root) = hierarchy()?;
+    let root = root.join(name);
+    sweep(&root)?;
+    let swept = root.clone();
+    suite::at_end("pods without a runtime", move || sweep(&swept));
+    std::fs::create_dir(&root)?;
+    Ok((hierarchy, root))
+}
 
 /// A container without a runtime: a cgroup that is named like one, and a process in it that is PID 1 of its namespace.
 pub(crate) struct Container {
@@ -49,7 +61,7 @@ pub(crate) fn pid(number: u32) -> anyhow::Result<Pid> {
 }
 
 /// The hierarchy that the run is for (v2, where there is a choice), by the word for it and where it is mounted.
-pub(crate) fn hierarchy() -> anyhow::Result<(String, PathBuf)> {
+fn hierarchy() -> anyhow::Result<(String, PathBuf)> {
     let wanted = std::env::var("GRACETRACE_TEST_HIERARCHY").ok();
     let words = wanted.map_or_else(|| ["v2", "pids", "memory"].map(str::to_owned).to_vec(), |wanted| vec![wanted]);
     let mounted = Hierarchy::mounted()?;

@@ -1,12 +1,11 @@
 //! The counts that spare the probes a look-up are exact while pods come, are stopped and go: what is there is counted, or it would not be
 //! seen, and what is gone is not.
 
-use crate::pods::{Container, hierarchy, pid, sweep};
+use crate::pods::{self, Container, pid, sweep};
 use aya::maps::{Array, HashMap, Map, MapData, MapInfo};
 use gracetrace_tests::clock::wait_until;
 use gracetrace_tests::command::Machine;
 use gracetrace_tests::facts::Facts;
-use gracetrace_tests::suite;
 use gracetrace_tests::tracer::Tracer;
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
@@ -26,17 +25,12 @@ const UIDS: [&str; 3] = [
 const WAITS: [&str; 3] = ["/bin/sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.02; done"];
 
 pub(crate) fn is_counted(_machine: &Machine) -> anyhow::Result<Vec<String>> {
-    let (name, root) = hierarchy()?;
-    let root = root.join(PODS);
-    sweep(&root)?;
-    let swept = root.clone();
-    suite::at_end("the pods that are counted", move || sweep(&swept));
+    let (hierarchy, root) = pods::place(PODS)?;
     let pod = |uid: &str| root.join(format!("pod{uid}"));
     let start = |uid: &str| Container::start(&pod(uid), WAITS.map(str::to_owned).into_iter());
-    std::fs::create_dir(&root)?;
     std::fs::create_dir(pod(UIDS[0]))?;
     let found = start(UIDS[0])?;
-    let mut tracer = Tracer::start(["-v", "-o", "jsonl", "--cgroup-hierarchy", &name].map(str::to_owned))?;
+    let mut tracer = Tracer::start(["-v", "-o", "jsonl", "--cgroup-hierarchy", &hierarchy].map(str::to_owned))?;
     tracer.wait_for_line("tracing every pod")?;
     let maps = Maps::of(tracer.pid())?;
     let mut facts = Facts::of(Value::Null);
@@ -82,8 +76,7 @@ struct Maps {
     made: Array<MapData, u64>,
     found: Array<MapData, u64>,
     stopping: HashMap<MapData, u64, u64>,
-    /// Those that are being stopped, and those that the kubelet has called.
-    pods: Array<MapData, [u64; 2]>,
+    pods_stopping: Array<MapData, u64>,
 }
 
 /// How many there are, and how many are counted.
@@ -105,14 +98,14 @@ impl Maps {
             made: Map::Array(held(process, "TARGETS_MADE")?).try_into()?,
             found: Map::Array(held(process, "TARGETS_FOUND")?).try_into()?,
             stopping: Map::HashMap(held(process, "STOPPING")?).try_into()?,
-            pods: Map::Array(held(process, "PODS")?).try_into()?,
+            pods_stopping: Map::Array(held(process, "PODS_STOPPING")?).try_into()?,
         })
     }
 
     fn look(&self) -> anyhow::Result<Seen> {
         let targets: Vec<u64> = self.targets.keys().collect::<Result<_, _>>()?;
         let stopping: Vec<u64> = self.stopping.keys().collect::<Result<_, _>>()?;
-        let slots = self.pods.len();
+        let slots = self.pods_stopping.len();
         let mut traced_counted = BTreeMap::new();
         for slot in 0..TARGET_SLOTS {
             let count = self.made.get(&slot, 0)?.wrapping_add(self.found.get(&slot, 0)?);
@@ -120,7 +113,7 @@ impl Maps {
         }
         let mut stopping_counted = BTreeMap::new();
         for slot in 0..slots {
-            let [count, _called] = self.pods.get(&slot, 0)?;
+            let count = self.pods_stopping.get(&slot, 0)?;
             stopping_counted.extend((count != 0).then_some((slot, count)));
         }
         Ok(Seen {

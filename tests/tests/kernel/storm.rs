@@ -1,7 +1,7 @@
 //! Three pods and one ring: two storm while gracetrace does not get to run, the third ends in the same moment. The quiet one's
 //! report lacks nothing, each of the others' says what it lacks, and the numbers add up.
 
-use crate::pods::{Container, hierarchy, pid, sweep};
+use crate::pods::{self, Container, pid, sweep};
 use gracetrace::input::Sees;
 use gracetrace_tests::client::{self, Stage, Stages, Use};
 use gracetrace_tests::clock::{ExitWatch, scaled};
@@ -10,7 +10,6 @@ use gracetrace_tests::counts::Counts;
 use gracetrace_tests::facts::Facts;
 use gracetrace_tests::recording;
 use gracetrace_tests::stamps::StampFile;
-use gracetrace_tests::suite;
 use gracetrace_tests::tracer::Tracer;
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
@@ -36,19 +35,14 @@ i=0; until [ -e "$1" ]; do /bin/true; i=$((i + 1)); done
 echo $i >"$2"; exit 0"#;
 
 pub(crate) fn beside_a_quiet_pod(machine: &Machine) -> anyhow::Result<Vec<String>> {
-    let (name, root) = hierarchy()?;
-    let root = root.join(PODS);
-    sweep(&root)?;
-    let swept = root.clone();
-    suite::at_end("the pods that storm and do not", move || sweep(&swept));
+    let (hierarchy, root) = pods::place(PODS)?;
     // there before the tracer is: it takes the hierarchy that has pods
     let pod = |uid: &str| root.join(format!("pod{uid}"));
-    std::fs::create_dir(&root)?;
     [QUIET].iter().chain(&STORMY).try_for_each(|uid| std::fs::create_dir(pod(uid)))?;
 
     let [log, stamps, go, enough] =
         ["storm.jsonl", "storm.stamps", "storm.go", "storm.enough"].map(|name| machine.file(name));
-    let flags = ["-v", "-o", "jsonl", "--ring-buffer-size", RING, "--cgroup-hierarchy", &name, "--record"];
+    let flags = ["-v", "-o", "jsonl", "--ring-buffer-size", RING, "--cgroup-hierarchy", &hierarchy, "--record"];
     let mut tracer = Tracer::start(flags.map(str::to_owned).into_iter().chain([log.display().to_string()]))?;
     tracer.wait_for_line("tracing every pod")?;
     let victim = [machine.victim().display().to_string(), "--stamps".to_owned(), stamps.display().to_string()];
