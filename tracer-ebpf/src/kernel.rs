@@ -62,11 +62,11 @@ pub(crate) fn is_v1() -> bool {
     setting!(hierarchy_id) != 0
 }
 
-/// Id of the cgroup of `current` in the hierarchy that is watched.
+/// Id of the cgroup of who is running, in the hierarchy that is watched.
 #[inline(always)]
-pub(crate) fn current_cgroup() -> u64 {
-    if is_v1() {
-        return Task::<Far>::current().cgroup();
+pub(crate) fn current_cgroup<P: Place>(current: P) -> u64 {
+    if P::IS_LOADED || is_v1() {
+        return Task(current).untrusted().cgroup();
     }
     // SAFETY: takes nothing
     unsafe { helpers::bpf_get_current_cgroup_id() }

@@ -1,16 +1,17 @@
 //! The ABI between the probes in the kernel and the reader in user space: one `#[repr(C)]` record
 //! per kind, without padding, and the read-only globals that tell the probes about this kernel.
 //!
-//! Both sides are compiled from this file, `values.rs` and `tracepoints.rs`. They hold layouts and constants only: no logic, no
+//! Both sides are compiled from this file, `filter.rs`, `values.rs` and `tracepoints.rs`. They hold layouts and constants only: no logic, no
 //! dependencies, no `bool`, no pointers. User space parses the bytes with a cursor and never casts
 //! them, so nothing here may be a Rust enum.
 #![no_std]
 
+pub mod filter;
 mod tracepoints;
 mod values;
 
 pub use tracepoints::{TRACEPOINTS, nests, slot};
-pub use values::{KubeletCall, Share, TARGET_SLOTS, Target, target_slot};
+pub use values::{KubeletCall, Share, Target};
 
 /// Length of a task's `comm` in the kernel (`TASK_COMM_LEN`), the last byte being NUL.
 pub const COMM_LEN: usize = 16;

@@ -80,7 +80,10 @@ macro_rules! copied {
 /// The pod a cgroup belongs to, if it is traced.
 #[inline(always)]
 pub(crate) fn pod_of(cgroup: u64) -> Option<u64> {
-    if presence::may_be_traced(cgroup) { copied!(TARGETS, &cgroup).map(|target| target.pod) } else { None }
+    if let Some(pod) = presence::known_pod(cgroup) {
+        return Some(pod);
+    }
+    if presence::targets(cgroup).is_any() { copied!(TARGETS, &cgroup).map(|target| target.pod) } else { None }
 }
 
 /// Whether a cgroup is one of this pod's. Never compare [`pod_of`] with `Some` for it: the compiler compares what is not there too, and the
@@ -94,12 +97,18 @@ pub(crate) fn is_of(cgroup: u64, pod: u64) -> bool {
 /// Trace a cgroup; false if the map is full.
 #[inline(always)]
 pub(crate) fn track(cgroup: u64, pod: u64) -> bool {
-    presence::targets(cgroup).put(|flag| TARGETS.insert(&cgroup, &Target { pod }, u64::from(flag)).is_ok())
+    presence::know(cgroup, pod);
+    let is_in = presence::targets(cgroup).put(|flag| TARGETS.insert(&cgroup, &Target { pod }, u64::from(flag)).is_ok());
+    if !is_in {
+        presence::forget(cgroup);
+    }
+    is_in
 }
 
 /// The cgroup's id is free; if it was a pod's own, the pod is gone.
 #[inline(always)]
 pub(crate) fn untrack(cgroup: u64, pod: u64) {
+    presence::forget(cgroup);
     if TARGETS.remove(&cgroup).is_ok() {
         presence::targets(cgroup).gone();
     }

@@ -19,6 +19,9 @@ pub(crate) trait Place: Copy {
     /// The same, where the verifier vouches for nothing.
     type Untrusted: Place;
 
+    /// Whether a read of it is a load, and no call.
+    const IS_LOADED: bool;
+
     /// Of a pointer that the kernel gave.
     fn of(pointer: u64) -> Self;
 
@@ -98,6 +101,8 @@ const IPPROTO_TCP: u16 = 6;
 impl Place for Far {
     type Untrusted = Self;
 
+    const IS_LOADED: bool = false;
+
     #[inline(always)]
     fn of(pointer: u64) -> Self {
         Self(pointer)
@@ -175,6 +180,8 @@ impl<const VOUCHED: bool> Typed<VOUCHED> {
 
 impl<const VOUCHED: bool> Place for Typed<VOUCHED> {
     type Untrusted = Untrusted;
+
+    const IS_LOADED: bool = true;
 
     #[inline(always)]
     fn of(pointer: u64) -> Self {

@@ -1,45 +1,42 @@
 //! Who may be in a map, so that nobody is looked for in vain: nearly every event of a node is about a cgroup that is not traced, nearly
-//! every one of a traced pod about one that is not being stopped, and a look-up of what is not there takes some 40 ns.
+//! every one of a traced pod about one that is not being stopped, and a look-up in a hash map takes some 40 ns.
 //!
 //! Counts by the last digits of an id, of which two may share a slot: where a count is 0, nobody with these digits is there. One is counted
 //! before it is put in and after it is taken out, so that a count may be too large for a moment and is never too small. (Ids of cgroups
-//! are given out one after the other, so they spread by themselves.)
+//! are given out one after the other, so they spread by themselves.) The words are described in [`filter`].
 
 use crate::emit::add;
 use aya_ebpf::bindings::{BPF_ANY, BPF_EXIST, BPF_NOEXIST};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
-use tracer_ebpf::{TARGET_SLOTS, target_slot};
+use tracer_ebpf::filter::{self, BY_PROBES, BY_USER_SPACE, CALLED, CGROUP_SLOTS, POD_SLOTS, TRACED, WORDS};
 
-/// How many cgroups the probes have put into `TARGETS`, less those that they have taken out, by [`target_slot`].
+/// What is known of cgroups by the last digits of their ids. User space writes here as well.
 #[map]
-static TARGETS_MADE: Array<u64> = Array::with_max_entries(TARGET_SLOTS, 0);
+static CGROUP_FILTER: Array<u64> = Array::with_max_entries(CGROUP_SLOTS * WORDS, 0);
 
-/// The same of user space, which writes it. Whoever put one in, the other may take it out: the sum of both is what counts.
+/// The same of pods.
 #[map]
-static TARGETS_FOUND: Array<u64> = Array::with_max_entries(TARGET_SLOTS, 0);
+static POD_FILTER: Array<u64> = Array::with_max_entries(POD_SLOTS * WORDS, 0);
 
-/// How many pods are in `STOPPING`, by the last digits of their ids. Those that user space takes out stay counted.
-#[map]
-static PODS_STOPPING: Array<u64> = Array::with_max_entries(POD_SLOTS, 0);
-
-/// How many are in `KUBELET_CALLS`. Those that are overwritten there stay counted.
-#[map]
-static PODS_CALLED: Array<u64> = Array::with_max_entries(POD_SLOTS, 0);
-
-/// As many as pods that may be stopped at once; a power of two.
-const POD_SLOTS: u32 = 4096;
-
-/// How many there are in a slot; none where that is not known, which no slot is.
+/// How many there are in a slot: the sum of the probes' word and, if there is one, user space's. Without words it is not known, which is never.
 #[derive(Clone, Copy)]
-pub(crate) struct Count(Option<*mut u64>);
+pub(crate) struct Count {
+    probes: Option<*mut u64>,
+    user_space: Option<*const u64>,
+}
 
 impl Count {
     /// Whether somebody may be there.
     #[inline(always)]
     pub(crate) fn is_any(self) -> bool {
-        // SAFETY: an aligned word of a map's value, which lives as long as the program
-        self.0.is_none_or(|word| unsafe { word.read_volatile() } != 0)
+        let Some(probes) = self.probes else { return true };
+        let before = read(probes);
+        match self.user_space {
+            // one that the probes put in and user space took out, both between the two looks, would be missing from a sum that says 0
+            Some(word) => before.wrapping_add(read(word)) != 0 || read(probes) != before,
+            None => before != 0,
+        }
     }
 
     /// One has been taken out.
@@ -68,46 +65,68 @@ impl Count {
 
     #[inline(always)]
     fn add(self, count: u64) {
-        if let Some(word) = self.0 {
+        if let Some(word) = self.probes {
             add(word, count);
         }
     }
 }
 
-/// Whether a cgroup may be in `TARGETS`.
-#[inline(always)]
-pub(crate) fn may_be_traced(cgroup: u64) -> bool {
-    let slot = target_slot(cgroup);
-    let (Some(made), Some(found)) = (TARGETS_MADE.get_ptr(slot), TARGETS_FOUND.get_ptr(slot)) else {
-        return true;
-    };
-    // SAFETY: aligned words of maps' values, which live as long as the program
-    let read = |word: *const u64| unsafe { word.read_volatile() };
-    let before = read(made);
-    let sum = before.wrapping_add(read(found));
-    // one that the probes put in and user space took out, both between the two looks, would be missing from a sum that says 0
-    sum != 0 || read(made) != before
-}
-
-/// Those that the probes have put into `TARGETS`.
+/// Those in `TARGETS`.
 #[inline(always)]
 pub(crate) fn targets(cgroup: u64) -> Count {
-    Count(TARGETS_MADE.get_ptr_mut(target_slot(cgroup)))
+    Count {
+        probes: CGROUP_FILTER.get_ptr_mut(filter::cgroup(cgroup, BY_PROBES)),
+        user_space: CGROUP_FILTER.get_ptr(filter::cgroup(cgroup, BY_USER_SPACE)),
+    }
+}
+
+/// The pod that a cgroup is known to be of: without a look-up, for nearly every one that is traced.
+#[inline(always)]
+pub(crate) fn known_pod(cgroup: u64) -> Option<u64> {
+    CGROUP_FILTER.get_ptr(filter::cgroup(cgroup, TRACED)).and_then(|word| filter::pod_in(read(word), cgroup))
+}
+
+/// It is of this one, and will be in `TARGETS` in a moment: not the other way round, or who takes it out there might come before this.
+#[inline(always)]
+pub(crate) fn know(cgroup: u64, pod: u64) {
+    if let Some(word) = CGROUP_FILTER.get_ptr_mut(filter::cgroup(cgroup, TRACED)) {
+        write(word, filter::traced(cgroup, pod));
+    }
+}
+
+/// It is nobody's.
+#[inline(always)]
+pub(crate) fn forget(cgroup: u64) {
+    if let Some(word) = CGROUP_FILTER.get_ptr_mut(filter::cgroup(cgroup, TRACED))
+        && filter::pod_in(read(word), cgroup).is_some()
+    {
+        write(word, 0);
+    }
 }
 
 /// Those in `STOPPING`.
 #[inline(always)]
 pub(crate) fn stopping(pod: u64) -> Count {
-    Count(PODS_STOPPING.get_ptr_mut(pod_slot(pod)))
+    Count {
+        probes: POD_FILTER.get_ptr_mut(filter::pod(pod, BY_PROBES)),
+        user_space: POD_FILTER.get_ptr(filter::pod(pod, BY_USER_SPACE)),
+    }
 }
 
 /// Those in `KUBELET_CALLS`.
 #[inline(always)]
 pub(crate) fn called(pod: u64) -> Count {
-    Count(PODS_CALLED.get_ptr_mut(pod_slot(pod)))
+    Count { probes: POD_FILTER.get_ptr_mut(filter::pod(pod, CALLED)), user_space: None }
 }
 
 #[inline(always)]
-fn pod_slot(pod: u64) -> u32 {
-    pod as u32 & (POD_SLOTS - 1)
+fn read(word: *const u64) -> u64 {
+    // SAFETY: an aligned word of a map's value, which the verifier makes sure of, and which lives as long as the program
+    unsafe { word.read_volatile() }
+}
+
+#[inline(always)]
+fn write(word: *mut u64, value: u64) {
+    // SAFETY: as above
+    unsafe { word.write_volatile(value) }
 }

@@ -32,7 +32,8 @@ pub(crate) fn forked<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
 /// `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
 #[inline(always)]
 pub(crate) fn executed<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
-    let cgroup = current_cgroup();
+    // it is the one that is running
+    let cgroup = current_cgroup(ctx.place(0));
     let Some(pod) = maps::pod_of(cgroup) else {
         return Outcome::Skipped(Reason::NotTraced);
     };
@@ -68,7 +69,8 @@ pub(crate) fn executed<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
 /// `sched_process_exit(struct task_struct *p)`, from 6.16 on `(p, bool group_dead)`
 #[inline(always)]
 pub(crate) fn exited<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
-    let cgroup = current_cgroup();
+    // it is the one that is running
+    let cgroup = current_cgroup(ctx.place(0));
     let Some(pod) = maps::pod_of(cgroup) else {
         return Outcome::Skipped(Reason::NotTraced);
     };

@@ -91,7 +91,7 @@ pub(crate) fn refused(ctx: &Call, skb: u64) -> Outcome {
                 set_field(&mut record.peer, in_first_four(read(ip, IPV4_SOURCE)));
             }
         }
-        fill_actor(&mut record.current, Task::<Far>::current(), current_cgroup());
+        fill_actor(&mut record.current, Task::<Far>::current(), current_cgroup(ctx.current()));
     })
 }
 

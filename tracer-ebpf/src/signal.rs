@@ -67,7 +67,7 @@ pub(crate) fn generated<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
         return Outcome::Skipped(Reason::NotTraced);
     };
     let code = code::<P>(ctx.arg(1));
-    let sender_cgroup = current_cgroup();
+    let sender_cgroup = current_cgroup(ctx.current());
     // a signal between two processes of one container, or to oneself, needs no second look-up
     let origin = origin(code, || sender_cgroup == cgroup || maps::is_of(sender_cgroup, pod));
     if !is_wanted(signal, origin, pod) {
@@ -108,7 +108,7 @@ pub(crate) fn delivered<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     };
     maps::seen(tgid, signal);
     let task = Task::<P>::current().untrusted();
-    let cgroup = current_cgroup();
+    let cgroup = current_cgroup(ctx.current());
     // the tgid may be somebody else's by now
     if task.leader().start_ns() != start_ns || maps::pod_of(cgroup).is_none() {
         return Outcome::Skipped(Reason::NotTraced);

@@ -73,7 +73,7 @@ pub(crate) fn state_set<P: SocketPlace>(ctx: &Call<P, impl Spread>) -> Outcome {
     let owner = match owner_of(sock, sock_cgroup) {
         // a socket has no cgroup there, and is the container's that does with it what only its owner can do
         Some(owner) if is_v1() && is_owners_doing(sock, old_state, new_state) => {
-            let current_cgroup = current_cgroup();
+            let current_cgroup = current_cgroup(ctx.current());
             let is_pods = maps::is_of(current_cgroup, owner.pod);
             Owner { cgroup: if is_pods { current_cgroup } else { 0 }, ..owner }
         }
@@ -81,7 +81,7 @@ pub(crate) fn state_set<P: SocketPlace>(ctx: &Call<P, impl Spread>) -> Outcome {
         // where a socket has no cgroup and others live in its namespace, half of what it does could be told: none is
         None if is_v1() && maps::is_shared_netns(netns_of(sock)) => return Outcome::Skipped(Reason::NotTraced),
         None if is_owners_doing(sock, old_state, new_state) => {
-            let current_cgroup = current_cgroup();
+            let current_cgroup = current_cgroup(ctx.current());
             // nearly always it is the socket's own, which has just been looked up
             if current_cgroup == sock_cgroup {
                 return Outcome::Skipped(Reason::NotTraced);
@@ -112,7 +112,7 @@ pub(crate) fn state_set<P: SocketPlace>(ctx: &Call<P, impl Spread>) -> Outcome {
     if sock.is_null() {
         return Outcome::Skipped(Reason::NotTcp);
     }
-    let current_cgroup = current_cgroup();
+    let current_cgroup = current_cgroup(ctx.current());
     // nearly always it is the socket's own container, which needs no look-up
     let current_in_pod = owner.cgroup != 0 && current_cgroup == owner.cgroup || maps::is_of(current_cgroup, owner.pod);
     let dying = leaving && current_in_pod;

@@ -10,17 +10,6 @@ pub struct Target {
     pub pod: u64,
 }
 
-/// How many slots the maps `TARGETS_MADE` and `TARGETS_FOUND` have.
-pub const TARGET_SLOTS: u32 = 8192;
-
-/// Where a cgroup is counted in these maps, whose sum says how many cgroups with that slot the map `TARGETS` has, or more: where it is 0 no
-/// probe looks. They are two because user space can only write words that nobody else writes.
-#[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "the last digits are what is wanted")]
-pub const fn target_slot(cgroup: u64) -> u32 {
-    cgroup as u32 & (TARGET_SLOTS - 1)
-}
-
 /// Value of the map `SHARES` (pod's cgroup id → this): what a pod has written while the ring was filling up.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -5,7 +5,7 @@ use super::losses::Told;
 use super::passed_over::Guarded;
 use super::programs::{self, NEAR, NEAR_HOOKS, Wanted};
 use super::ring_map::RingMap;
-use super::targets::Targets;
+use super::targets::{Stopping, Targets};
 use super::{Maps, ProbeError, ProbeOptions, ProbeStatus, Probes, offsets, ring, sum, ticks, words};
 use crate::input::Sees;
 use crate::source::cgroupfs::Hierarchy;
@@ -227,8 +227,8 @@ fn reading(name: &str, first: Option<&str>) -> &'static str {
 
 fn take_maps(ebpf: &mut Ebpf) -> Result<Maps, ProbeError> {
     Ok(Maps {
-        targets: Targets::new(take(ebpf, "TARGETS")?, take(ebpf, "TARGETS_FOUND")?),
-        stopping: take(ebpf, "STOPPING")?,
+        targets: Targets::new(take(ebpf, "TARGETS")?, take(ebpf, "CGROUP_FILTER")?),
+        stopping: Stopping::new(take(ebpf, "STOPPING")?, take(ebpf, "POD_FILTER")?),
         netns: take(ebpf, "NETNS")?,
         kubelet_calls: take(ebpf, "KUBELET_CALLS")?,
         generated: take(ebpf, "GENERATED")?,

@@ -9,6 +9,7 @@ mod losses;
 mod offsets;
 pub mod order;
 mod passed_over;
+mod presence;
 mod programs;
 mod ring;
 mod ring_map;
@@ -29,7 +30,7 @@ use aya::maps::{HashMap, MapData, PerCpuArray};
 use batches::BatchSender;
 use std::fmt;
 use std::thread::JoinHandle;
-use targets::Targets;
+use targets::{Stopping, Targets};
 use tracer_ebpf::kind;
 
 /// How to load the probes.
@@ -69,7 +70,7 @@ pub struct Probes {
 /// The maps that user space reads and writes while tracing.
 struct Maps {
     targets: Targets,
-    stopping: HashMap<MapData, u64, u64>,
+    stopping: Stopping,
     netns: HashMap<MapData, u32, u64>,
     /// Four words each: `tracer_ebpf::KubeletCall`.
     kubelet_calls: HashMap<MapData, u64, [u64; 4]>,
@@ -148,9 +149,7 @@ impl Probes {
         for netns in targets::keys_of(&self.maps.netns, pod.0).map_err(failed)? {
             targets::remove(&mut self.maps.netns, &netns).map_err(failed)?;
         }
-        // not there unless the pod was being stopped
-        let _ = self.maps.stopping.remove(&pod.0);
-        Ok(())
+        self.maps.stopping.remove(pod.0).map_err(failed)
     }
 
     /// The connection that the kubelet made to this pod last, before the pod was stopped.
@@ -169,13 +168,12 @@ impl Probes {
     /// Lets the sockets of pods be whose last signal, if it came before `until`, was no stop signal: those of which
     /// `is_ending` says no. (A signal that comes between the look and the removal is lost to the sockets;
     /// that takes microseconds.)
-    pub fn calm(&mut self, until: BootNs, is_ending: impl Fn(CgroupId) -> bool) {
-        let old = self.maps.stopping.iter().filter_map(Result::ok).filter(|(_, since)| *since < until.0);
-        let calm: Vec<u64> = old.map(|(pod, _)| pod).filter(|pod| !is_ending(CgroupId(*pod))).collect();
-        for pod in calm {
-            // gone already is as good
-            let _ = self.maps.stopping.remove(&pod);
+    pub fn calm(&mut self, until: BootNs, is_ending: impl Fn(CgroupId) -> bool) -> Result<(), ProbeError> {
+        for pod in self.maps.stopping.before(until.0).into_iter().filter(|pod| !is_ending(CgroupId(*pod))) {
+            let result = self.maps.stopping.remove(pod);
+            result.map_err(|error| ProbeError::from_system(format!("calm the pod of cgroup {pod}"), &error))?;
         }
+        Ok(())
     }
 
     /// What was dropped since the last call: what was refused to a pod beyond its share of the ring, and what nobody can

@@ -1,60 +1,86 @@
-//! Which cgroups are traced: the map that the probes look them up in, and the counts that spare them most look-ups.
+//! Which cgroups are traced and which pods are being stopped: the maps that the probes look them up in, and what spares them most look-ups.
 
 use super::error::{self, ENOENT};
+use super::presence::{Change, Presence};
 use aya::maps::{Array, HashMap, MapData, MapError};
-use std::collections::BTreeMap;
-use tracer_ebpf::target_slot;
+use tracer_ebpf::filter;
 
 /// Flags of a map's update: whether the key is there or not, only if it is not, only if it is.
 const ANY: u64 = 0;
 const NO_EXIST: u64 = 1;
 const EXIST: u64 = 2;
 
-/// The maps `TARGETS`, cgroup → pod, and `TARGETS_FOUND`.
+/// The maps `TARGETS`, cgroup → pod, and `CGROUP_FILTER`.
 pub(super) struct Targets {
     pods: HashMap<MapData, u64, u64>,
-    /// As the probes read them.
-    found: Array<MapData, u64>,
-    /// The same, as nobody else writes them.
-    counts: BTreeMap<u32, u64>,
+    presence: Presence,
 }
 
 impl Targets {
-    pub(super) fn new(pods: HashMap<MapData, u64, u64>, found: Array<MapData, u64>) -> Self {
-        Self { pods, found, counts: BTreeMap::new() }
+    pub(super) fn new(pods: HashMap<MapData, u64, u64>, words: Array<MapData, u64>) -> Self {
+        Self { pods, presence: Presence::new(words) }
     }
 
     /// Has a cgroup traced as part of a pod.
     pub(super) fn insert(&mut self, cgroup: u64, pod: u64) -> Result<(), MapError> {
         // before it is there: a probe that finds no count does not look
-        self.count(cgroup, 1)?;
+        self.count(cgroup, Change::Comes)?;
+        self.presence.know(cgroup, pod)?;
         if self.pods.insert(cgroup, pod, NO_EXIST).is_ok() {
             return Ok(());
         }
         if self.pods.insert(cgroup, pod, EXIST).is_ok() {
             // whoever put it there has counted it
-            return self.count(cgroup, u64::MAX);
+            return self.count(cgroup, Change::Gone);
         }
         // it was taken out in between, or there is no room, and one too many is counted
-        self.pods.insert(cgroup, pod, ANY)
+        let result = self.pods.insert(cgroup, pod, ANY);
+        if result.is_err() {
+            self.presence.forget(cgroup)?;
+        }
+        result
     }
 
     /// Takes out what is part of a pod. Entries that come and go meanwhile do no harm.
     pub(super) fn remove_pod(&mut self, pod: u64) -> Result<(), MapError> {
         for cgroup in keys_of(&self.pods, pod)? {
+            self.presence.forget(cgroup)?;
             if remove(&mut self.pods, &cgroup)? {
                 // after it is gone; the sum with the probes' counts is what matters, so one of theirs may be counted here
-                self.count(cgroup, u64::MAX)?;
+                self.count(cgroup, Change::Gone)?;
             }
         }
         Ok(())
     }
 
-    fn count(&mut self, cgroup: u64, count: u64) -> Result<(), MapError> {
-        let slot = target_slot(cgroup);
-        let counted = self.counts.entry(slot).or_default();
-        *counted = counted.wrapping_add(count);
-        self.found.set(slot, *counted, 0)
+    fn count(&mut self, cgroup: u64, change: Change) -> Result<(), MapError> {
+        self.presence.count(filter::cgroup(cgroup, filter::BY_USER_SPACE), change)
+    }
+}
+
+/// The maps `STOPPING`, pod → when it was last seen to be stopped, and `POD_FILTER`.
+pub(super) struct Stopping {
+    since: HashMap<MapData, u64, u64>,
+    presence: Presence,
+}
+
+impl Stopping {
+    pub(super) fn new(since: HashMap<MapData, u64, u64>, words: Array<MapData, u64>) -> Self {
+        Self { since, presence: Presence::new(words) }
+    }
+
+    /// Those of before a time (boot clock, ns).
+    pub(super) fn before(&self, until_ns: u64) -> Vec<u64> {
+        let old = self.since.iter().filter_map(Result::ok).filter(|(_, since)| *since < until_ns);
+        old.map(|(pod, _)| pod).collect()
+    }
+
+    /// Takes a pod out, if it is there.
+    pub(super) fn remove(&mut self, pod: u64) -> Result<(), MapError> {
+        if remove(&mut self.since, &pod)? {
+            self.presence.count(filter::pod(pod, filter::BY_USER_SPACE), Change::Gone)?;
+        }
+        Ok(())
     }
 }
 
