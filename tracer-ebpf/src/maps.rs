@@ -80,10 +80,19 @@ macro_rules! copied {
 /// The pod a cgroup belongs to, if it is traced.
 #[inline(always)]
 pub(crate) fn pod_of(cgroup: u64) -> Option<u64> {
-    if let Some(pod) = presence::known_pod(cgroup) {
+    if presence::targets(cgroup).is_any() { copied!(TARGETS, &cgroup).map(|target| target.pod) } else { None }
+}
+
+/// The same where it is asked for what a healthy pod does all the time: by a look-up once, and then without.
+#[inline(always)]
+pub(crate) fn known_pod_of(cgroup: u64) -> Option<u64> {
+    let taken_out = presence::taken_out(cgroup);
+    if let Some(pod) = presence::known_pod(cgroup, taken_out) {
         return Some(pod);
     }
-    if presence::targets(cgroup).is_any() { copied!(TARGETS, &cgroup).map(|target| target.pod) } else { None }
+    let pod = pod_of(cgroup)?;
+    presence::know(cgroup, pod, taken_out);
+    Some(pod)
 }
 
 /// Whether a cgroup is one of this pod's. Never compare [`pod_of`] with `Some` for it: the compiler compares what is not there too, and the
@@ -97,18 +106,12 @@ pub(crate) fn is_of(cgroup: u64, pod: u64) -> bool {
 /// Trace a cgroup; false if the map is full.
 #[inline(always)]
 pub(crate) fn track(cgroup: u64, pod: u64) -> bool {
-    presence::know(cgroup, pod);
-    let is_in = presence::targets(cgroup).put(|flag| TARGETS.insert(&cgroup, &Target { pod }, u64::from(flag)).is_ok());
-    if !is_in {
-        presence::forget(cgroup);
-    }
-    is_in
+    presence::targets(cgroup).put(|flag| TARGETS.insert(&cgroup, &Target { pod }, u64::from(flag)).is_ok())
 }
 
 /// The cgroup's id is free; if it was a pod's own, the pod is gone.
 #[inline(always)]
 pub(crate) fn untrack(cgroup: u64, pod: u64) {
-    presence::forget(cgroup);
     if TARGETS.remove(&cgroup).is_ok() {
         presence::targets(cgroup).gone();
     }

@@ -2,14 +2,14 @@
 //! every one of a traced pod about one that is not being stopped, and a look-up in a hash map takes some 40 ns.
 //!
 //! Counts by the last digits of an id, of which two may share a slot: where a count is 0, nobody with these digits is there. One is counted
-//! before it is put in and after it is taken out, so that a count may be too large for a moment and is never too small. (Ids of cgroups
-//! are given out one after the other, so they spread by themselves.) The words are described in [`filter`].
+//! before it is put in and after it is taken out, so that a count may be too large for a moment and is never too small. Who has been found
+//! by a look-up is known from then on. The words are described in [`filter`].
 
 use crate::emit::add;
 use aya_ebpf::bindings::{BPF_ANY, BPF_EXIST, BPF_NOEXIST};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
-use tracer_ebpf::filter::{self, BY_PROBES, BY_USER_SPACE, CALLED, CGROUP_SLOTS, POD_SLOTS, TRACED, WORDS};
+use tracer_ebpf::filter::{self, BY_PROBES, BY_USER_SPACE, CALLED, CGROUP_SLOTS, POD_SLOTS, TAKEN_OUT, TRACED, WORDS};
 
 /// What is known of cgroups by the last digits of their ids. User space writes here as well.
 #[map]
@@ -80,27 +80,25 @@ pub(crate) fn targets(cgroup: u64) -> Count {
     }
 }
 
-/// The pod that a cgroup is known to be of: without a look-up, for nearly every one that is traced.
+/// How often user space has taken one with these digits out of `TARGETS`. Asked before a look-up there, it tells how long what was found holds.
 #[inline(always)]
-pub(crate) fn known_pod(cgroup: u64) -> Option<u64> {
-    CGROUP_FILTER.get_ptr(filter::cgroup(cgroup, TRACED)).and_then(|word| filter::pod_in(read(word), cgroup))
+pub(crate) fn taken_out(cgroup: u64) -> u64 {
+    CGROUP_FILTER.get_ptr(filter::cgroup(cgroup, TAKEN_OUT)).map_or(0, read)
 }
 
-/// It is of this one, and will be in `TARGETS` in a moment: not the other way round, or who takes it out there might come before this.
+/// The pod that a cgroup is known to be of, without a look-up: nearly every one that is traced and has been looked up once.
 #[inline(always)]
-pub(crate) fn know(cgroup: u64, pod: u64) {
+pub(crate) fn known_pod(cgroup: u64, taken_out: u64) -> Option<u64> {
+    let word = CGROUP_FILTER.get_ptr(filter::cgroup(cgroup, TRACED))?;
+    filter::pod_in(read(word), cgroup, taken_out)
+}
+
+/// It was found to be of this one.
+#[inline(always)]
+pub(crate) fn know(cgroup: u64, pod: u64, taken_out: u64) {
     if let Some(word) = CGROUP_FILTER.get_ptr_mut(filter::cgroup(cgroup, TRACED)) {
-        write(word, filter::traced(cgroup, pod));
-    }
-}
-
-/// It is nobody's.
-#[inline(always)]
-pub(crate) fn forget(cgroup: u64) {
-    if let Some(word) = CGROUP_FILTER.get_ptr_mut(filter::cgroup(cgroup, TRACED))
-        && filter::pod_in(read(word), cgroup).is_some()
-    {
-        write(word, 0);
+        // SAFETY: as in `read`; at once, whoever else may write here meanwhile
+        unsafe { word.write_volatile(filter::traced(cgroup, pod, taken_out)) }
     }
 }
 
@@ -123,10 +121,4 @@ pub(crate) fn called(pod: u64) -> Count {
 fn read(word: *const u64) -> u64 {
     // SAFETY: an aligned word of a map's value, which the verifier makes sure of, and which lives as long as the program
     unsafe { word.read_volatile() }
-}
-
-#[inline(always)]
-fn write(word: *mut u64, value: u64) {
-    // SAFETY: as above
-    unsafe { word.write_volatile(value) }
 }

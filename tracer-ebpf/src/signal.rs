@@ -63,11 +63,12 @@ pub(crate) fn generated<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     if signal == SIGURG {
         learn::from_canary();
     }
-    let Some(pod) = maps::pod_of(cgroup) else {
+    let Some(pod) = maps::known_pod_of(cgroup) else {
         return Outcome::Skipped(Reason::NotTraced);
     };
     let code = code::<P>(ctx.arg(1));
-    let sender_cgroup = current_cgroup(ctx.current());
+    let current = ctx.current();
+    let sender_cgroup = current_cgroup(current);
     // a signal between two processes of one container, or to oneself, needs no second look-up
     let origin = origin(code, || sender_cgroup == cgroup || maps::is_of(sender_cgroup, pod));
     if !is_wanted(signal, origin, pod) {
@@ -88,7 +89,7 @@ pub(crate) fn generated<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     };
     emit::<SignalGenerated>(ctx, cgroup, room, urgency, |record| {
         fill_process(&mut record.target, target);
-        fill_actor(&mut record.sender, Task::<P>::current(), sender_cgroup);
+        fill_actor(&mut record.sender, Task(current), sender_cgroup);
         record.signal = signal;
         record.code = code;
         record.group = ctx.arg(3);
@@ -107,8 +108,9 @@ pub(crate) fn delivered<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
         return Outcome::Skipped(Reason::NotTraced);
     };
     maps::seen(tgid, signal);
-    let task = Task::<P>::current().untrusted();
-    let cgroup = current_cgroup(ctx.current());
+    let current = ctx.current();
+    let task = Task(current).untrusted();
+    let cgroup = current_cgroup(current);
     // the tgid may be somebody else's by now
     if task.leader().start_ns() != start_ns || maps::pod_of(cgroup).is_none() {
         return Outcome::Skipped(Reason::NotTraced);

@@ -297,7 +297,7 @@ fn cgroup_of(sock: impl Place) -> u64 {
 /// somebody else, wherever it is: a port forwarder, a mesh's node agent.
 #[inline(always)]
 fn owner_of(sock: impl Place, cgroup: u64) -> Option<Owner> {
-    match maps::pod_of(cgroup) {
+    match maps::known_pod_of(cgroup) {
         Some(pod) => Some(Owner { pod, cgroup, by: By::Cgroup }),
         None if cgroup <= ROOT_CGROUP => {
             maps::pod_of_netns(netns_of(sock)).map(|pod| Owner { pod, cgroup: 0, by: By::Netns })

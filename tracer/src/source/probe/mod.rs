@@ -149,7 +149,8 @@ impl Probes {
         for netns in targets::keys_of(&self.maps.netns, pod.0).map_err(failed)? {
             targets::remove(&mut self.maps.netns, &netns).map_err(failed)?;
         }
-        self.maps.stopping.remove(pod.0).map_err(failed)
+        self.maps.stopping.let_be(pod.0);
+        Ok(())
     }
 
     /// The connection that the kubelet made to this pod last, before the pod was stopped.
@@ -168,12 +169,10 @@ impl Probes {
     /// Lets the sockets of pods be whose last signal, if it came before `until`, was no stop signal: those of which
     /// `is_ending` says no. (A signal that comes between the look and the removal is lost to the sockets;
     /// that takes microseconds.)
-    pub fn calm(&mut self, until: BootNs, is_ending: impl Fn(CgroupId) -> bool) -> Result<(), ProbeError> {
+    pub fn calm(&mut self, until: BootNs, is_ending: impl Fn(CgroupId) -> bool) {
         for pod in self.maps.stopping.before(until.0).into_iter().filter(|pod| !is_ending(CgroupId(*pod))) {
-            let result = self.maps.stopping.remove(pod);
-            result.map_err(|error| ProbeError::from_system(format!("calm the pod of cgroup {pod}"), &error))?;
+            self.maps.stopping.let_be(pod);
         }
-        Ok(())
     }
 
     /// What was dropped since the last call: what was refused to a pod beyond its share of the ring, and what nobody can

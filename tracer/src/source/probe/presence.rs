@@ -1,8 +1,7 @@
-//! The counts that spare the probes most look-ups, as far as user space has a part in them; see [`filter`].
+//! The counts that spare the probes most look-ups, as far as user space has a part in them; see [`filter`](tracer_ebpf::filter).
 
 use aya::maps::{Array, MapData, MapError};
 use std::collections::BTreeMap;
-use tracer_ebpf::filter;
 
 /// One of the maps `CGROUP_FILTER` and `POD_FILTER`.
 pub(super) struct Presence {
@@ -14,10 +13,8 @@ pub(super) struct Presence {
 /// What is added to a count.
 #[derive(Clone, Copy)]
 pub(super) enum Change {
-    /// One will be put in.
-    Comes,
-    /// One has been taken out, or was there already.
-    Gone,
+    More,
+    Less,
 }
 
 impl Presence {
@@ -30,27 +27,17 @@ impl Presence {
         let count = self.own.entry(index).or_default();
         // in a sum that goes round
         *count = match change {
-            Change::Comes => count.wrapping_add(1),
-            Change::Gone => count.wrapping_sub(1),
+            Change::More => count.wrapping_add(1),
+            Change::Less => count.wrapping_sub(1),
         };
         self.words.set(index, *count, 0)
-    }
-
-    /// Has a cgroup known to be of a pod, until the word is somebody else's.
-    pub(super) fn know(&mut self, cgroup: u64, pod: u64) -> Result<(), MapError> {
-        self.words.set(filter::cgroup(cgroup, filter::TRACED), filter::traced(cgroup, pod), 0)
-    }
-
-    /// Has it known to be of none.
-    pub(super) fn forget(&mut self, cgroup: u64) -> Result<(), MapError> {
-        self.words.set(filter::cgroup(cgroup, filter::TRACED), 0, 0)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::filter::{self, pod_in, traced};
     use proptest::prelude::*;
+    use tracer_ebpf::filter::{self, pod_in, traced};
 
     /// Ids as they are given out, and any others.
     fn ids() -> impl Strategy<Value = u64> {
@@ -59,21 +46,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_word_says_the_pod_or_nothing(pod in ids(), further in prop_oneof![0..100_u64, 0..1_u64 << 26, any::<u64>()]) {
+        fn a_word_says_the_pod_or_nothing(pod in ids(), further in prop_oneof![0..100_u64, 0..1_u64 << 26, any::<u64>()], taken_out: u64) {
             let cgroup = pod.wrapping_add(further);
-            let word = traced(cgroup, pod);
-            if word != 0 {
-                prop_assert_eq!(pod_in(word, cgroup), Some(pod));
-            }
-            let is_usual = further < 1 << 24 && (filter::CGROUP_SLOTS.into()..1 << 53).contains(&cgroup) && cgroup >= pod;
+            let word = traced(cgroup, pod, taken_out);
+            prop_assert_eq!(pod_in(word, cgroup, taken_out), (word != 0).then_some(pod));
+            let is_usual = further < (1 << 24) - 1 && cgroup < 1 << 40 && cgroup >= pod;
             prop_assert!(!is_usual || word != 0, "what is usual fits");
         }
 
         #[test]
-        fn a_word_says_nothing_of_others(cgroup in ids(), pod in ids(), slots_on in 1..u64::MAX >> 13) {
+        fn a_word_says_nothing_of_others(cgroup in ids(), pod in ids(), slots_on in 1..u64::MAX >> 13, taken_out: u64) {
             let other = cgroup.wrapping_add(slots_on.wrapping_mul(filter::CGROUP_SLOTS.into()));
             prop_assert_eq!(filter::cgroup(cgroup, 0), filter::cgroup(other, 0), "it has the same slot");
-            prop_assert_eq!(pod_in(traced(cgroup, pod), other), None);
+            prop_assert_eq!(pod_in(traced(cgroup, pod, taken_out), other, taken_out), None);
+        }
+
+        #[test]
+        fn a_word_says_nothing_any_more_once_one_was_taken_out(cgroup in ids(), pod in ids(), taken_out: u64, more in 1..8192_u64) {
+            prop_assert_eq!(pod_in(traced(cgroup, pod, taken_out), cgroup, taken_out.wrapping_add(more)), None);
         }
     }
 }

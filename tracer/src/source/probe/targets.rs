@@ -24,19 +24,18 @@ impl Targets {
     /// Has a cgroup traced as part of a pod.
     pub(super) fn insert(&mut self, cgroup: u64, pod: u64) -> Result<(), MapError> {
         // before it is there: a probe that finds no count does not look
-        self.count(cgroup, Change::Comes)?;
-        self.presence.know(cgroup, pod)?;
+        self.count(cgroup, Change::More)?;
         if self.pods.insert(cgroup, pod, NO_EXIST).is_ok() {
             return Ok(());
         }
         if self.pods.insert(cgroup, pod, EXIST).is_ok() {
             // whoever put it there has counted it
-            return self.count(cgroup, Change::Gone);
+            return self.count(cgroup, Change::Less);
         }
-        // it was taken out in between, or there is no room, and one too many is counted
+        // it was taken out in between, or there is no room
         let result = self.pods.insert(cgroup, pod, ANY);
         if result.is_err() {
-            self.presence.forget(cgroup)?;
+            self.count(cgroup, Change::Less)?;
         }
         result
     }
@@ -44,10 +43,11 @@ impl Targets {
     /// Takes out what is part of a pod. Entries that come and go meanwhile do no harm.
     pub(super) fn remove_pod(&mut self, pod: u64) -> Result<(), MapError> {
         for cgroup in keys_of(&self.pods, pod)? {
-            self.presence.forget(cgroup)?;
             if remove(&mut self.pods, &cgroup)? {
-                // after it is gone; the sum with the probes' counts is what matters, so one of theirs may be counted here
-                self.count(cgroup, Change::Gone)?;
+                // after it is gone, so that who finds it still knows it for no longer than this
+                self.presence.count(filter::cgroup(cgroup, filter::TAKEN_OUT), Change::More)?;
+                // the sum with the probes' counts is what matters, so one of theirs may be counted here
+                self.count(cgroup, Change::Less)?;
             }
         }
         Ok(())
@@ -75,10 +75,16 @@ impl Stopping {
         old.map(|(pod, _)| pod).collect()
     }
 
-    /// Takes a pod out, if it is there.
-    pub(super) fn remove(&mut self, pod: u64) -> Result<(), MapError> {
+    /// Takes a pod out, if it is there. One that stays is found again the next time that it is asked who is there.
+    pub(super) fn let_be(&mut self, pod: u64) {
+        if let Err(error) = self.remove(pod) {
+            tracing::warn!("the sockets of the pod of cgroup {pod}, which goes on, are still reported: {error}");
+        }
+    }
+
+    fn remove(&mut self, pod: u64) -> Result<(), MapError> {
         if remove(&mut self.since, &pod)? {
-            self.presence.count(filter::pod(pod, filter::BY_USER_SPACE), Change::Gone)?;
+            self.presence.count(filter::pod(pod, filter::BY_USER_SPACE), Change::Less)?;
         }
         Ok(())
     }
