@@ -11,6 +11,7 @@ pub mod details;
 pub mod ending;
 pub mod facts;
 pub mod node;
+pub mod probe_maps;
 pub mod recording;
 pub mod stalls;
 pub mod stamps;

@@ -6,6 +6,7 @@ use gracetrace_tests::client::{self, Stages, Use};
 use gracetrace_tests::clock::{slow, wait_until};
 use gracetrace_tests::facts::Facts;
 use gracetrace_tests::node::{Node, PodSpec, RunningPod};
+use gracetrace_tests::probe_maps::ProbeMaps;
 use gracetrace_tests::recording;
 use gracetrace_tests::tracer::Tracer;
 use rustix::process::{Pid, Signal, kill_process};
@@ -107,6 +108,34 @@ fn lost(node: &Node, name: &str, held_up: fn(&RunningPod) -> anyhow::Result<()>)
     let mut lines = facts.verdict()?;
     lines.push(format!("{lost} records lost, {told} of {CLIENTS} connections told"));
     recording::replays(&log, &finished, &format!("pod-{name}"))?;
+    Ok(lines)
+}
+
+/// Once it is known which pod is meant the kernel side follows no other one, and has not miscounted those that it let go.
+pub(crate) fn others_are_let_be(node: &Node) -> anyhow::Result<Vec<String>> {
+    let spec = |name: &str| PodSpec::new(name, 8, &[PORT[0], PORT[1], "graceful"]);
+    let [other, pod] = ["let-be", "not-let-be"].map(|name| node.kubelet.run(&spec(name)));
+    let (other, pod) = (other?, pod?);
+    let (tracer, _log) = tracer_on(node, &pod.spec, &[])?;
+    let maps = ProbeMaps::of(tracer.pid())?;
+    let mut facts = Facts::of(Value::Null);
+    let alone = wait_until("that one pod is traced", Duration::from_secs(10), || {
+        maps.look().ok().filter(|seen| seen.pods == 1)
+    })?;
+    // its own, the sandbox's, the container's
+    facts.holds(alone.traced == 3, "three cgroups of it", &format!("{alone:?}"));
+    alone.adds_up(&mut facts, "with one pod of two");
+    node.kubelet.stop(&other)?;
+    let after = maps.look()?;
+    facts.holds(after.stopping == 0, "the end of the other one is none", &format!("{after:?}"));
+    after.adds_up(&mut facts, "at the other's end");
+    node.kubelet.stop(&pod)?;
+    let finished = tracer.finish()?;
+    [&other, &pod].into_iter().try_for_each(|pod| node.kubelet.remove(pod))?;
+    let mut lines = facts.verdict()?;
+    let mut report = Facts::of(finished.report()?);
+    who(&mut report, &pod);
+    lines.extend(report.verdict()?);
     Ok(lines)
 }
 

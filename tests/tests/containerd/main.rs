@@ -112,6 +112,7 @@ fn stranger() -> Vec<Scenario<Node>> {
         Scenario { name: "lost-records", play: caught::lost_records },
         Scenario { name: "lost-exit", play: caught::lost_exit },
         Scenario { name: "fail-on", play: caught::fail_on },
+        Scenario { name: "other-pods-let-be", play: caught::others_are_let_be },
         Scenario { name: "private-cgroupns", play: namespaced::private_cgroup_namespace },
         case!("short-grace", { grace_s: 2 }),
         case!("static-pod", {
