@@ -16,8 +16,9 @@ pub struct ProbeMaps {
 /// How many there are, and how many are counted.
 #[derive(Debug)]
 pub struct Seen {
-    /// Cgroups that are traced, and of how many pods.
+    /// Cgroups that are traced.
     pub traced: usize,
+    /// Of how many pods.
     pub pods: usize,
     /// Of whom it is known without a look-up whose they are.
     pub known: usize,
