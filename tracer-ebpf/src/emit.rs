@@ -1,18 +1,14 @@
 //! Writing a record: reserve, fill in place, submit, and account for what became of it.
 
 use crate::call::{Call, Spread};
+use crate::count::add_one;
 use crate::kernel::{boot_ns, cpu};
 use crate::known::setting;
 use crate::maps::{DROPPED, EVENTS, GENERATED};
 use crate::place::Place;
+use crate::record::Record;
 use crate::share::{Room, bytes_of, grants};
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
-use aya_ebpf::maps::PerCpuArray;
-use core::arch::asm;
-use tracer_ebpf::{
-    Cgroup, Header, OomVictim, ProcessExecuted, ProcessExited, ProcessForked, SignalDelivered, SignalGenerated,
-    SocketRefused, SocketReset, SocketState, kind,
-};
 
 /// Bytes around a multiple of the wake-up threshold in which a record wakes the reader.
 const WAKEUP_BAND: u64 = 2048;
@@ -81,44 +77,6 @@ pub(crate) fn finish(outcome: Outcome) -> u32 {
     0
 }
 
-/// A struct of the ABI that opens with a [`Header`].
-///
-/// # Safety
-///
-/// Every bit pattern is a value: integers and arrays of integers only.
-pub(crate) unsafe trait Record: 'static {
-    const KIND: u16;
-    fn header(&mut self) -> &mut Header;
-}
-
-macro_rules! records {
-    ($($record:ty = $kind:ident),* $(,)?) => {
-        $(
-            // SAFETY: made of integers (the ABI allows nothing else)
-            unsafe impl Record for $record {
-                const KIND: u16 = kind::$kind;
-                #[inline(always)]
-                fn header(&mut self) -> &mut Header {
-                    &mut self.header
-                }
-            }
-        )*
-    };
-}
-
-records! {
-    SignalGenerated = SIGNAL_GENERATED,
-    SignalDelivered = SIGNAL_DELIVERED,
-    ProcessForked = PROCESS_FORKED,
-    ProcessExecuted = PROCESS_EXECUTED,
-    ProcessExited = PROCESS_EXITED,
-    OomVictim = OOM_VICTIM,
-    SocketState = SOCKET_STATE,
-    SocketReset = SOCKET_RESET,
-    SocketRefused = SOCKET_REFUSED,
-    Cgroup = CGROUP,
-}
-
 /// Writes a record about `cgroup`. `fill` must set every field but the header, in place: the stack
 /// has no room for a record.
 #[inline(always)]
@@ -159,20 +117,4 @@ fn wakeup(urgency: Urgency, waiting: u64) -> u64 {
     let threshold = setting!(wakeup_bytes);
     let much = waiting >= threshold && waiting & threshold.wrapping_sub(1) < WAKEUP_BAND;
     u64::from(if urgency == Urgency::Now || much { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
-}
-
-#[inline(always)]
-pub(crate) fn add_one(counters: &PerCpuArray<u64>, slot: u32) {
-    // an interrupt on this CPU may count as well
-    if let Some(counter) = counters.get_ptr_mut(slot) {
-        add(counter, 1);
-    }
-}
-
-/// Adds to a word of a map's value. Atomic, and without a result, so that 5.10 can do it. (`core` has no `fetch_add` for this
-/// target.)
-#[inline(always)]
-pub(crate) fn add(counter: *mut u64, count: u64) {
-    // SAFETY: an aligned word of a map's value, which the verifier makes sure of, and alive as long as the program runs
-    unsafe { asm!("lock *(u64 *)({counter} + 0) += {count}", counter = in(reg) counter, count = in(reg) count) };
 }

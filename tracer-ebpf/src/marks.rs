@@ -1,7 +1,7 @@
 //! What a hook's two programs tell each other: which events the first one has begun with and seen to; see
 //! [`Call`](crate::call::Call).
 
-use crate::emit::add_one;
+use crate::count::add_one;
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{LruHashMap, PerCpuArray};

@@ -5,7 +5,7 @@
 //! before it is put in and after it is taken out, so that a count may be too large for a moment and is never too small. Who has been found
 //! by a look-up is known from then on. The words are described in [`filter`].
 
-use crate::emit::add;
+use crate::count::add;
 use aya_ebpf::bindings::{BPF_ANY, BPF_EXIST, BPF_NOEXIST};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;

@@ -6,9 +6,10 @@
 //! however many others storm, and what each of those loses is counted for it. The last eighth is for the records that
 //! are never refused, one of which may be all that tells of a pod's end.
 
-use crate::emit::{Record, add};
+use crate::count::add;
 use crate::known::setting;
 use crate::maps::{self, EVENTS};
+use crate::record::Record;
 use aya_ebpf::bindings::BPF_RB_CONS_POS;
 use core::ptr::{read_volatile, write_volatile};
 
