@@ -5,6 +5,9 @@ use aya::maps::{Array, HashMap, Map, MapData, MapInfo};
 use std::collections::{BTreeMap, BTreeSet};
 use tracer_ebpf::filter::{self, BY_PROBES, BY_USER_SPACE, TAKEN_OUT, TRACED};
 
+/// How often it is looked again at what may have changed between a key and its count.
+const LOOKS: usize = 5;
+
 /// The maps of one gracetrace.
 pub struct ProbeMaps {
     targets: HashMap<MapData, u64, u64>,
@@ -44,8 +47,19 @@ impl ProbeMaps {
         })
     }
 
-    /// What is in them.
+    /// What is in them, and how it is counted, which is read a moment later: it is looked again if somebody came or went meanwhile, and
+    /// the last of some looks is given if they never agree.
     pub fn look(&self) -> anyhow::Result<Seen> {
+        for _ in 0..LOOKS {
+            let seen = self.glance()?;
+            if seen.agrees() {
+                return Ok(seen);
+            }
+        }
+        self.glance()
+    }
+
+    fn glance(&self) -> anyhow::Result<Seen> {
         let targets: BTreeMap<u64, u64> = self.targets.iter().collect::<Result<_, _>>()?;
         let stopping: Vec<u64> = self.stopping.keys().collect::<Result<_, _>>()?;
         let mut known = BTreeMap::new();
@@ -81,6 +95,12 @@ fn counts(words: &Array<MapData, u64>, index: impl Fn(u64, u32) -> u32) -> anyho
 }
 
 impl Seen {
+    fn agrees(&self) -> bool {
+        self.traced_by_slot == self.traced_counted
+            && self.stopping_by_slot == self.stopping_counted
+            && self.mistaken.is_empty()
+    }
+
     /// Each is counted once, and nobody is taken for somebody else's.
     pub fn adds_up(&self, facts: &mut Facts, when: &str) {
         facts.holds(

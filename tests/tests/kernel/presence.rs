@@ -19,8 +19,8 @@ const UIDS: [&str; 3] = [
     "7a6e0012-57f3-4222-8333-444455556666",
     "7a6e0013-57f3-4222-8333-444455556666",
 ];
-/// Ends when it is told to.
-const WAITS: [&str; 3] = ["/bin/sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.02; done"];
+/// Ends some time after it is told to: once its report is out, which takes no time, it is being stopped no more.
+const WAITS: [&str; 3] = ["/bin/sh", "-c", "trap 'sleep 1.5; exit 0' TERM; while :; do sleep 0.02; done"];
 
 pub(crate) fn is_counted(_machine: &Machine) -> anyhow::Result<Vec<String>> {
     let (hierarchy, root) = pods::place(PODS)?;
