@@ -3,6 +3,7 @@
 use aya_ebpf::maps::PerCpuArray;
 use core::arch::asm;
 
+/// Adds one to this CPU's counter in a slot.
 #[inline(always)]
 pub(crate) fn add_one(counters: &PerCpuArray<u64>, slot: u32) {
     // an interrupt on this CPU may count as well

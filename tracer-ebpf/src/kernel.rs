@@ -62,7 +62,7 @@ pub(crate) fn is_v1() -> bool {
     setting!(hierarchy_id) != 0
 }
 
-/// Id of the cgroup of who is running, in the hierarchy that is watched.
+/// Id of the cgroup of who is running, in the hierarchy that is watched. `current` must be that task: the helper asks for no other.
 #[inline(always)]
 pub(crate) fn current_cgroup<P: Place>(current: P) -> u64 {
     if P::IS_LOADED || is_v1() {

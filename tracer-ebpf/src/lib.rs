@@ -1,8 +1,8 @@
 //! The ABI between the probes in the kernel and the reader in user space: one `#[repr(C)]` record
 //! per kind, without padding, and the read-only globals that tell the probes about this kernel.
 //!
-//! Both sides are compiled from this file, `filter.rs`, `values.rs` and `tracepoints.rs`. They hold layouts and constants, and how to reckon with them: no other logic, no
-//! dependencies, no `bool`, no pointers. User space parses the bytes with a cursor and never casts
+//! Both sides are compiled from this file, `filter.rs`, `values.rs` and `tracepoints.rs`. They hold layouts and constants, and how to
+//! reckon with them: no other logic, no dependencies, no `bool`, no pointers. User space parses the bytes with a cursor and never casts
 //! them, so nothing here may be a Rust enum.
 #![no_std]
 

@@ -256,7 +256,7 @@ fn http(setting: &Setting<'_>, lines: &str, slices: Slices) -> Result<String> {
     let (port, count, millis) = (port(lines)?, slices.count.to_string(), (slices.count * slices.millis).to_string());
     let results = setting.folder.join("http");
     let path = results.display().to_string();
-    let words = vec![
+    let words = [
         "http",
         "--port",
         port,

@@ -136,7 +136,7 @@ fn unfinished(source: &Source) -> Vec<Finding> {
     let in_text = marks
         .flat_map(|mark| source.text.match_indices(mark))
         .map(|(at, mark)| finding(&source.text, at, mark.to_owned()));
-    let in_code = ["#[ignore", "todo!(", "unimplemented!("].into_iter();
+    let in_code = [concat!("#[", "ignore"), concat!("todo", "!("), concat!("unimplemented", "!(")].into_iter();
     let in_code = in_code
         .flat_map(|mark| source.code.match_indices(mark))
         .map(|(at, mark)| finding(&source.code, at, mark.to_owned()));
@@ -230,7 +230,8 @@ mod tests {
 
     #[test]
     fn no_path_of_one_machine() {
-        check(machine_paths, "README.md", "see /proc/1/root/etc and /sys/fs/work/x, {pid}/root/x\n", &[]);
+        let inside = format!("see /proc/1/{0}/etc and /sys/fs/{1}/x, {{pid}}/{0}/x\n", "root", "work");
+        check(machine_paths, "README.md", &inside, &[]);
         check(machine_paths, "README.md", &format!("a\ncd /{}/me/gracetrace\n", "home"), &[2]);
         check(machine_paths, "a.rs", &format!("let p = \"/{}/.cargo\";\n", "root"), &[1]);
     }

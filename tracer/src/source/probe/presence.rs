@@ -10,26 +10,24 @@ pub(super) struct Presence {
     own: BTreeMap<u32, u64>,
 }
 
-/// What is added to a count.
-#[derive(Clone, Copy)]
-pub(super) enum Change {
-    More,
-    Less,
-}
-
 impl Presence {
     pub(super) fn new(words: Array<MapData, u64>) -> Self {
         Self { words, own: BTreeMap::new() }
     }
 
-    /// Counts one at the index of a word that is user space's own.
-    pub(super) fn count(&mut self, index: u32, change: Change) -> Result<(), MapError> {
+    /// Counts one more at the index of a word that is user space's own.
+    pub(super) fn more(&mut self, index: u32) -> Result<(), MapError> {
+        self.add(index, 1)
+    }
+
+    /// Counts one less there, in a sum that goes round.
+    pub(super) fn less(&mut self, index: u32) -> Result<(), MapError> {
+        self.add(index, u64::MAX)
+    }
+
+    fn add(&mut self, index: u32, change: u64) -> Result<(), MapError> {
         let count = self.own.entry(index).or_default();
-        // in a sum that goes round
-        *count = match change {
-            Change::More => count.wrapping_add(1),
-            Change::Less => count.wrapping_sub(1),
-        };
+        *count = count.wrapping_add(change);
         self.words.set(index, *count, 0)
     }
 }

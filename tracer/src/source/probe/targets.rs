@@ -1,7 +1,7 @@
 //! Which cgroups are traced and which pods are being stopped: the maps that the probes look them up in, and what spares them most look-ups.
 
 use super::error::{self, ENOENT};
-use super::presence::{Change, Presence};
+use super::presence::Presence;
 use aya::maps::{Array, HashMap, MapData, MapError};
 use tracer_ebpf::filter;
 
@@ -24,18 +24,19 @@ impl Targets {
     /// Has a cgroup traced as part of a pod.
     pub(super) fn insert(&mut self, cgroup: u64, pod: u64) -> Result<(), MapError> {
         // before it is there: a probe that finds no count does not look
-        self.count(cgroup, Change::More)?;
+        let count = filter::cgroup(cgroup, filter::BY_USER_SPACE);
+        self.presence.more(count)?;
         if self.pods.insert(cgroup, pod, NO_EXIST).is_ok() {
             return Ok(());
         }
         if self.pods.insert(cgroup, pod, EXIST).is_ok() {
             // whoever put it there has counted it
-            return self.count(cgroup, Change::Less);
+            return self.presence.less(count);
         }
         // it was taken out in between, or there is no room
         let result = self.pods.insert(cgroup, pod, ANY);
         if result.is_err() {
-            self.count(cgroup, Change::Less)?;
+            self.presence.less(count)?;
         }
         result
     }
@@ -45,16 +46,12 @@ impl Targets {
         for cgroup in keys_of(&self.pods, pod)? {
             if remove(&mut self.pods, &cgroup)? {
                 // after it is gone, so that who finds it still knows it for no longer than this
-                self.presence.count(filter::cgroup(cgroup, filter::TAKEN_OUT), Change::More)?;
+                self.presence.more(filter::cgroup(cgroup, filter::TAKEN_OUT))?;
                 // the sum with the probes' counts is what matters, so one of theirs may be counted here
-                self.count(cgroup, Change::Less)?;
+                self.presence.less(filter::cgroup(cgroup, filter::BY_USER_SPACE))?;
             }
         }
         Ok(())
-    }
-
-    fn count(&mut self, cgroup: u64, change: Change) -> Result<(), MapError> {
-        self.presence.count(filter::cgroup(cgroup, filter::BY_USER_SPACE), change)
     }
 }
 
@@ -78,13 +75,13 @@ impl Stopping {
     /// Takes a pod out, if it is there. One that stays is found again the next time that it is asked who is there.
     pub(super) fn let_be(&mut self, pod: u64) {
         if let Err(error) = self.remove(pod) {
-            tracing::warn!("the sockets of the pod of cgroup {pod}, which goes on, are still reported: {error}");
+            tracing::warn!("cannot let the sockets of the pod of cgroup {pod} be, which is tried again: {error}");
         }
     }
 
     fn remove(&mut self, pod: u64) -> Result<(), MapError> {
         if remove(&mut self.since, &pod)? {
-            self.presence.count(filter::pod(pod, filter::BY_USER_SPACE), Change::Less)?;
+            self.presence.less(filter::pod(pod, filter::BY_USER_SPACE))?;
         }
         Ok(())
     }
