@@ -99,6 +99,14 @@ pub(crate) fn play(world: &World, case: &Case) -> anyhow::Result<Vec<String>> {
         &format!("{least} to {most} processes killed with PID 1"),
         &format!("{killed}"),
     );
+    if least < most {
+        // whoever was not killed has left, and is told as that: with PID 1 they are all there were
+        let timeline = facts.at("/timeline").as_array().cloned().unwrap_or_default();
+        let exits = timeline.iter().filter(|entry| entry["event"] == "ProcessExited");
+        let left = exits.filter(|entry| entry["detail"].as_str().is_some_and(|how| how.starts_with("exited with")));
+        let ended = usize::try_from(killed)?.saturating_add(left.count()).saturating_add(1);
+        facts.holds(ended == alive, "every process was killed or has left", &format!("{ended} of {alive}"));
+    }
     for Met { peer, end } in &met {
         outbound_is(&mut facts, *peer, *end);
     }
