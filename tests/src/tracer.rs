@@ -2,7 +2,7 @@
 
 use crate::clock::{boot_ns, wait_until};
 use rustix::fd::OwnedFd;
-use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -99,7 +99,7 @@ impl Tracer {
         let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         let all = running.as_mut().ok_or_else(|| anyhow::anyhow!("the run is being interrupted"))?;
         let mut child = command.spawn()?;
-        all.push((child.id(), pidfd_open(rustix::process::Pid::from_child(&child), PidfdFlags::empty())?));
+        all.push((child.id(), pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?));
         drop(running);
         let (stdout, stderr) = (Stream::of(child.stdout.take()), Stream::of(child.stderr.take()));
         Ok(Self { child, stdout, stderr, started_at })
@@ -139,11 +139,22 @@ impl Tracer {
 
     /// Sends it SIGTERM; the reading is taken just before.
     pub fn terminate(&self) -> anyhow::Result<u64> {
-        let pid =
-            rustix::process::Pid::from_raw(i32::try_from(self.child.id())?).ok_or_else(|| anyhow::anyhow!("no pid"))?;
         let at = boot_ns();
-        rustix::process::kill_process(pid, Signal::TERM)?;
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
         Ok(at)
+    }
+
+    /// Does something while it stands still and only its probes run: what they write stays as it is, for however long that takes.
+    pub fn while_still<T>(&self, what: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::STOP)?;
+        let done = wait_until("that gracetrace stands still", Duration::from_secs(10), || {
+            stands_still(self.child.id()).then_some(())
+        })
+        .and_then(|()| what());
+        // also where something failed: it is to end
+        kill_process(pid, Signal::CONT)?;
+        done
     }
 
     /// Waits for its end, for at most a minute.
@@ -156,6 +167,15 @@ impl Tracer {
         let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
         Ok(Finished { code, stdout: self.stdout.to_end(), stderr: self.stderr.to_end() })
     }
+}
+
+/// Whether every thread of a process is stopped.
+fn stands_still(process: u32) -> bool {
+    let Ok(mut threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return false };
+    threads.all(|thread| {
+        let status = thread.and_then(|thread| std::fs::read_to_string(thread.path().join("status")));
+        status.is_ok_and(|status| status.lines().any(|line| line.starts_with("State:\tT")))
+    })
 }
 
 impl Drop for Tracer {

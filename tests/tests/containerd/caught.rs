@@ -9,7 +9,6 @@ use gracetrace_tests::node::{Node, PodSpec, RunningPod};
 use gracetrace_tests::probe_maps::ProbeMaps;
 use gracetrace_tests::recording;
 use gracetrace_tests::tracer::Tracer;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::net::TcpStream;
 use std::time::Duration;
@@ -74,14 +73,11 @@ fn lost(node: &Node, name: &str, held_up: fn(&RunningPod) -> anyhow::Result<()>)
     let (tracer, log) = tracer_on(node, &spec, &["--ring-buffer-size", "64KiB", "--max-connections", "10"])?;
     let clients = (0..CLIENTS).map(|_| TcpStream::connect(pod.server)).collect::<Result<Vec<_>, _>>()?;
     std::thread::sleep(Duration::from_millis(300));
-    let reader = i32::try_from(tracer.pid()).ok().and_then(Pid::from_raw).ok_or_else(|| anyhow::anyhow!("no pid"))?;
     let endings = std::thread::scope(|scope| {
-        kill_process(reader, Signal::STOP)?;
-        let kubelet = scope.spawn(|| node.kubelet.stop(&pod));
-        let held_up = held_up(&pod);
-        // also where the stop failed: it is to end
-        kill_process(reader, Signal::CONT)?;
-        held_up?;
+        let kubelet = tracer.while_still(|| {
+            let kubelet = scope.spawn(|| node.kubelet.stop(&pod));
+            held_up(&pod).map(|()| kubelet)
+        })?;
         kubelet.join().map_err(|_| anyhow::anyhow!("the kubelet panicked"))?
     })?;
     let finished = tracer.finish()?;

@@ -44,9 +44,11 @@ pub(crate) fn is_counted(_machine: &Machine) -> anyhow::Result<Vec<String>> {
     facts.holds(all.stopping == before.stopping, "none is being stopped", &format!("{all:?}"));
     all.adds_up(&mut facts, "with two pods more");
 
-    // a signal from outside, which means nothing: its pod goes on, and user space says so
-    kill_process(pid(made[1].init)?, Signal::WINCH)?;
-    let called = maps.look()?;
+    // a signal from outside, which means nothing: its pod goes on, and user space says so, the next time that it looks
+    let called = tracer.while_still(|| {
+        kill_process(pid(made[1].init)?, Signal::WINCH)?;
+        maps.look()
+    })?;
     facts.holds(called.stopping == before.stopping + 1, "a pod may be being stopped", &format!("{called:?}"));
     called.adds_up(&mut facts, "with one that may be being stopped");
     let calm = wait_until("that it is not being stopped after all", Duration::from_secs(10), || {
@@ -54,12 +56,14 @@ pub(crate) fn is_counted(_machine: &Machine) -> anyhow::Result<Vec<String>> {
     })?;
     calm.adds_up(&mut facts, "when it goes on");
 
-    for container in [&found, &made[0]] {
-        // the second time it is there already
-        kill_process(pid(container.init)?, Signal::TERM)?;
-        let _gone = kill_process(pid(container.init)?, Signal::TERM);
-    }
-    let ends = maps.look()?;
+    let ends = tracer.while_still(|| {
+        for container in [&found, &made[0]] {
+            // the second time it is there already
+            kill_process(pid(container.init)?, Signal::TERM)?;
+            let _gone = kill_process(pid(container.init)?, Signal::TERM);
+        }
+        maps.look()
+    })?;
     facts.holds(ends.stopping == before.stopping + 2, "two are being stopped", &format!("{ends:?}"));
     ends.adds_up(&mut facts, "with two being stopped");
     // by their signals

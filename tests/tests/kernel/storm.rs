@@ -63,12 +63,7 @@ pub(crate) fn beside_a_quiet_pod(machine: &Machine) -> anyhow::Result<Vec<String
     // what has begun is read
     std::thread::sleep(scaled(Duration::from_millis(500)));
 
-    let reader = pid(tracer.pid())?;
-    kill_process(reader, Signal::STOP)?;
-    let held_up = held_up(&quiet, &stormy, &stamps, (&go, &enough), &stages);
-    // also where something failed: it is to end
-    kill_process(reader, Signal::CONT)?;
-    held_up?;
+    tracer.while_still(|| held_up(&quiet, &stormy, &stamps, (&go, &enough), &stages))?;
     stages.reach(Stage::Ended);
     // others may have pods on this machine
     let is_told = |stdout: &str| {
