@@ -23,7 +23,7 @@ pub(crate) fn under_churn(machine: &Machine) -> anyhow::Result<Vec<String>> {
     let pid = i32::try_from(running.init).ok().and_then(Pid::from_raw).ok_or_else(|| anyhow::anyhow!("no pid"))?;
     kill_process(pid, Signal::WINCH)?;
     // gracetrace looks four times a second at which signals were none
-    std::thread::sleep(Duration::from_secs(1));
+    std::thread::sleep(scaled(Duration::from_secs(1)));
     let calm_since = boot_ns();
     churn(server)?;
     let before_stop = boot_ns();
