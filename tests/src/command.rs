@@ -111,11 +111,11 @@ impl Running {
     }
 
     /// Orders the stop, and lets the clients go on once it has had its effect: the handler has run or the
-    /// process has gone. One that does neither gets a moment.
+    /// process has gone.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         self.ordered = Some(self.tracer.terminate()?);
         let effect = || (self.stamps.first("handler").is_ok() || self.watch.has_ended()).then_some(());
-        let _neither = wait_until("the stop's effect", Duration::from_millis(300), effect);
+        wait_until("the stop's effect", Duration::from_secs(20), effect)?;
         std::thread::sleep(QUIET);
         self.stages.reach(Stage::Stopped);
         Ok(())

@@ -95,7 +95,8 @@ fn counts(words: &Array<MapData, u64>, index: impl Fn(u64, u32) -> u32) -> anyho
 }
 
 impl Seen {
-    fn agrees(&self) -> bool {
+    /// Whether each is counted once, and nobody is taken for somebody else's.
+    pub fn agrees(&self) -> bool {
         self.traced_by_slot == self.traced_counted
             && self.stopping_by_slot == self.stopping_counted
             && self.mistaken.is_empty()

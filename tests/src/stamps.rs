@@ -30,6 +30,13 @@ impl StampFile {
         &self.0
     }
 
+    /// Where its workers write theirs.
+    pub fn of_worker(&self) -> PathBuf {
+        let mut path = self.0.clone().into_os_string();
+        path.push(".worker");
+        path.into()
+    }
+
     /// Everything written so far.
     pub fn all(&self) -> Vec<Stamp> {
         let text = std::fs::read_to_string(&self.0).unwrap_or_default();

@@ -201,10 +201,18 @@ impl Player {
     }
 
     fn steps(&mut self, steps: &[Step]) -> anyhow::Result<()> {
-        for step in steps {
+        let mut steps = steps.iter().peekable();
+        while let Some(step) = steps.next() {
             let Some(stream) = self.stream.clone() else { return Ok(()) };
             match *step {
-                Step::Say(line) => self.send(&stream, line.text().as_bytes()),
+                Step::Say(line) => {
+                    let mut said = line.text().into_bytes();
+                    // at once: between the two a server may do what it was told, and be gone
+                    if let Some(Step::Bytes(count)) = steps.next_if(|next| matches!(next, Step::Bytes(_))) {
+                        said.resize(said.len() + usize::try_from(*count)?, b'x');
+                    }
+                    self.send(&stream, &said);
+                }
                 Step::Bytes(count) => self.send(&stream, &vec![b'x'; usize::try_from(count)?]),
                 Step::Wait(ms) => std::thread::sleep(Duration::from_millis(ms)),
                 Step::Receive => {

@@ -72,7 +72,8 @@ fn lost(node: &Node, name: &str, held_up: fn(&RunningPod) -> anyhow::Result<()>)
     let pod = node.kubelet.run(&spec)?;
     let (tracer, log) = tracer_on(node, &spec, &["--ring-buffer-size", "64KiB", "--max-connections", "10"])?;
     let clients = (0..CLIENTS).map(|_| TcpStream::connect(pod.server)).collect::<Result<Vec<_>, _>>()?;
-    std::thread::sleep(Duration::from_millis(300));
+    // all are accepted
+    std::thread::sleep(Duration::from_secs(1));
     let endings = std::thread::scope(|scope| {
         let kubelet = tracer.while_still(|| {
             let kubelet = scope.spawn(|| node.kubelet.stop(&pod));
@@ -116,7 +117,7 @@ pub(crate) fn others_are_let_be(node: &Node) -> anyhow::Result<Vec<String>> {
     let maps = ProbeMaps::of(tracer.pid())?;
     let mut facts = Facts::of(Value::Null);
     let alone = wait_until("that one pod is traced", Duration::from_secs(10), || {
-        maps.look().ok().filter(|seen| seen.pods == 1)
+        maps.look().ok().filter(|seen| seen.pods == 1 && seen.agrees())
     })?;
     // its own, the sandbox's, the container's
     facts.holds(alone.traced == 3, "three cgroups of it", &format!("{alone:?}"));

@@ -71,7 +71,7 @@ fn by_end() -> Vec<Scenario<Node>> {
 fn late() -> Vec<Scenario<Node>> {
     vec![
         case!("early-close", {
-            victim: &["slow-drain", "3400"], knocks: FOR_3_S,
+            grace_s: 30, victim: &["slow-drain", "5000"], knocks: FOR_3_S,
             connections: Counts { refused: 30, ..Counts::default() },
             findings: &["listener-closed-early", "connections-refused"],
             also: |ended| {
@@ -81,7 +81,7 @@ fn late() -> Vec<Scenario<Node>> {
             },
         }),
         case!("late-clients", {
-            victim: &["--accept-for", "4200", "graceful"], knocks: FOR_3_S,
+            grace_s: 30, victim: &["--accept-for", "5000", "graceful"], knocks: FOR_3_S,
             connections: Counts { opened_after_stop: 30, accepted_after_stop: 30, closed_gracefully: 30, ..Counts::default() },
             findings: &["late-connections"],
             also: |ended| advises_the_lag(ended, "late-connections"),
@@ -144,7 +144,7 @@ fn by_kind() -> Vec<Scenario<Node>> {
             },
         }, Case::killed()),
         case!("unreaped-child", {
-            victim: &["--accept", "0", "--worker", "graceful", ";", "slow-drain", "600"],
+            victim: &["--accept", "0", "--worker", "graceful", ";", "slow-drain", "2000"],
             also: |ended| {
                 // it has left by itself long before; that nobody has reaped it makes it no victim of PID 1
                 ended.facts.is("/containers/0/processes/killedByPidNamespace", 0);

@@ -30,7 +30,7 @@ fn daemon(node: &Node, name: &str) -> anyhow::Result<(Tracer, std::path::PathBuf
 /// The pod lives on, and ends only then.
 pub(crate) fn restart_in_place(node: &Node) -> anyhow::Result<Vec<String>> {
     let spec = PodSpec::new("restart-in-place", 8, &[PORT[0], PORT[1], "graceful"]);
-    let spec = spec.and(ContainerSpec::new("side", &["--listen", "0.0.0.0:8081", "graceful"]));
+    let spec = spec.and(ContainerSpec::new("side", &["--listen", "0.0.0.0:8081", "slow-drain", "1000"]));
     let mut pod = node.kubelet.run(&spec)?;
     let (tracer, log) = daemon(node, "restart-in-place")?;
     let mut lines = Vec::new();
@@ -80,7 +80,7 @@ pub(crate) fn restart_in_place(node: &Node) -> anyhow::Result<Vec<String>> {
     }
     facts.counts(&one, true);
     // the look belongs to this stop, and not to one of those before
-    facts.between("/connections/snapshot/atMs", 0.0, 200.0 * slow());
+    facts.between("/connections/snapshot/atMs", 0.0, 1000.0 * slow());
     facts.findings(&[]);
     facts.complete();
     lines.extend(facts.verdict()?);

@@ -125,6 +125,6 @@ fn stranger() -> Vec<Scenario<Node>> {
             clients: &[Use::Served],
             connections: Counts { open_at_stop: 1, closed_gracefully: 1, ..Counts::default() },
         }),
-        case!("nearly-slow", { grace_s: 4, victim: &["slow-drain", "2800"] }),
+        case!("nearly-slow", { grace_s: 10, victim: &["slow-drain", "7000"] }),
     ]
 }

@@ -162,7 +162,7 @@ pub(crate) fn host_network(node: &Node) -> anyhow::Result<Vec<String>> {
         spec
     };
     let beside = node.kubelet.run(&on_the_node("host-network-beside", &["graceful"]))?;
-    let mut traced = Traced::pod(node, &on_the_node("host-network", &["slow-drain", "1500"]))?;
+    let mut traced = Traced::pod(node, &on_the_node("host-network", &["slow-drain", "3000"]))?;
     let neighbour = PeerServer::start(Ipv4Addr::LOCALHOST.into())?;
     let mut held = Vec::new();
     for server in [neighbour.addr, neighbour.addr, beside.server, beside.server] {

@@ -66,7 +66,7 @@ impl<'a> Traced<'a> {
     /// The same under any of its addresses.
     pub(crate) fn open_at(&mut self, server: SocketAddr, uses: impl IntoIterator<Item = Use>) -> anyhow::Result<()> {
         self.clients.extend(client::open_all(server, uses, &self.stages)?);
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(250));
         Ok(())
     }
 
@@ -194,7 +194,20 @@ impl Ended {
         self.facts.is(&format!("{at}/kill/cause"), cause);
         self.sent_by_the_runtime(&format!("{at}/kill"));
         self.exited(container, Err("SIGKILL"));
-        self.facts.between(&format!("{at}/killToExitMs"), 0.0, 100.0 * slow());
+        let most = self.kill_to_exit_at_most(container, cause);
+        self.facts.between(&format!("{at}/killToExitMs"), 0.0, most);
+    }
+
+    /// What the harness saw pass between the end of the grace period and the end: SIGKILL came no earlier, the exit no later.
+    fn kill_to_exit_at_most(&self, container: &str, cause: &str) -> f64 {
+        let index = self.pod.spec.containers.iter().position(|spec| spec.name == container);
+        match index.and_then(|index| self.endings.get(index)) {
+            Some(ending) if cause == "GracePeriodExpired" => {
+                let grace = Duration::from_secs(ending.timeout_s.try_into().unwrap_or(0));
+                ms_between(ending.stop.0, ending.ended_at) - grace.as_secs_f64() * 1e3 + slow()
+            }
+            Some(_) | None => 100.0 * slow(),
+        }
     }
 
     fn sent_by_the_runtime(&mut self, at: &str) {

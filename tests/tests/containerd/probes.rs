@@ -13,7 +13,7 @@ const TEN: [&str; 2] = ["10", "100"];
 
 /// The pod still listens: the probes are answered, and nobody else came.
 pub(crate) fn accepted(node: &Node) -> anyhow::Result<Vec<String>> {
-    let spec = PodSpec::new("kubelet-accepted", 8, &[PORT[0], PORT[1], "--accept-for", "1500", "graceful"]);
+    let spec = PodSpec::new("kubelet-accepted", 8, &[PORT[0], PORT[1], "--accept-for", "3000", "graceful"]);
     let mut ended = Traced::pod(node, &spec)?.stop_while(|pod| {
         let kubelet = Outside::start(node, "kubelet", &["knock", &pod.server.to_string(), TEN[0], TEN[1]])?;
         anyhow::ensure!(kubelet.counts(["answered", "refused"])? == [10, 0], "the kubelet was refused");
@@ -32,7 +32,7 @@ pub(crate) fn accepted(node: &Node) -> anyhow::Result<Vec<String>> {
 
 /// The listener is closed: the probes are refused, and nobody else came.
 pub(crate) fn refused(node: &Node) -> anyhow::Result<Vec<String>> {
-    let spec = PodSpec::new("kubelet-refused", 8, &[PORT[0], PORT[1], "slow-drain", "1500"]);
+    let spec = PodSpec::new("kubelet-refused", 8, &[PORT[0], PORT[1], "slow-drain", "3000"]);
     let mut ended = Traced::pod(node, &spec)?.stop_while(|pod| {
         let kubelet = Outside::start(node, "kubelet", &["knock", &pod.server.to_string(), TEN[0], TEN[1]])?;
         anyhow::ensure!(kubelet.counts(["answered", "refused"])? == [0, 10], "the kubelet was let in");
@@ -48,7 +48,7 @@ pub(crate) fn refused(node: &Node) -> anyhow::Result<Vec<String>> {
 
 /// Clients come beside the probes: the findings count the clients alone.
 pub(crate) fn beside_clients(node: &Node) -> anyhow::Result<Vec<String>> {
-    let spec = PodSpec::new("kubelet-beside-clients", 8, &[PORT[0], PORT[1], "slow-drain", "1500"]);
+    let spec = PodSpec::new("kubelet-beside-clients", 8, &[PORT[0], PORT[1], "slow-drain", "3000"]);
     let mut ended = Traced::pod(node, &spec)?.stop_while(|pod| {
         let kubelet = Outside::start(node, "kubelet", &["knock", &pod.server.to_string(), TEN[0], TEN[1]])?;
         let clients = Knocks::begin(pod.server, 5, Duration::from_millis(130)).seen()?;

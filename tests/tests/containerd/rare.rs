@@ -15,9 +15,10 @@ use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::time::Duration;
 
-/// The app hands what it accepts to a process outside and leaves; it is still open when the report is out.
+/// The app hands what it accepts to a process outside and leaves, after gracetrace has looked at the pod's sockets; it is still open when
+/// the report is out.
 pub(crate) fn still_open(node: &Node) -> anyhow::Result<Vec<String>> {
-    let spec = PodSpec::new("still-open", 8, &[PORT[0], PORT[1], "--hand-to", "/stamps/hand", "graceful"]);
+    let spec = PodSpec::new("still-open", 8, &[PORT[0], PORT[1], "--hand-to", "/stamps/hand", "slow-drain", "1000"]);
     let mut traced = Traced::pod(node, &spec)?;
     let outside = UnixListener::bind(traced.pod.stamps.join("hand"))?;
     let taken = std::thread::spawn(move || (0..2).map(|_| take_over(&outside)).collect::<Result<Vec<_>, _>>());

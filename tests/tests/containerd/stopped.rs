@@ -45,7 +45,7 @@ pub(crate) fn graceful_server(node: &Node) -> anyhow::Result<Vec<String>> {
 /// Exits at 90 % of the grace period.
 pub(crate) fn slow_drain(node: &Node) -> anyhow::Result<Vec<String>> {
     // the runtime has to hear of the exit in the tenth that is left, or it sends SIGKILL
-    let (grace_s, drain) = if slow() > 1.0 { (20, "18000") } else { (4, "3600") };
+    let (grace_s, drain) = if slow() > 1.0 { (20, "18000") } else { (10, "9000") };
     let traced = Traced::pod(node, &PodSpec::new("slow-drain", grace_s, &["slow-drain", drain]))?;
     let mut ended = traced.stop()?;
     ended.facts.is("/outcome", "Graceful");
@@ -100,7 +100,7 @@ pub(crate) fn prestop_fails(node: &Node) -> anyhow::Result<Vec<String>> {
 /// A hook that uses over half of the grace period.
 pub(crate) fn prestop_eats(node: &Node) -> anyhow::Result<Vec<String>> {
     // how long the runtime takes to start the hook, and to stop the container, counts too
-    let (grace_s, hook) = if slow() > 1.0 { (12, "7.5") } else { (4, "2.5") };
+    let (grace_s, hook) = (12, "7.5");
     let mut ended = Traced::pod(node, &with_hook("prestop-eats", grace_s, &["/bin/sleep", hook]))?.stop()?;
     ended.facts.is("/outcome", "Graceful");
     ended.facts.is("/containers/0/preStop/exitCode", 0);

@@ -90,10 +90,20 @@ fn too_slow(schedule: &Schedule, seen: &[Seen], over: &Over) -> Option<String> {
     let all = over.stamps.all();
     let long = format!(" request {LONG_MS}");
     let asked = all.iter().filter(|stamp| stamp.name == "asked" && stamp.detail.ends_with(&long));
-    if let Some(first) = asked.map(|stamp| stamp.at_ns).min()
+    let first_long = asked.map(|stamp| stamp.at_ns).min();
+    if let Some(first) = first_long
         && ordered + quiet > first + LONG_MS * ms
     {
         return Some("a long request was answered before the stop".to_owned());
+    }
+    // who leaves at once is to leave before that
+    let leaves = matches!(schedule.ending, Ending::Exit | Ending::Fail | Ending::Crash | Ending::Kill)
+        || schedule.ending == Ending::NoHandler && !schedule.pid_namespace;
+    if let Some(first) = first_long
+        && leaves
+        && over.ended > first + LONG_MS * ms
+    {
+        return Some("a long request was answered before the end".to_owned());
     }
     let at = |name: &str| all.iter().find(|stamp| stamp.name == name).map(|stamp| stamp.at_ns);
     let mut deadline = over.ended;

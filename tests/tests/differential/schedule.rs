@@ -236,7 +236,12 @@ impl Schedule {
 
     /// gracetrace's flags.
     pub(crate) fn flags(&self) -> Vec<String> {
-        let grace = if self.ending == Ending::Kill { "0s" } else { "1100ms" };
+        let grace = match self.ending {
+            Ending::Kill => "0s",
+            // leave by themselves, also where the machine is slow, unless a request is never answered
+            Ending::Drain | Ending::DrainSlowly => "3s",
+            Ending::Hang | Ending::Exit | Ending::Fail | Ending::Crash | Ending::NoHandler => "1100ms",
+        };
         let mut flags = vec!["--grace-period".to_owned(), grace.to_owned()];
         flags.extend(self.pid_namespace.then(|| "--pid-namespace".to_owned()));
         flags

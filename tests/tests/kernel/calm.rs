@@ -1,9 +1,10 @@
 //! A healthy process is left in peace: no socket record under churn, neither before any signal nor after one
 //! from outside that turned out to be no stop signal.
 
-use gracetrace_tests::clock::{boot_ns, scaled};
+use gracetrace_tests::clock::{boot_ns, scaled, wait_until};
 use gracetrace_tests::command::{Machine, Running};
 use gracetrace_tests::facts::Facts;
+use gracetrace_tests::probe_maps::ProbeMaps;
 use gracetrace_tests::recording;
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::{SocketAddr, TcpStream};
@@ -23,7 +24,10 @@ pub(crate) fn under_churn(machine: &Machine) -> anyhow::Result<Vec<String>> {
     let pid = i32::try_from(running.init).ok().and_then(Pid::from_raw).ok_or_else(|| anyhow::anyhow!("no pid"))?;
     kill_process(pid, Signal::WINCH)?;
     // gracetrace looks four times a second at which signals were none
-    std::thread::sleep(scaled(Duration::from_secs(1)));
+    let maps = ProbeMaps::of(running.tracer.pid())?;
+    wait_until("that it is not being stopped after all", Duration::from_secs(10), || {
+        maps.look().ok().filter(|seen| seen.stopping == 0)
+    })?;
     let calm_since = boot_ns();
     churn(server)?;
     let before_stop = boot_ns();

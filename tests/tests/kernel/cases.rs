@@ -8,7 +8,7 @@ use gracetrace_tests::counts::Counts;
 use gracetrace_tests::recording;
 use gracetrace_tests::suite::Scenario;
 
-const PID1: &[&str] = &["--pid-namespace", "--grace-period", "2s"];
+const PID1: &[&str] = &["--pid-namespace", "--grace-period", "30s"];
 
 /// Makes a scenario of a case: the name twice would be one too many. What the case does not say is as in
 /// `Case::default()`, or as in another one that is named.
@@ -58,10 +58,10 @@ fn by_signal() -> Vec<Scenario<Machine>> {
         case!("graceful", { clients: DRAINED, connections: all_drained(4), timeline: &[("StopSignalSent", 1), ("StopSignalHandled", 1), ("ContainerExited", 1), ("KillSent", 0), ("EventsLost", 0)] }),
         case!("calm-in-a-storm", { storm: true, clients: DRAINED, connections: all_drained(4) }),
         case!("graceful-pid1", { run: PID1, clients: &[Served], connections: all_drained(1) }),
-        case!("slow-drain", { run: &["--grace-period", "2s"], victim: &["slow-drain", "1800"], findings: &["slow-exit"] }),
-        case!("nearly-slow", { run: &["--grace-period", "2s"], victim: &["slow-drain", "1400"] }),
+        case!("slow-drain", { run: &["--grace-period", "6s"], victim: &["slow-drain", "5400"], findings: &["slow-exit"] }),
+        case!("nearly-slow", { run: &["--grace-period", "6s"], victim: &["slow-drain", "4200"] }),
         case!("stopsignal-quit", {
-            run: &["--grace-period", "3s", "--stop-signal", "SIGQUIT"], victim: &["--listen", "127.0.0.1:0", "quit"],
+            run: &["--grace-period", "30s", "--stop-signal", "SIGQUIT"], victim: &["--listen", "127.0.0.1:0", "quit"],
             stop: Some(("SIGQUIT", "Delivered", "Handler")), findings: &["stop-signal-not-sigterm"],
         }),
         case!("keepalive-idle", {
@@ -79,7 +79,7 @@ fn by_signal() -> Vec<Scenario<Machine>> {
 fn by_force() -> Vec<Scenario<Machine>> {
     vec![
         case!("ignores-term", {
-            run: PID1, victim: &["ignores"], outcome: "ForceKilled", stop: Some(("SIGTERM", "Ignored", "Default")),
+            run: &["--pid-namespace", "--grace-period", "2s"], victim: &["ignores"], outcome: "ForceKilled", stop: Some(("SIGTERM", "Ignored", "Default")),
             exit: Err("SIGKILL"), kill_cause: Some("GracePeriodExpired"), findings: &["stop-signal-ignored", "grace-period-exceeded"],
             timeline: &[("StopSignalIgnored", 1), ("KillSent", 1), ("StopSignalHandled", 0), ("ContainerExited", 1)], stop_to_exit: StopToExit::OrderToPidfd,
         }),
@@ -106,19 +106,19 @@ fn by_force() -> Vec<Scenario<Machine>> {
 fn by_itself() -> Vec<Scenario<Machine>> {
     vec![
         case!("completed", {
-            victim: &["complete", "600"], stopped: false, outcome: "Completed", trigger: Some("ContainerExit"), stop: None,
+            victim: &["complete", "1500"], stopped: false, outcome: "Completed", trigger: Some("ContainerExit"), stop: None,
             processes: (1, 0, 0), stop_to_exit: StopToExit::Null,
         }),
         case!("exits-3", {
-            victim: &["complete", "600", "3"], stopped: false, outcome: "Crashed", trigger: Some("ContainerExit"), stop: None,
+            victim: &["complete", "1500", "3"], stopped: false, outcome: "Crashed", trigger: Some("ContainerExit"), stop: None,
             exit: Ok(3), processes: (1, 0, 0), stop_to_exit: StopToExit::Null,
         }),
         case!("crash", {
-            victim: &["segv", "600"], stopped: false, outcome: "Crashed", trigger: Some("ContainerExit"), stop: None,
+            victim: &["segv", "1500"], stopped: false, outcome: "Crashed", trigger: Some("ContainerExit"), stop: None,
             exit: Err("SIGSEGV"), processes: (1, 0, 0), stop_to_exit: StopToExit::Null,
         }),
         case!("abort", {
-            victim: &["abort", "600"], stopped: false, outcome: "Crashed", trigger: Some("ContainerExit"), stop: None,
+            victim: &["abort", "1500"], stopped: false, outcome: "Crashed", trigger: Some("ContainerExit"), stop: None,
             exit: Err("SIGABRT"), processes: (1, 0, 0), stop_to_exit: StopToExit::Null,
         }),
     ]

@@ -60,6 +60,8 @@ pub(crate) enum Given {
     Listener,
     /// One port that all late clients come from, each leaving with a RST.
     OnePort,
+    /// A worker that closes its own listener at the stop, before late clients come.
+    ClosingWorker,
 }
 
 /// What the harness compares `stopToExitMs` with.
@@ -95,7 +97,7 @@ impl Default for Case {
     fn default() -> Self {
         Self {
             name: "",
-            run: &["--grace-period", "3s"],
+            run: &["--grace-period", "30s"],
             victim: &["--listen", "127.0.0.1:0", "graceful"],
             addrs: &["127.0.0.1"],
             clients: &[],
@@ -159,9 +161,12 @@ pub(crate) fn check(machine: &Machine, case: &Case) -> anyhow::Result<Vec<String
     }
     let storm = case.storm.then(|| Storm::start(Duration::from_secs(2)));
     // requests are read, and a storm blows, before the stop
-    std::thread::sleep(Duration::from_millis(if case.storm { 500 } else { 100 }));
+    std::thread::sleep(Duration::from_millis(if case.storm { 500 } else { 250 }));
     if case.stopped {
         running.stop()?;
+    }
+    if case.given == Given::ClosingWorker {
+        StampFile::at(&running.stamps.of_worker()).wait_for("listener-closed")?;
     }
     let begin = if case.given == Given::OnePort { Knocks::begin_on_one_port } else { Knocks::begin };
     let knocks = case.knocks.map(|(count, every)| begin(servers[0], count, every));

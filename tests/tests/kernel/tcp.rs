@@ -70,7 +70,7 @@ fn cut() -> Vec<Scenario<Machine>> {
             },
         }),
         case!("too-late-data", {
-            victim: &["--listen", "127.0.0.1:0", "slow-drain", "600"],
+            victim: &["--listen", "127.0.0.1:0", "slow-drain", "1500"],
             // with the acknowledgement of the FIN (which is delayed by some 40 ms), and after it
             clients: &[
                 Does(&[REQUEST, Receive], &[AwaitEnd, Bytes(5), Wait(40), Bytes(5)], Always),
@@ -91,7 +91,7 @@ fn cut() -> Vec<Scenario<Machine>> {
 fn late() -> Vec<Scenario<Machine>> {
     vec![
         case!("early-close", {
-            run: &["--grace-period", "6s"], victim: &["--listen", "127.0.0.1:0", "slow-drain", "3400"], knocks: FOR_3_S,
+            victim: &["--listen", "127.0.0.1:0", "slow-drain", "5000"], knocks: FOR_3_S,
             findings: &["listener-closed-early", "connections-refused"],
             connections: Counts { refused: 30, ..Counts::default() },
             also: |facts, played| {
@@ -100,7 +100,7 @@ fn late() -> Vec<Scenario<Machine>> {
             },
         }),
         case!("late-clients", {
-            run: &["--grace-period", "6s"], victim: &["--listen", "127.0.0.1:0", "--accept-for", "4200", "graceful"], knocks: FOR_3_S,
+            victim: &["--listen", "127.0.0.1:0", "--accept-for", "5000", "graceful"], knocks: FOR_3_S,
             findings: &["late-connections"],
             connections: Counts { opened_after_stop: 30, accepted_after_stop: 30, closed_gracefully: 30, ..Counts::default() },
             also: |facts, played| listener_closed(facts, &played.stamps),
@@ -280,19 +280,18 @@ fn several_processes() -> Vec<Scenario<Machine>> {
             connections: Counts { open_at_stop: 16, dropped_by_kill: 16, in_flight: 8, ..Counts::default() },
             findings: &["children-killed-with-pid1", "connections-dropped"],
             also: |facts, played| {
-                let path = format!("{}.worker", played.stamps.path().display());
-                let accepted = StampFile::at(path.as_ref()).all().iter().filter(|stamp| stamp.name == "accepted").count();
+                let accepted = StampFile::at(&played.stamps.of_worker()).all().iter().filter(|stamp| stamp.name == "accepted").count();
                 facts.holds(accepted == 16, "the workers accepted all 16", &format!("{accepted}"));
                 Ok(())
             },
         }),
         case!("reuseport", {
             victim: &[
-                "--listen", "reuseport:127.0.0.1:0", "--accept-for", "1500",
-                "--worker", "--listen", "reuseport:127.0.0.1:{port}", "graceful", ";", "slow-drain", "400",
+                "--listen", "reuseport:127.0.0.1:0", "--accept-for", "2500",
+                "--worker", "--stamps", "{stamps}", "--listen", "reuseport:127.0.0.1:{port}", "graceful", ";", "slow-drain", "400",
             ],
             processes: (2, 2, 0), clients: &[Served, Served, Served, Served, Served, Served],
-            knocks: Some((10, Duration::from_millis(100))),
+            given: Given::ClosingWorker, knocks: Some((10, Duration::from_millis(100))),
             findings: &["late-connections"],
             connections: Counts { open_at_stop: 6, opened_after_stop: 10, accepted_after_stop: 10, closed_gracefully: 16, ..Counts::default() },
             timeline: &[("SignalForwarded", 1), ("ContainerExited", 1)],
