@@ -61,7 +61,7 @@ fn record<R>(kind: u16, fields: &[(usize, &[u8])]) -> Vec<u8> {
 }
 
 fn engine(c: &mut Criterion) {
-    let inputs = ending::inputs(PODS, CLOSES);
+    let inputs: Vec<_> = ending::inputs(PODS, CLOSES).collect();
     let mut group = c.benchmark_group("engine");
     group.throughput(Throughput::Elements(u64::try_from(inputs.len()).unwrap_or(0)));
     group.bench_function("10 pods end", |b| {

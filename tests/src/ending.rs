@@ -9,6 +9,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 const NODE: CgroupId = CgroupId(1);
 const SIGTERM: i32 = 15;
 const STEP_NS: u64 = 1_000;
+const START: BootNs = BootNs(1_000_000_000);
+/// All has happened long before, and reports are due.
+const END: BootNs = BootNs(100_000_000_000);
 
 /// A session that traces a node.
 pub fn session() -> Session {
@@ -26,24 +29,23 @@ pub fn session() -> Session {
     }
 }
 
-/// Their inputs, the pods' mixed with each other. Of each pod: two cgroups, its name and its container's, a program, the stop signal,
-/// `closes` connections that close in good order, a child for every other one, and its end.
-pub fn inputs(pods: u32, closes: u32) -> Vec<Input> {
-    let mut inputs = Vec::new();
-    let mut now = 1_000_000_000;
-    for step in 0..closes + 8 {
-        for pod in 0..pods {
-            for (cgroup, what) in happens(pod, step, closes) {
-                now += STEP_NS;
-                inputs.push(Input::Event(Event { at: BootNs(now), cgroup: Some(cgroup), what }));
-            }
-            if step == 1 {
-                inputs.extend(facts(BootNs(now), pod));
-            }
+/// Their inputs, the pods' mixed with each other, made one after the other. Of each pod: two cgroups, its name and its container's, a
+/// program, the stop signal, `closes` connections that close in good order, a child for every other one, and its end.
+pub fn inputs(pods: u32, closes: u32) -> impl Iterator<Item = Input> {
+    let steps = (0..closes + 8).flat_map(move |step| (0..pods).map(move |pod| (step, pod)));
+    let mut now = START;
+    let happening = steps.flat_map(move |(step, pod)| {
+        let mut inputs = Vec::new();
+        for (cgroup, what) in happens(pod, step, closes) {
+            now.0 += STEP_NS;
+            inputs.push(Input::Event(Event { at: now, cgroup: Some(cgroup), what }));
         }
-    }
-    inputs.push(Input::Tick { at: BootNs(now + 10_000_000_000) });
-    inputs
+        if step == 1 {
+            inputs.extend(facts(now, pod));
+        }
+        inputs
+    });
+    happening.chain([Input::Tick { at: END }])
 }
 
 /// What happens to a pod in a step.

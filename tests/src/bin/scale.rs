@@ -5,6 +5,9 @@
 //! Of each part of a run, some hundred inputs, the fastest of all runs counts: whoever else is on the machine disturbs some part of every
 //! run, and the same part of each hardly ever.
 //!
+//! Inputs are made shortly before they are handed in, as in the pipeline, in memory that is used again and again, which is not counted: of
+//! inputs that lie ready by the ten thousand, reading them from memory would be, and they would take the pods' place in the nearer caches.
+//!
 //! Memory that the kernel has to hand out is no part of the engine's cost, and would be counted by chance: glibc gives the end of its heap
 //! back or not, as what lies there happens to be, and a thousand pods are five thousand pages. So the bench tells glibc to
 //! keep it, `page-faults` says how many pages were handed out all the same, and `fresh` what they cost.
@@ -36,26 +39,27 @@ fn main() -> anyhow::Result<()> {
         words.next().context("say how many runs: scale RUNS [GRACETRACE]")?.parse().context("RUNS is a number")?;
     ensure!(runs > 0, "RUNS is how often each size is run: 1 or more");
     let binary = words.next();
-    let sizes = [10, 100, PODS].map(|pods| (pods, ending::inputs(pods, CLOSES)));
-    let fresh = engines(&sizes[2].1, PODS)?;
-    let mut best = sizes.each_ref().map(|_| (Parts::default(), Parts::default(), u64::MAX));
+    let sizes = [10, 100, PODS];
+    let fresh = engines(PODS)?;
+    let mut best = sizes.map(|_| (Parts::default(), Parts::default(), u64::MAX));
     // one after the other in turn: what the machine does meanwhile is to fall on all alike
     for _ in 0..runs {
-        for ((pods, inputs), (engine, floor, faults)) in sizes.iter().zip(&mut best) {
+        for (pods, (engine, floor, faults)) in sizes.into_iter().zip(&mut best) {
             let before = page_faults()?;
-            engine.keep_best(engines(inputs, *pods)?);
+            engine.keep_best(engines(pods)?);
             *faults = (page_faults()? - before).min(*faults);
-            floor.keep_best(kept_and_read(inputs, *pods));
+            floor.keep_best(kept_and_read(pods));
         }
     }
-    println!("fresh {PODS} {} {}", sizes[2].1.len(), fresh.all().as_nanos());
-    for ((pods, inputs), (engine, floor, faults)) in sizes.iter().zip(best) {
-        let all = inputs.len() * usize::try_from(PODS / pods)?;
+    println!("fresh {PODS} {} {}", ending::inputs(PODS, CLOSES).count(), fresh.all().as_nanos());
+    for (pods, (engine, floor, faults)) in sizes.into_iter().zip(best) {
+        let inputs = ending::inputs(pods, CLOSES).count();
+        let all = inputs * usize::try_from(PODS / pods)?;
         println!("engine {pods} {all} {}", engine.all().as_nanos());
         println!("floor {pods} {all} {}", floor.all().as_nanos());
         println!("page-faults {pods} {faults}");
         if let Some(binary) = &binary {
-            println!("replay {pods} {} {}", inputs.len(), replay(Path::new(binary), inputs)?.as_nanos());
+            println!("replay {pods} {inputs} {}", replay(Path::new(binary), pods)?.as_nanos());
         }
     }
     Ok(())
@@ -81,27 +85,34 @@ impl Parts {
     }
 }
 
-/// From the first input to the last report. As in the pipeline an input is made shortly before it is handed in, in memory that is used
-/// again and again, and is lent from there. Making it is not counted: of inputs that lie ready by the ten thousand, reading them
-/// from memory would be.
-fn engines(inputs: &[Input], pods: u32) -> anyhow::Result<Parts> {
+/// Has all inputs of so many pods handled, in parts, and keeps what each part took.
+fn in_parts(pods: u32, took: &mut Parts, mut handle: impl FnMut(&Input)) {
+    let mut source = ending::inputs(pods, CLOSES);
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        batch.extend(source.by_ref().take(BATCH));
+        if batch.is_empty() {
+            return;
+        }
+        let begun = Instant::now();
+        batch.iter().for_each(&mut handle);
+        batch.clear();
+        took.0.push(begun.elapsed());
+    }
+}
+
+/// From the first input to the last report.
+fn engines(pods: u32) -> anyhow::Result<Parts> {
     let mut took = Parts::default();
     let mut reports = 0;
-    let mut batch = Vec::new();
     for _ in 0..PODS / pods {
         let mut engine = Engine::new(ending::session());
-        for some in inputs.chunks(BATCH) {
-            batch.extend_from_slice(some);
-            let begun = Instant::now();
-            for input in &batch {
-                engine.handle(input);
-                while engine.poll().is_some() {
-                    reports += 1;
-                }
+        in_parts(pods, &mut took, |input| {
+            engine.handle(input);
+            while engine.poll().is_some() {
+                reports += 1;
             }
-            batch.clear();
-            took.0.push(begun.elapsed());
-        }
+        });
     }
     ensure!(reports == PODS, "{reports} reports of {PODS} pods");
     Ok(took)
@@ -120,38 +131,30 @@ struct Kept {
 
 /// What an engine cannot do without, and nothing else: to find the pod of an input and look at its state, to keep what tells of its
 /// connections and processes and what it is called until it has ended, and to read that then. How this grows is memory's doing.
-fn kept_and_read(inputs: &[Input], pods: u32) -> Parts {
+fn kept_and_read(pods: u32) -> Parts {
     let mut took = Parts::default();
-    let mut batch = Vec::new();
     for _ in 0..PODS / pods {
         let mut kept: BTreeMap<CgroupId, Kept> = BTreeMap::new();
         let mut names: BTreeMap<[u8; 8], Vec<Input>> = BTreeMap::new();
-        for some in inputs.chunks(BATCH) {
-            batch.extend_from_slice(some);
-            let begun = Instant::now();
-            for input in &batch {
-                if let Input::Pod(PodFacts { uid, .. }) | Input::Container(ContainerFacts { pod_uid: uid, .. }) = input
-                {
-                    let begins = uid.as_bytes().first_chunk().copied().unwrap_or_default();
-                    names.entry(begins).or_default().push(input.clone());
-                }
-                let Input::Event(event) = input else { continue };
-                // the pod's own cgroup has the even number before its container's
-                let pod = event.cgroup.map_or(CgroupId(0), |id| CgroupId(id.0 & !1));
-                let pod = kept.entry(pod).or_default();
-                pod.state[0] = pod.state[0].wrapping_add(event.at.0);
-                if let What::SocketState { .. } = &event.what {
-                    if pod.connections.last().is_none_or(|piece| piece.len() == PIECE) {
-                        pod.connections.push(Vec::with_capacity(PIECE));
-                    }
-                    pod.connections.last_mut().into_iter().for_each(|piece| piece.push([event.at.0; 26]));
-                } else if let What::ProcessForked { child } = &event.what {
-                    pod.processes.push((child.tgid, Box::new([event.at.0; 11])));
-                }
+        in_parts(pods, &mut took, |input| {
+            if let Input::Pod(PodFacts { uid, .. }) | Input::Container(ContainerFacts { pod_uid: uid, .. }) = input {
+                let begins = uid.as_bytes().first_chunk().copied().unwrap_or_default();
+                names.entry(begins).or_default().push(input.clone());
             }
-            batch.clear();
-            took.0.push(begun.elapsed());
-        }
+            let Input::Event(event) = input else { return };
+            // the pod's own cgroup has the even number before its container's
+            let pod = event.cgroup.map_or(CgroupId(0), |id| CgroupId(id.0 & !1));
+            let pod = kept.entry(pod).or_default();
+            pod.state[0] = pod.state[0].wrapping_add(event.at.0);
+            if let What::SocketState { .. } = &event.what {
+                if pod.connections.last().is_none_or(|piece| piece.len() == PIECE) {
+                    pod.connections.push(Vec::with_capacity(PIECE));
+                }
+                pod.connections.last_mut().into_iter().for_each(|piece| piece.push([event.at.0; 26]));
+            } else if let What::ProcessForked { child } = &event.what {
+                pod.processes.push((child.tgid, Box::new([event.at.0; 11])));
+            }
+        });
         let begun = Instant::now();
         let read = kept.into_values().map(|pod| {
             let processes = pod.processes.iter().flat_map(|(_, process)| process.iter());
@@ -176,12 +179,12 @@ fn page_faults() -> anyhow::Result<u64> {
 }
 
 /// The whole program, from its start to its end, over a log of the same.
-fn replay(binary: &Path, inputs: &[Input]) -> anyhow::Result<Duration> {
+fn replay(binary: &Path, pods: u32) -> anyhow::Result<Duration> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("log");
     let mut log = Writer::create(&path, &ending::session())?;
-    for input in inputs {
-        log.write(input)?;
+    for input in ending::inputs(pods, CLOSES) {
+        log.write(&input)?;
     }
     log.flush()?;
     let begun = Instant::now();
