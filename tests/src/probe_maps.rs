@@ -1,12 +1,16 @@
 //! What a running gracetrace keeps in the maps of its probes: for the tests of that alone, and nothing a report is compared with.
 
+use crate::clock::scaled;
 use crate::facts::Facts;
 use aya::maps::{Array, HashMap, Map, MapData, MapInfo};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use tracer_ebpf::filter::{self, BY_PROBES, BY_USER_SPACE, TAKEN_OUT, TRACED};
 
 /// How often it is looked again at what may have changed between a key and its count.
 const LOOKS: usize = 5;
+/// After each: who was interrupted between the two gets to run.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The maps of one gracetrace.
 pub struct ProbeMaps {
@@ -55,6 +59,7 @@ impl ProbeMaps {
             if seen.agrees() {
                 return Ok(seen);
             }
+            std::thread::sleep(scaled(PAUSE));
         }
         self.glance()
     }
@@ -95,8 +100,7 @@ fn counts(words: &Array<MapData, u64>, index: impl Fn(u64, u32) -> u32) -> anyho
 }
 
 impl Seen {
-    /// Whether each is counted once, and nobody is taken for somebody else's.
-    pub fn agrees(&self) -> bool {
+    fn agrees(&self) -> bool {
         self.traced_by_slot == self.traced_counted
             && self.stopping_by_slot == self.stopping_counted
             && self.mistaken.is_empty()

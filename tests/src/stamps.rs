@@ -30,11 +30,12 @@ impl StampFile {
         &self.0
     }
 
-    /// Where its workers write theirs.
-    pub fn of_worker(&self) -> PathBuf {
+    /// The one that its workers write theirs to.
+    #[must_use]
+    pub fn of_workers(&self) -> Self {
         let mut path = self.0.clone().into_os_string();
         path.push(".worker");
-        path.into()
+        Self(path.into())
     }
 
     /// Everything written so far.

@@ -80,7 +80,7 @@ pub(crate) fn restart_in_place(node: &Node) -> anyhow::Result<Vec<String>> {
     }
     facts.counts(&one, true);
     // the look belongs to this stop, and not to one of those before
-    facts.between("/connections/snapshot/atMs", 0.0, 1000.0 * slow());
+    facts.between("/connections/snapshot/atMs", 0.0, 200.0 * slow());
     facts.findings(&[]);
     facts.complete();
     lines.extend(facts.verdict()?);

@@ -203,8 +203,8 @@ impl Ended {
         let index = self.pod.spec.containers.iter().position(|spec| spec.name == container);
         match index.and_then(|index| self.endings.get(index)) {
             Some(ending) if cause == "GracePeriodExpired" => {
-                let grace = Duration::from_secs(ending.timeout_s.try_into().unwrap_or(0));
-                ms_between(ending.stop.0, ending.ended_at) - grace.as_secs_f64() * 1e3 + slow()
+                let grace_s = i32::try_from(ending.timeout_s).map_or(f64::NAN, f64::from);
+                ms_between(ending.stop.0, ending.ended_at) - grace_s * 1e3 + slow()
             }
             Some(_) | None => 100.0 * slow(),
         }

@@ -166,7 +166,7 @@ pub(crate) fn check(machine: &Machine, case: &Case) -> anyhow::Result<Vec<String
         running.stop()?;
     }
     if case.given == Given::ClosingWorker {
-        StampFile::at(&running.stamps.of_worker()).wait_for("listener-closed")?;
+        running.stamps.of_workers().wait_for("listener-closed")?;
     }
     let begin = if case.given == Given::OnePort { Knocks::begin_on_one_port } else { Knocks::begin };
     let knocks = case.knocks.map(|(count, every)| begin(servers[0], count, every));

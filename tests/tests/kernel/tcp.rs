@@ -280,7 +280,7 @@ fn several_processes() -> Vec<Scenario<Machine>> {
             connections: Counts { open_at_stop: 16, dropped_by_kill: 16, in_flight: 8, ..Counts::default() },
             findings: &["children-killed-with-pid1", "connections-dropped"],
             also: |facts, played| {
-                let accepted = StampFile::at(&played.stamps.of_worker()).all().iter().filter(|stamp| stamp.name == "accepted").count();
+                let accepted = played.stamps.of_workers().all().iter().filter(|stamp| stamp.name == "accepted").count();
                 facts.holds(accepted == 16, "the workers accepted all 16", &format!("{accepted}"));
                 Ok(())
             },
