@@ -58,7 +58,7 @@ impl<'a> Traced<'a> {
         Ok(Self { node, pod, tracer, log, stages, clients: Vec::new(), _nobody_waits: release })
     }
 
-    /// Opens connections from outside and waits until the pod has read what they said.
+    /// Opens connections from outside and gives the pod a quarter of a second to read what they said.
     pub(crate) fn open(&mut self, uses: impl IntoIterator<Item = Use>) -> anyhow::Result<()> {
         self.open_at(self.pod.server, uses)
     }
