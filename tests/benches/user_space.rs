@@ -17,8 +17,8 @@ const RECORDS: u16 = 1_000;
 const COMM: &[u8] = b"server";
 /// As `socket(2)` and `net/tcp_states.h` number them.
 const AF_INET: u16 = 2;
-const ESTABLISHED: u32 = 1;
-const FIN_WAIT1: u32 = 4;
+const ESTABLISHED: u16 = 1;
+const FIN_WAIT1: u16 = 4;
 
 fn decoding(c: &mut Criterion) {
     let signal = record::<SignalGenerated>(
@@ -31,8 +31,8 @@ fn decoding(c: &mut Criterion) {
         &[
             (offset_of!(SocketState, socket.family), &AF_INET.to_ne_bytes()),
             (offset_of!(SocketState, current.comm), COMM),
-            (offset_of!(SocketState, old_state), &ESTABLISHED.to_ne_bytes()),
-            (offset_of!(SocketState, new_state), &FIN_WAIT1.to_ne_bytes()),
+            (offset_of!(SocketState, socket.old_state), &ESTABLISHED.to_ne_bytes()),
+            (offset_of!(SocketState, socket.new_state), &FIN_WAIT1.to_ne_bytes()),
         ],
     );
     let mut group = c.benchmark_group("decode");

@@ -1,8 +1,8 @@
 //! Pods that all end at once, as inputs of the engine: what a node that is drained brings.
 
 use gracetrace::input::{
-    Actor, BootNs, CgroupId, ContainerFacts, ContainerRole, Disposition, Event, FactSource, Input, PodFacts, Process,
-    Sees, Session, SignalResult, Socket, SocketCounters, TcpState, TraceScope, WaitStatus, What,
+    Actor, BootNs, Caller, CgroupId, ContainerFacts, ContainerRole, Disposition, Event, FactSource, Input, PodFacts,
+    Process, Sees, Session, SignalResult, Socket, SocketCounters, TcpState, TraceScope, WaitStatus, What,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -162,7 +162,8 @@ fn close_of(number: u32, close: u32, pod: CgroupId, container: CgroupId) -> What
             since_our_last: Some(0),
         }),
     };
-    let current = Actor { tgid: process(number, 0).tgid, cgroup: container, comm: "server".into(), ..shim() };
+    let tgid = process(number, 0).tgid;
+    let current = Caller { tgid, cgroup: container, comm: "server".into(), exiting: false, kernel_thread: false };
     What::SocketState { socket, current, old: TcpState::Established, new: TcpState::FinWait1 }
 }
 

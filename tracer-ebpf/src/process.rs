@@ -7,7 +7,7 @@ use crate::known::{field, setting};
 use crate::maps;
 use crate::place::Place;
 use crate::share::Room;
-use tracer_ebpf::{Actor, Process, ProcessExecuted, ProcessExited, ProcessForked};
+use tracer_ebpf::{Actor, Caller, Process, ProcessExecuted, ProcessExited, ProcessForked};
 
 /// `SIGNAL_GROUP_EXIT`: `group_exit_code` is the process's status.
 const SIGNAL_GROUP_EXIT: u32 = 4;
@@ -131,4 +131,14 @@ pub(crate) fn fill_actor(actor: &mut Actor, task: Task<impl Place>, cgroup: u64)
     }
     actor.task_flags = task.flags();
     actor.ns_tgid = leader.ns_tid();
+}
+
+/// Who a task is, where only that matters.
+#[inline(always)]
+pub(crate) fn fill_caller(caller: &mut Caller, task: Task<impl Place>, cgroup: u64) {
+    caller.cgroup = cgroup;
+    caller.tgid = task.tgid();
+    caller.task_flags = task.flags();
+    // SAFETY: in a record, behind whole words
+    unsafe { task.leader().comm(&mut caller.comm) };
 }

@@ -2,7 +2,7 @@
 
 use tracer_ebpf::{
     Cgroup, Header, OomVictim, ProcessExecuted, ProcessExited, ProcessForked, SignalDelivered, SignalGenerated,
-    SocketRefused, SocketReset, SocketState, kind,
+    SocketAfterClose, SocketRefused, SocketReset, SocketState, kind,
 };
 
 /// A struct of the ABI that opens with a [`Header`].
@@ -38,6 +38,7 @@ records! {
     ProcessExited = PROCESS_EXITED,
     OomVictim = OOM_VICTIM,
     SocketState = SOCKET_STATE,
+    SocketAfterClose = SOCKET_STATE,
     SocketReset = SOCKET_RESET,
     SocketRefused = SOCKET_REFUSED,
     Cgroup = CGROUP,

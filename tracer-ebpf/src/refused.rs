@@ -9,7 +9,7 @@ use crate::kernel::{Task, current_cgroup, netns_inum, read};
 use crate::known::{Field, field, setting};
 use crate::maps;
 use crate::place::{Far, Place, read_bytes, set_field};
-use crate::process::fill_actor;
+use crate::process::fill_caller;
 use crate::share::Room;
 use tracer_ebpf::SocketRefused;
 
@@ -91,7 +91,7 @@ pub(crate) fn refused(ctx: &Call, skb: u64) -> Outcome {
                 set_field(&mut record.peer, in_first_four(read(ip, IPV4_SOURCE)));
             }
         }
-        fill_actor(&mut record.current, Task::<Far>::current(), current_cgroup(ctx.current()));
+        fill_caller(&mut record.current, Task::<Far>::current(), current_cgroup(ctx.current()));
     })
 }
 

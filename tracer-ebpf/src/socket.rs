@@ -1,15 +1,16 @@
 //! TCP sockets of pods that are being stopped, and of dying processes.
 
 use crate::call::{Call, Spread};
+use crate::counters::{fill_counters, has_counters, no_counters, opener, unacked};
 use crate::emit::{Outcome, Reason, Urgency, emit};
-use crate::kernel::{Cgroup, Task, boot_ns, current_cgroup, is_v1, jiffies, netns_inum};
-use crate::known::{Field, field, setting};
+use crate::kernel::{Cgroup, Task, boot_ns, current_cgroup, is_v1, netns_inum};
+use crate::known::{field, setting};
 use crate::maps;
 use crate::place::{Far, Place, SocketPlace, set_field};
-use crate::process::fill_actor;
+use crate::process::fill_caller;
 use crate::refused::{in_first_four, refused};
 use crate::share::Room;
-use tracer_ebpf::{KubeletCall, PF_EXITING, Socket, SocketReset, SocketState, learnt, socket_flag};
+use tracer_ebpf::{KubeletCall, PF_EXITING, Socket, SocketAfterClose, SocketReset, SocketState, socket_flag};
 
 const AF_INET6: u16 = 10;
 const TCP_ESTABLISHED: u32 = 1;
@@ -22,6 +23,7 @@ const TCP_CLOSE: u32 = 7;
 const TCP_CLOSE_WAIT: u32 = 8;
 const TCP_LAST_ACK: u32 = 9;
 const TCP_LISTEN: u32 = 10;
+const TCP_CLOSING: u32 = 11;
 const TCP_NEW_SYN_RECV: u32 = 12;
 const SHUTDOWN_MASK: u8 = 3;
 /// Id of a hierarchy's root: what a socket has whose maker's cgroup is not known, on a v1 node every one.
@@ -53,8 +55,11 @@ pub(crate) fn state_set<P: SocketPlace>(ctx: &Call<P, impl Spread>) -> Outcome {
     let sock = ctx.place(0);
     let new_state: u32 = ctx.arg(2);
     // Nothing is open yet, or nothing any more. Or the peer has sent its FIN, of which the next change tells as well: it is one
-    // from CLOSE_WAIT.
-    if matches!(new_state, TCP_SYN_SENT | TCP_SYN_RECV | TCP_NEW_SYN_RECV | TCP_CLOSE_WAIT | TCP_TIME_WAIT) {
+    // from CLOSE_WAIT, or from CLOSING where this side had sent its own.
+    if matches!(
+        new_state,
+        TCP_SYN_SENT | TCP_SYN_RECV | TCP_NEW_SYN_RECV | TCP_CLOSE_WAIT | TCP_TIME_WAIT | TCP_CLOSING
+    ) {
         return Outcome::Skipped(Reason::Noise);
     }
     let old_state: u32 = ctx.arg(1);
@@ -112,6 +117,11 @@ pub(crate) fn state_set<P: SocketPlace>(ctx: &Call<P, impl Spread>) -> Outcome {
     if sock.is_null() {
         return Outcome::Skipped(Reason::NotTcp);
     }
+    // closed before: who is running now has nothing to do with it
+    let after_close = matches!(old_state, TCP_FIN_WAIT1 | TCP_FIN_WAIT2 | TCP_CLOSING | TCP_LAST_ACK);
+    if after_close && stopping {
+        return emit_after_close(ctx, sock, owner, old_state, new_state);
+    }
     let current_cgroup = current_cgroup(ctx.current());
     // nearly always it is the socket's own container, which needs no look-up
     let current_in_pod = owner.cgroup != 0 && current_cgroup == owner.cgroup || maps::is_of(current_cgroup, owner.pod);
@@ -137,11 +147,12 @@ pub(crate) fn state_set<P: SocketPlace>(ctx: &Call<P, impl Spread>) -> Outcome {
         if is_mptcp {
             flags |= socket_flag::MPTCP;
         }
-        if is_full {
+        // of one that has just come up there is nothing to count yet
+        let is_counted = is_full && new_state != TCP_ESTABLISHED;
+        if is_counted {
             flags |= opener(sock);
         }
-        let has_counters = field!(tcp_copied_seq).is_there() && field!(tcp_bytes_received).is_there();
-        if is_full && !is_mptcp && has_counters {
+        if is_counted && !is_mptcp && has_counters() {
             flags |= socket_flag::HAS_COUNTERS;
             fill_counters(&mut record.socket, sock);
         } else {
@@ -149,7 +160,27 @@ pub(crate) fn state_set<P: SocketPlace>(ctx: &Call<P, impl Spread>) -> Outcome {
         }
         record.socket.flags = flags;
         fill_socket(&mut record.socket, sock, owner);
-        fill_actor(&mut record.current, current, current_cgroup);
+        record.socket.old_state = old_state as u16;
+        record.socket.new_state = new_state as u16;
+        fill_caller(&mut record.current, current, current_cgroup);
+    })
+}
+
+/// What the peer does with what a closed connection had written.
+#[inline(always)]
+fn emit_after_close<P: SocketPlace>(
+    ctx: &Call<P, impl Spread>,
+    sock: P,
+    owner: Owner,
+    old_state: u32,
+    new_state: u32,
+) -> Outcome {
+    emit::<SocketAfterClose>(ctx, owner.cgroup, Room::LeftTo(owner.pod), Urgency::Soon, |record| {
+        record.address = sock.pointer();
+        record.pod = owner.pod;
+        let is_known = has_counters() && sock.read::<u8>(field!(tcp_is_mptcp)) == 0;
+        record.unacked = if is_known { unacked(sock) } else { u32::MAX };
+        record.error = sock.read(field!(sock_err));
         record.old_state = old_state;
         record.new_state = new_state;
     })
@@ -267,25 +298,6 @@ fn local_address(sock: impl Place) -> maps::Address {
     }
 }
 
-/// Who connected. What the peer has acknowledged and what is on its way are what was sent once, and one
-/// more where our SYN is counted: on the side that connected. (Retransmissions that failed to leave
-/// spoil the sum; then it is neither.)
-#[inline(always)]
-fn opener(sock: impl Place) -> u32 {
-    let (next, again, acked) = (field!(tcp_snd_nxt), field!(tcp_bytes_retrans), field!(tcp_bytes_acked));
-    if !next.is_there() || !again.is_there() || !acked.is_there() {
-        return 0;
-    }
-    let on_its_way = sock.read::<u32>(next).wrapping_sub(sock.read(field!(tcp_snd_una)));
-    let sent_once = sock.read::<u64>(field!(tcp_bytes_sent)).wrapping_sub(sock.read(again));
-    let arrived = sock.read::<u64>(acked).wrapping_add(u64::from(on_its_way));
-    match arrived.wrapping_sub(sent_once) {
-        0 => socket_flag::OPENED_BY_PEER,
-        1 => socket_flag::OPENED_HERE,
-        _ => 0,
-    }
-}
-
 /// Id of the cgroup that a socket has; 0 where a v1 hierarchy is watched: a socket has a v2 cgroup, whose id means something else
 /// there.
 #[inline(always)]
@@ -332,51 +344,4 @@ fn fill_addresses(local: &mut [u8; 16], peer: &mut [u8; 16], sock: impl Place, f
             set_field(peer, in_first_four(sock.read(field!(sock_daddr))));
         }
     }
-}
-
-#[inline(always)]
-fn fill_counters(socket: &mut Socket, sock: impl Place) {
-    let received: u64 = sock.read(field!(tcp_bytes_received));
-    let sent: u64 = sock.read(field!(tcp_bytes_sent));
-    socket.bytes_received = received;
-    socket.bytes_sent = sent;
-    socket.bytes_acked = sock.read(field!(tcp_bytes_acked));
-    // the receive queue is drained by now; sequence numbers are not
-    socket.unread = sock.read::<u32>(field!(tcp_rcv_nxt)).wrapping_sub(sock.read(field!(tcp_copied_seq)));
-    socket.unacked = sock.read::<u32>(field!(tcp_write_seq)).wrapping_sub(sock.read(field!(tcp_snd_una)));
-    let last_received: u32 = sock.read(field!(icsk_lrcvtime));
-    let last_sent: u32 = sock.read(field!(tcp_lsndtime));
-    let hz = maps::learnt(learnt::HZ);
-    socket.since_received_ms = since_ms(hz, last_received, received);
-    socket.since_sent_ms = since_ms(hz, last_sent, sent);
-    socket.received_minus_sent = last_received.wrapping_sub(last_sent) as i32;
-    let wl1 = field!(tcp_snd_wl1);
-    socket.since_our_last =
-        if wl1.is_there() { sock.read::<u32>(field!(tcp_rcv_nxt)).wrapping_sub(sock.read(wl1)) } else { u32::MAX };
-    socket.reserved = 0;
-}
-
-#[inline(always)]
-fn no_counters(socket: &mut Socket) {
-    socket.bytes_received = 0;
-    socket.bytes_sent = 0;
-    socket.bytes_acked = 0;
-    socket.unread = 0;
-    socket.unacked = 0;
-    socket.since_received_ms = u32::MAX;
-    socket.since_sent_ms = u32::MAX;
-    socket.received_minus_sent = 0;
-    socket.since_our_last = u32::MAX;
-    socket.reserved = 0;
-}
-
-/// Both stamps are set when the socket is made, so without bytes they mean nothing.
-#[inline(always)]
-fn since_ms(hz: u64, stamp: u32, bytes: u64) -> u32 {
-    if hz == 0 || bytes == 0 {
-        return u32::MAX;
-    }
-    let ticks = (jiffies() as u32).wrapping_sub(stamp);
-    // a stamp of the coming tick, taken on another CPU
-    if ticks as i32 <= 0 { 0 } else { (u64::from(ticks) * 1000 / hz) as u32 }
 }

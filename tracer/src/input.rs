@@ -263,7 +263,23 @@ pub enum What {
         /// The socket.
         socket: Socket,
         /// Who was running.
-        current: Actor,
+        current: Caller,
+        /// State before.
+        old: TcpState,
+        /// State after.
+        new: TcpState,
+    },
+    /// A TCP socket that its side has closed has changed state: what became of what was written. (A log may have it as
+    /// [`SocketState`](Self::SocketState).)
+    SocketAfterClose {
+        /// The socket's address in the kernel.
+        address: u64,
+        /// The pod's cgroup.
+        pod: CgroupId,
+        /// Written and not acknowledged, our FIN counted as one; `None` where it cannot be read.
+        unacked: Option<u32>,
+        /// `sk_err`.
+        error: u32,
         /// State before.
         old: TcpState,
         /// State after.
@@ -280,7 +296,7 @@ pub enum What {
         /// Who tried.
         peer: std::net::SocketAddr,
         /// Who was running: who tried, if that is a process of this node; else anybody.
-        current: Actor,
+        current: Caller,
     },
     /// A RST went out.
     SocketReset {
@@ -352,6 +368,22 @@ pub struct Actor {
     pub comm: CompactString,
     /// Its parent's `comm`, cleaned.
     pub parent_comm: CompactString,
+    /// It was on its way out (`PF_EXITING`).
+    pub exiting: bool,
+    /// A kernel thread.
+    pub kernel_thread: bool,
+}
+
+/// The task that was running when something happened to a socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", remote = "Self")]
+pub struct Caller {
+    /// Thread group id.
+    pub tgid: u32,
+    /// Its cgroup.
+    pub cgroup: CgroupId,
+    /// `comm`, cleaned.
+    pub comm: CompactString,
     /// It was on its way out (`PF_EXITING`).
     pub exiting: bool,
     /// A kernel thread.

@@ -80,6 +80,7 @@ impl Engine {
             What::CgroupMade { pod, .. }
             | What::CgroupEmptied { pod }
             | What::CgroupRemoved { pod }
+            | What::SocketAfterClose { pod, .. }
             | What::SocketReset { pod, .. }
             | What::SocketRefused { pod, .. } => Some(*pod),
             What::SocketState { socket, .. } => Some(socket.pod),

@@ -1,7 +1,7 @@
 //! What it means that a connection closes: how, by whom, and what its end is called. Pure readings of
 //! one state change (kernel: `__tcp_close`, `tcp_reset`, `tcp_write_err`, `inet_csk_listen_stop`).
 
-use crate::input::{Actor, Socket, TcpState, WaitStatus};
+use crate::input::{Caller, Socket, TcpState, WaitStatus};
 use crate::report::{ClosedBy, ConnectionEnd, Manner};
 
 /// What `tcp_reset` leaves in `sk_err`: `ECONNRESET`, or `EPIPE` if the peer had closed its half before.
@@ -19,7 +19,17 @@ const CLOSED_HERE: u8 = 3;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Change<'a> {
     pub socket: &'a Socket,
-    pub current: &'a Actor,
+    pub current: &'a Caller,
+    pub old: TcpState,
+    pub new: TcpState,
+}
+
+/// A state change of a socket that this side has closed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AfterClose {
+    pub address: u64,
+    pub unacked: Option<u32>,
+    pub error: u32,
     pub old: TcpState,
     pub new: TcpState,
 }
@@ -98,17 +108,29 @@ impl Change<'_> {
         }
     }
 
-    /// What becomes, after the close, of what had been written: `None` if this change does not tell.
+    /// As one after the close, which older logs have like any other.
+    pub(super) fn after_close(&self) -> AfterClose {
+        AfterClose {
+            address: self.socket.address,
+            unacked: self.socket.counters.map(|counters| counters.unacked),
+            error: self.socket.error,
+            old: self.old,
+            new: self.new,
+        }
+    }
+}
+
+impl AfterClose {
+    /// What becomes of what had been written: `None` if this change does not tell.
     pub(super) fn fate(&self) -> Option<Fate> {
-        let error = self.socket.error;
-        // our FIN counts as one byte
-        let is_acked = self.socket.counters.map(|counters| counters.unacked <= 1);
         match (self.old, self.new) {
             (TcpState::FinWait1, TcpState::FinWait2) => Some(Fate { drained: Some(true), reset: false }),
             (TcpState::FinWait1 | TcpState::FinWait2 | TcpState::Closing | TcpState::LastAck, TcpState::Close) => {
                 let was_acked = self.old == TcpState::FinWait2;
-                let drained = if was_acked || error == 0 { Some(true) } else { is_acked };
-                Some(Fate { drained, reset: matches!(error, ECONNRESET | EPIPE) })
+                // our FIN counts as one byte
+                let is_acked = self.unacked.map(|unacked| unacked <= 1);
+                let drained = if was_acked || self.error == 0 { Some(true) } else { is_acked };
+                Some(Fate { drained, reset: matches!(self.error, ECONNRESET | EPIPE) })
             }
             _ => None,
         }

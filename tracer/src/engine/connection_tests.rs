@@ -1,12 +1,12 @@
 //! Connections in the engine, one story a test: what becomes of them after the close, whose they are,
 //! what was found at the stop signal, what came afterwards.
 
-use super::tests::{CGROUP, OUTSIDE, Story, actor, rules, socket};
-use crate::input::{Actor, BootNs, Disposition, FoundSocket, Input, Opener, Sockets, TcpState, What};
+use super::tests::{CGROUP, OUTSIDE, Story, caller, rules, socket};
+use crate::input::{BootNs, Caller, Disposition, FoundSocket, Input, Opener, Sockets, TcpState, What};
 use crate::report::{ClosedBy, ConnectionCounts, ConnectionEnd, Direction, Manner, Report, TimelineEvent, Work};
 use TcpState::{Close, CloseWait, Established, FinWait1, FinWait2, LastAck, Listen, SynRecv, SynSent};
 
-fn dying(current: &mut Actor) {
+fn dying(current: &mut Caller) {
     current.exiting = true;
 }
 
@@ -61,7 +61,7 @@ fn looked(story: &mut Story, found: Vec<FoundSocket>, problem: Option<&str>) {
 
 fn refused(story: &mut Story, comm: &str) {
     let (local, peer) = (socket(1).local, ([10, 0, 0, 1], 50_000).into());
-    story.what(What::SocketRefused { pod: CGROUP, netns: 1, local, peer, current: actor(700, comm, OUTSIDE) });
+    story.what(What::SocketRefused { pod: CGROUP, netns: 1, local, peer, current: caller(700, comm, OUTSIDE) });
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn two_listeners_are_closed_when_both_are() {
 
 #[test]
 fn a_socket_that_was_handed_in_is_its_users() {
-    let handed_in = |socket: &mut crate::input::Socket, _: &mut Actor| {
+    let handed_in = |socket: &mut crate::input::Socket, _: &mut Caller| {
         (socket.by_cgroup, socket.by_current) = (false, true);
     };
     let mut story = Story::new();
@@ -247,8 +247,8 @@ fn a_socket_that_was_handed_in_is_its_users() {
 fn connections_inside_the_pod_are_shown_and_not_counted() {
     let mut story = Story::new();
     story.stop(Disposition::Handler);
-    let inside = |socket: &mut crate::input::Socket, _: &mut Actor| socket.peer = ([10, 0, 0, 2], 45_000).into();
-    let other_end = |socket: &mut crate::input::Socket, _: &mut Actor| {
+    let inside = |socket: &mut crate::input::Socket, _: &mut Caller| socket.peer = ([10, 0, 0, 2], 45_000).into();
+    let other_end = |socket: &mut crate::input::Socket, _: &mut Caller| {
         (socket.local, socket.peer) = (([10, 0, 0, 2], 45_000).into(), ([10, 0, 0, 2], 8080).into());
     };
     story.socket(1, Established, FinWait1, inside).socket(2, CloseWait, LastAck, other_end);
@@ -304,7 +304,7 @@ fn of_too_many_the_lost_ones_are_listed() {
     let mut story = Story::new();
     story.stop(Disposition::Handler);
     looked(&mut story, vec![found(1, Listen)], None);
-    let idle = |socket: &mut crate::input::Socket, _: &mut Actor| {
+    let idle = |socket: &mut crate::input::Socket, _: &mut Caller| {
         let counters = socket.counters.as_mut().expect("counters");
         (counters.bytes_sent, counters.received_minus_sent) = (9, -5);
     };
@@ -326,7 +326,7 @@ fn of_too_many_the_lost_ones_are_listed() {
 fn what_comes_after_the_stop_is_counted_by_who_opened_it() {
     let mut story = Story::new();
     story.stop(Disposition::Handler);
-    story.socket(1, SynRecv, Established, |_, current| *current = actor(700, "kubelet", OUTSIDE));
+    story.socket(1, SynRecv, Established, |_, current| *current = caller(700, "kubelet", OUTSIDE));
     story.socket(2, SynRecv, Established, |_, _| ());
     story.socket(3, SynSent, Established, |_, _| ());
     for address in [1, 2, 3] {
@@ -364,7 +364,7 @@ fn a_reset_from_what_is_left_of_a_connection_is_its_reset() {
 
 #[test]
 fn the_report_waits_for_an_answer_that_is_still_on_its_way() {
-    let half_sent = |socket: &mut crate::input::Socket, current: &mut Actor| {
+    let half_sent = |socket: &mut crate::input::Socket, current: &mut Caller| {
         dying(current);
         socket.counters.as_mut().expect("counters").unacked = 5_000;
     };

@@ -6,7 +6,7 @@
 //! read off the change that closes it (`close`); direction and lost work are concluded in `tally` and
 //! `work`, when everything is known.
 
-use super::close::Change;
+use super::close::{AfterClose, Change};
 use super::ended::{Ended, EndedList, Ends, Opened};
 use super::runtime_names::is_kubelet;
 use crate::input::{BootNs, CgroupId, FoundSocket, Opener, Socket, Sockets, TcpState};
@@ -128,7 +128,7 @@ impl Connections {
                 Effect::None
             }
             _ => {
-                self.followed(change);
+                self.followed(&change.after_close());
                 Effect::None
             }
         }
@@ -258,7 +258,7 @@ impl Connections {
                 container,
                 mptcp: socket.mptcp,
                 // a handshake within a node is completed in the context of who connects
-                by_kubelet: direction == Direction::Inbound && is_kubelet(change.current),
+                by_kubelet: direction == Direction::Inbound && is_kubelet(&change.current.comm),
             };
             self.open.insert(socket.address, open);
         } else {
@@ -321,8 +321,8 @@ impl Connections {
     }
 
     /// Takes what happens to a connection after this side has closed it.
-    fn followed(&mut self, change: &Change<'_>) {
-        let address = change.socket.address;
+    pub(super) fn followed(&mut self, change: &AfterClose) {
+        let address = change.address;
         let Some(fate) = change.fate().filter(|_| !self.open.contains_key(&address)) else { return };
         if let Some(ended) = self.ended.find(address).and_then(|index| self.ended.get_mut(index)) {
             let was_pending = ended.drained.is_none() && ended.counters.is_some();

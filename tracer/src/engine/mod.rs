@@ -249,6 +249,8 @@ impl Engine {
                 let owner = if socket.by_current { Some(current.cgroup) } else { event.cgroup };
                 self.socket(event, socket.pod, owner)
             }
+            // found by its address
+            What::SocketAfterClose { pod, .. } => self.socket(event, *pod, None),
             What::SocketReset { pod, .. } | What::SocketRefused { pod, .. } => self.socket(event, *pod, event.cgroup),
             What::SignalGenerated { sender: actor, .. } | What::ProcessExecuted { parent: actor, .. } => {
                 self.process(event, Some(actor.cgroup))

@@ -2,7 +2,7 @@
 //!
 //! Collects; the conclusions are drawn in `verdict`, the report is put together in `assemble`.
 
-use super::close::Change;
+use super::close::{AfterClose, Change};
 use super::connections::{Caller, Connections, Effect};
 use super::container::{Container, Sent};
 use super::containers::Containers;
@@ -123,6 +123,7 @@ impl Pod {
             }
             What::OomVictim { process } => container.oom_victims.push((context.at, process.clone())),
             What::SocketState { .. }
+            | What::SocketAfterClose { .. }
             | What::SocketReset { .. }
             | What::SocketRefused { .. }
             | What::CgroupMade { .. }
@@ -151,9 +152,13 @@ impl Pod {
                     self.connections.forget_ended();
                 }
             }
+            What::SocketAfterClose { address, unacked, error, old, new, .. } => {
+                let (address, unacked, error) = (*address, *unacked, *error);
+                self.connections.followed(&AfterClose { address, unacked, error, old: *old, new: *new });
+            }
             What::SocketReset { address, ends, .. } => self.connections.reset(*address, *ends),
             What::SocketRefused { current, .. } => {
-                let by = match (caller_in_pod, is_kubelet(current)) {
+                let by = match (caller_in_pod, is_kubelet(&current.comm)) {
                     (true, _) => Caller::Own,
                     (false, true) => Caller::Kubelet,
                     (false, false) => Caller::Client,

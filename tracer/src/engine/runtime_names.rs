@@ -10,12 +10,12 @@ const SHIM: &str = "containerd-shim";
 
 /// Whether it acts for the container runtime (or is the kubelet).
 pub(super) fn is_runtime(actor: &Actor) -> bool {
-    runtime(&actor.comm) || runtime(&actor.parent_comm) || is_kubelet(actor)
+    runtime(&actor.comm) || runtime(&actor.parent_comm) || is_kubelet(&actor.comm)
 }
 
 /// Whether it is the kubelet itself.
-pub(super) fn is_kubelet(actor: &Actor) -> bool {
-    actor.comm == "kubelet"
+pub(super) fn is_kubelet(comm: &str) -> bool {
+    comm == "kubelet"
 }
 
 /// Whether it is the node's service manager.

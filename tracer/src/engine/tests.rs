@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::input::{
-    Actor, BootNs, CgroupId, Disposition, Event, Input, Process, Session, SignalResult, Socket, SocketCounters,
+    Actor, BootNs, Caller, CgroupId, Disposition, Event, Input, Process, Session, SignalResult, Socket, SocketCounters,
     TcpState, TraceScope, WaitStatus, What,
 };
 use crate::report::{ConnectionEnd, Direction, KillCause, Outcome, Report, TimelineEvent, TriggerKind, Work};
@@ -91,11 +91,16 @@ impl Story {
         address: u64,
         old: TcpState,
         new: TcpState,
-        change: impl Fn(&mut Socket, &mut Actor),
+        change: impl Fn(&mut Socket, &mut Caller),
     ) -> &mut Self {
         let mut socket = socket(address);
-        let mut current = actor(100, "app", CGROUP);
+        let mut current = caller(100, "app", CGROUP);
         change(&mut socket, &mut current);
+        if matches!(old, TcpState::FinWait1 | TcpState::FinWait2 | TcpState::Closing | TcpState::LastAck) {
+            let Socket { address, pod, error, .. } = socket;
+            let unacked = socket.counters.map(|counters| counters.unacked);
+            return self.what(What::SocketAfterClose { address, pod, unacked, error, old, new });
+        }
         self.what(What::SocketState { socket, current, old, new })
     }
 
@@ -126,6 +131,10 @@ pub(super) fn actor(tgid: u32, comm: &str, cgroup: CgroupId) -> Actor {
         exiting: false,
         kernel_thread: false,
     }
+}
+
+pub(super) fn caller(tgid: u32, comm: &str, cgroup: CgroupId) -> Caller {
+    Caller { tgid, cgroup, comm: comm.into(), exiting: false, kernel_thread: false }
 }
 
 pub(super) fn socket(address: u64) -> Socket {
@@ -270,7 +279,7 @@ fn connections_are_told_by_who_closed_them() {
     // came after the stop signal
     story.socket(3, SynRecv, Established, |socket, _| socket.shutdown = 0);
     story.after_ms(3_000).kill().exit(100, 9);
-    let dying = |_: &mut Socket, current: &mut Actor| current.exiting = true;
+    let dying = |_: &mut Socket, current: &mut Caller| current.exiting = true;
     story.socket(3, Established, FinWait1, dying);
     // unread bytes make the kernel send a RST
     story.socket(4, Established, Close, |socket, current| {

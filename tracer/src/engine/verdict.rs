@@ -66,7 +66,7 @@ pub(super) fn kill_cause(
     if !by_process(kill.code) {
         return if is_oom_killers(container, kill) { KillCause::Oom } else { KillCause::Unknown };
     }
-    if is_kubelet(&kill.sender) {
+    if is_kubelet(&kill.sender.comm) {
         return KillCause::Cleanup;
     }
     let ours = matches!(session.scope, TraceScope::Command { .. }) && kill.sender.tgid == session.tracer_tgid;

@@ -2,7 +2,7 @@
 //! (Go's by SIGURG) does so again and again, and so does a storm; and it is mostly the same process that closes one connection after
 //! the other. What was written of those is kept; making the JSON is the dearest that the agent does with a record.
 
-use crate::input::{Actor, What};
+use crate::input::{Actor, Caller, What};
 use serde::ser::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
@@ -13,6 +13,7 @@ const KEPT: usize = 8;
 
 thread_local! {
     static ACTORS: RefCell<Said<Actor>> = const { RefCell::new(Said::NOTHING) };
+    static CALLERS: RefCell<Said<Caller>> = const { RefCell::new(Said::NOTHING) };
     static SIGNALS: RefCell<Said<What>> = const { RefCell::new(Said::NOTHING) };
 }
 
@@ -57,6 +58,12 @@ impl Serialize for WrittenOut<'_, Actor> {
     }
 }
 
+impl Serialize for WrittenOut<'_, Caller> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Caller::serialize(self.0, serializer)
+    }
+}
+
 impl Serialize for WrittenOut<'_, What> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         What::serialize(self.0, serializer)
@@ -66,6 +73,15 @@ impl Serialize for WrittenOut<'_, What> {
 impl Serialize for Actor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         ACTORS.with_borrow_mut(|said| {
+            let json = said.json(self, |one| to_raw_value(&WrittenOut(one))).map_err(S::Error::custom)?;
+            json.serialize(serializer)
+        })
+    }
+}
+
+impl Serialize for Caller {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        CALLERS.with_borrow_mut(|said| {
             let json = said.json(self, |one| to_raw_value(&WrittenOut(one))).map_err(S::Error::custom)?;
             json.serialize(serializer)
         })
@@ -86,6 +102,12 @@ impl Serialize for What {
 }
 
 impl<'de> Deserialize<'de> for Actor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Caller {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::deserialize(deserializer)
     }

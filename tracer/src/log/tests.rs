@@ -205,6 +205,12 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn caller()(tgid: u32, cgroup: u64, comm in name(), exiting: bool, kernel_thread: bool) -> Caller {
+        Caller { tgid, cgroup: CgroupId(cgroup), comm, exiting, kernel_thread }
+    }
+}
+
+prop_compose! {
     fn counters()(bytes_received: u64, bytes_acked: u64, bytes_sent: u64, unread: u32, unacked: u32,
                   since_received_ms: Option<u32>, since_sent_ms: Option<u32>, received_minus_sent: i32) -> SocketCounters {
         SocketCounters { bytes_received, bytes_acked, bytes_sent, unread, unacked, since_received_ms, since_sent_ms, received_minus_sent, since_our_last: since_sent_ms }
@@ -265,7 +271,17 @@ fn what() -> impl Strategy<Value = What> {
             netns
         }),
         process().prop_map(|process| What::OomVictim { process }),
-        (socket(), actor()).prop_map(|(socket, current)| What::SocketState {
+        (any::<[u64; 2]>(), any::<Option<u32>>(), any::<u32>()).prop_map(|([address, pod], unacked, error)| {
+            What::SocketAfterClose {
+                address,
+                pod: CgroupId(pod),
+                unacked,
+                error,
+                old: TcpState::LastAck,
+                new: TcpState::Close,
+            }
+        }),
+        (socket(), caller()).prop_map(|(socket, current)| What::SocketState {
             socket,
             current,
             old: TcpState::Established,

@@ -348,6 +348,7 @@ impl Pipeline {
             | What::ProcessExited { .. }
             | What::OomVictim { .. }
             | What::SocketState { .. }
+            | What::SocketAfterClose { .. }
             | What::SocketReset { .. }
             | What::SocketRefused { .. }
             | What::CgroupEmptied { .. } => None,

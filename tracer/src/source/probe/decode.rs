@@ -1,8 +1,8 @@
 //! Kernel bytes to [`Event`]s: parsed with a cursor, never cast. A malformed record is an error value.
 
 use crate::input::{
-    Actor, Argv, BootNs, CgroupId, Disposition, Event, Opener, Process, SignalResult, Socket, SocketCounters, TcpState,
-    WaitStatus, What,
+    Actor, Argv, BootNs, Caller, CgroupId, Disposition, Event, Opener, Process, SignalResult, Socket, SocketCounters,
+    TcpState, WaitStatus, What,
 };
 use crate::text::clean_bytes;
 use compact_str::CompactString;
@@ -10,6 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tracer_ebpf::{self as abi, cgroup_operation, handler, kind, socket_flag};
 
 const HEADER: usize = size_of::<abi::Header>();
+/// Length of what follows the header of the shorter of two records of one kind.
+const AFTER_CLOSE: usize = size_of::<abi::SocketAfterClose>() - HEADER;
 const AF_INET6: u16 = 10;
 
 /// A record that is not what its header says.
@@ -76,6 +78,7 @@ fn event(header: &Header, body: &[u8]) -> Result<Event, DecodeError> {
         kind::PROCESS_EXECUTED => (process_executed(cursor), size_of::<abi::ProcessExecuted>()),
         kind::PROCESS_EXITED => (process_exited(cursor), size_of::<abi::ProcessExited>()),
         kind::OOM_VICTIM => (process(cursor).map(|process| What::OomVictim { process }), size_of::<abi::OomVictim>()),
+        kind::SOCKET_STATE if body.len() == AFTER_CLOSE => (socket_after_close(cursor), HEADER + AFTER_CLOSE),
         kind::SOCKET_STATE => (socket_state(cursor), size_of::<abi::SocketState>()),
         kind::SOCKET_RESET => (socket_reset(cursor), size_of::<abi::SocketReset>()),
         kind::SOCKET_REFUSED => (socket_refused(cursor), size_of::<abi::SocketRefused>()),
@@ -141,9 +144,16 @@ fn process_exited(cursor: &mut Cursor<'_>) -> Option<What> {
 }
 
 fn socket_state(cursor: &mut Cursor<'_>) -> Option<What> {
-    let socket = socket(cursor)?;
-    let current = actor(cursor)?;
-    Some(What::SocketState { socket, current, old: tcp_state(cursor.u32()?), new: tcp_state(cursor.u32()?) })
+    let (socket, old, new) = socket(cursor)?;
+    Some(What::SocketState { socket, current: caller(cursor)?, old, new })
+}
+
+fn socket_after_close(cursor: &mut Cursor<'_>) -> Option<What> {
+    let address = cursor.u64()?;
+    let pod = CgroupId(cursor.u64()?);
+    let (unacked, error) = (known(cursor.u32()?), cursor.u32()?);
+    let (old, new) = (tcp_state(cursor.u32()?), tcp_state(cursor.u32()?));
+    Some(What::SocketAfterClose { address, pod, unacked, error, old, new })
 }
 
 fn socket_reset(cursor: &mut Cursor<'_>) -> Option<What> {
@@ -172,7 +182,7 @@ fn socket_refused(cursor: &mut Cursor<'_>) -> Option<What> {
     let (netns, _) = (cursor.u32()?, cursor.u32()?);
     let local = SocketAddr::new(ip(family, cursor.take()?), local_port);
     let peer = SocketAddr::new(ip(family, cursor.take()?), peer_port);
-    Some(What::SocketRefused { pod, netns, local, peer, current: actor(cursor)? })
+    Some(What::SocketRefused { pod, netns, local, peer, current: caller(cursor)? })
 }
 
 fn cgroup(cursor: &mut Cursor<'_>) -> Option<Result<What, DecodeError>> {
@@ -211,7 +221,16 @@ fn actor(cursor: &mut Cursor<'_>) -> Option<Actor> {
     Some(Actor { tgid, ns_tgid, parent_tgid, cgroup, comm, parent_comm, exiting, kernel_thread })
 }
 
-fn socket(cursor: &mut Cursor<'_>) -> Option<Socket> {
+fn caller(cursor: &mut Cursor<'_>) -> Option<Caller> {
+    let cgroup = CgroupId(cursor.u64()?);
+    let tgid = cursor.u32()?;
+    let flags = cursor.u32()?;
+    let (exiting, kernel_thread) = (flags & abi::PF_EXITING != 0, flags & abi::PF_KTHREAD != 0);
+    Some(Caller { tgid, cgroup, comm: comm(cursor)?, exiting, kernel_thread })
+}
+
+/// A socket, and its state before and after.
+fn socket(cursor: &mut Cursor<'_>) -> Option<(Socket, TcpState, TcpState)> {
     let address = cursor.u64()?;
     let pod = CgroupId(cursor.u64()?);
     let (bytes_received, bytes_acked, bytes_sent) = (cursor.u64()?, cursor.u64()?, cursor.u64()?);
@@ -226,7 +245,8 @@ fn socket(cursor: &mut Cursor<'_>) -> Option<Socket> {
     let netns = cursor.u32()?;
     let error = cursor.u32()?;
     let received_minus_sent = cursor.u32()?.cast_signed();
-    let (since_our_last, _) = (known(cursor.u32()?), cursor.u32()?);
+    let since_our_last = known(cursor.u32()?);
+    let (old, new) = (tcp_state(cursor.u16()?.into()), tcp_state(cursor.u16()?.into()));
     let counters = SocketCounters {
         bytes_received,
         bytes_acked,
@@ -238,7 +258,7 @@ fn socket(cursor: &mut Cursor<'_>) -> Option<Socket> {
         received_minus_sent,
         since_our_last,
     };
-    Some(Socket {
+    let socket = Socket {
         address,
         pod,
         by_cgroup: flags & socket_flag::BY_CGROUP != 0,
@@ -258,7 +278,8 @@ fn socket(cursor: &mut Cursor<'_>) -> Option<Socket> {
         has_file: flags & socket_flag::HAS_FILE != 0,
         current_in_pod: flags & socket_flag::CURRENT_IN_POD != 0,
         counters: (flags & socket_flag::HAS_COUNTERS != 0).then_some(counters),
-    })
+    };
+    Some((socket, old, new))
 }
 
 /// An IPv4 address also where an IPv6 socket speaks IPv4 (`::ffff:10.0.0.1`).

@@ -43,6 +43,10 @@ impl Maker {
         maker.u32(abi::PF_EXITING).u32(42)
     }
 
+    fn caller(self) -> Self {
+        self.u64(7).u32(42).u32(abi::PF_EXITING).padded::<16>(b"runc")
+    }
+
     fn finish(mut self, size: usize) -> Vec<u8> {
         assert_eq!(self.0.len(), size, "the record as the ABI has it");
         let size = u16::try_from(size).expect("a small record");
@@ -74,6 +78,10 @@ fn actor() -> Actor {
     }
 }
 
+fn caller() -> Caller {
+    Caller { tgid: 42, cgroup: CgroupId(7), comm: "runc".into(), exiting: true, kernel_thread: false }
+}
+
 fn signal(result: u32, action: u32, blocked: u32) -> Vec<u8> {
     let maker = Maker::new(kind::SIGNAL_GENERATED).process().actor().u32(15).u32(0x80).u32(1);
     maker.u32(result).u32(action).u32(blocked).finish(size_of::<abi::SignalGenerated>())
@@ -92,8 +100,9 @@ fn exec(argv_len: u32, argv: &[u8]) -> Vec<u8> {
 fn socket(family: u16, local: [u8; 16], flags: u32) -> Vec<u8> {
     let maker = Maker::new(kind::SOCKET_STATE).u64(0xffff_8880_0000_1000).u64(5).u64(11).u64(22).u64(33);
     let maker = maker.u16(family).u16(8080).u16(40_000).u16(3).bytes(&local).padded::<16>(&[10, 0, 0, 9]);
-    let maker = maker.u32(4).u32(6).u32(250).u32(u32::MAX).u32(flags).u32(12).u32(104).u32(u32::MAX).u32(9).u32(0);
-    maker.actor().u32(1).u32(7).finish(size_of::<abi::SocketState>())
+    let maker =
+        maker.u32(4).u32(6).u32(250).u32(u32::MAX).u32(flags).u32(12).u32(104).u32(u32::MAX).u32(9).u16(1).u16(7);
+    maker.caller().finish(size_of::<abi::SocketState>())
 }
 
 fn cgroup(operation: u32) -> Vec<u8> {
@@ -165,12 +174,12 @@ fn arguments_become_digests() {
 
 #[test]
 fn a_socket() {
-    let What::SocketState { socket, old, new, .. } =
+    let What::SocketState { socket, current, old, new } =
         only(&socket(2, [10, 0, 0, 1, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9], 0xf)).what
     else {
         panic!("another event");
     };
-    assert_eq!((old, new), (TcpState::Established, TcpState::Close));
+    assert_eq!((current, old, new), (caller(), TcpState::Established, TcpState::Close));
     assert_eq!(
         (socket.local, socket.peer),
         ("10.0.0.1:8080".parse().expect("v4"), "10.0.0.9:40000".parse().expect("v4"))
@@ -180,6 +189,24 @@ fn a_socket() {
     assert_eq!((counters.bytes_received, counters.bytes_acked, counters.bytes_sent), (11, 22, 33));
     assert_eq!((counters.unread, counters.unacked, counters.received_minus_sent), (4, 6, -1));
     assert_eq!((counters.since_received_ms, counters.since_sent_ms), (Some(250), None));
+}
+
+#[test]
+fn a_socket_after_its_close() {
+    let after_close = |unacked| {
+        let maker = Maker::new(kind::SOCKET_STATE).u64(9).u64(5).u32(unacked).u32(104).u32(9).u32(7);
+        only(&maker.finish(size_of::<abi::SocketAfterClose>())).what
+    };
+    let expected = |unacked| What::SocketAfterClose {
+        address: 9,
+        pod: CgroupId(5),
+        unacked,
+        error: 104,
+        old: TcpState::LastAck,
+        new: TcpState::Close,
+    };
+    assert_eq!(after_close(3), expected(Some(3)));
+    assert_eq!(after_close(u32::MAX), expected(None));
 }
 
 #[test]
@@ -212,9 +239,9 @@ fn a_reset() {
 #[test]
 fn a_refused_attempt() {
     let maker = Maker::new(kind::SOCKET_REFUSED).u64(5).u16(2).u16(8080).u16(40_000).u16(0).u32(12).u32(0);
-    let maker = maker.padded::<16>(&[10, 0, 0, 1]).padded::<16>(&[10, 0, 0, 9]).actor();
+    let maker = maker.padded::<16>(&[10, 0, 0, 1]).padded::<16>(&[10, 0, 0, 9]).caller();
     let (local, peer) = (([10, 0, 0, 1], 8080).into(), ([10, 0, 0, 9], 40_000).into());
-    let expected = What::SocketRefused { pod: CgroupId(5), netns: 12, local, peer, current: actor() };
+    let expected = What::SocketRefused { pod: CgroupId(5), netns: 12, local, peer, current: caller() };
     assert_eq!(only(&maker.finish(size_of::<abi::SocketRefused>())).what, expected);
 }
 
