@@ -7,6 +7,7 @@ mod cases;
 mod check;
 mod connections;
 mod hierarchies;
+mod idle;
 mod many;
 mod nesting;
 mod pods;

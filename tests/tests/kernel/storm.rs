@@ -172,15 +172,16 @@ fn held_up(
 }
 
 /// What gracetrace says of a kind of record at its end.
-struct Count {
-    kind: String,
-    written: u64,
-    dropped: u64,
-    read: u64,
+#[derive(Debug)]
+pub(crate) struct Count {
+    pub(crate) kind: String,
+    pub(crate) written: u64,
+    pub(crate) dropped: u64,
+    pub(crate) read: u64,
 }
 
 /// Of each line `records: KIND N written, M dropped, R read`.
-fn counts(said: &str) -> anyhow::Result<Vec<Count>> {
+pub(crate) fn counts(said: &str) -> anyhow::Result<Vec<Count>> {
     let lines = said.lines().filter_map(|line| Some(line.split_once("records: ")?.1));
     let count = |line: &str| {
         let (kind, rest) = line.split_once(' ')?;

@@ -7,6 +7,7 @@
 //! - A tick never runs ahead of a record, and losses are told before a tick can finish a report.
 
 mod core;
+mod end;
 mod looks;
 mod losses;
 mod output;
@@ -25,15 +26,15 @@ use crate::log::Writer;
 use crate::source::cgroupfs::CgroupTree;
 use crate::source::clock;
 use crate::source::probe::order::Order;
-use crate::source::probe::{Batch, BatchReceiver, Probes, decode, mismatches, queue};
+use crate::source::probe::{Batch, BatchReceiver, Probes, decode, queue};
 use crate::source::runtime::Resolver;
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::mem;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tracer_ebpf::kind;
 
 /// Batches of records that may wait; a full queue makes the reader wait, and then the ring fills.
@@ -55,8 +56,6 @@ const BEAT: Duration = Duration::from_millis(500);
 const CLOCK_EVERY_NS: u64 = 60_000_000_000;
 /// … or when it has moved this much.
 const CLOCK_MOVED_NS: u64 = 1_000_000;
-/// How long the end waits for the reader to have caught up.
-const DRAIN: Duration = Duration::from_millis(500);
 
 /// Everything between the sources and the sinks.
 #[derive(Debug)]
@@ -101,7 +100,8 @@ impl Pipeline {
     /// Begins to read the ring. Must be called inside a tokio runtime.
     pub fn start(parts: Parts) -> anyhow::Result<Self> {
         let Parts { mut probes, session, log, output } = parts;
-        let (sender, batches) = queue(BATCHES);
+        let (sender, batches) =
+            queue(BATCHES).context("cannot make an eventfd, for which a descriptor is wanted (ulimit -n)")?;
         probes.spawn_reader(sender).context("cannot read the probes' ring buffer")?;
         let clock_told = (session.started_at, session.wall_offset_ns);
         Ok(Self {
@@ -148,22 +148,26 @@ impl Pipeline {
             batch = self.batches.recv() => match batch {
                 Some(batch) => {
                     self.take(batch)?;
-                    if self.looked_around.elapsed() < BEAT { Ok(()) } else { self.look_around() }
+                    if self.looked_around.elapsed() >= BEAT {
+                        self.look_around()?;
+                    }
                 }
-                None => Err(anyhow!("the thread that reads the ring buffer has ended; run with -v to see why")),
+                None => anyhow::bail!("the thread that reads the ring buffer has ended; run with -v to see why"),
             },
-            Some(input) = self.facts.recv() => self.learn(&input),
-            Some(input) = answer(&mut self.looks) => {
-                self.looked(input);
-                Ok(())
-            }
+            Some(input) = self.facts.recv() => self.learn(&input)?,
+            Some(input) = answer(&mut self.looks) => self.looked(input),
         }
+        // what is held back, a deadline, and what is looked for again and again wait for time
+        let waits = !self.order.is_empty() || !self.own.is_empty() || self.searches > 0;
+        self.batches.want_time(waits || self.core.deadline().is_some());
+        Ok(())
     }
 
     /// `gracetrace run` is about to send the stop signal.
     pub fn stop_requested(&mut self, reason: String) {
         let at = clock::boot_now();
         self.own.push_back((at, Input::StopRequested { at, reason }));
+        self.batches.want_time(true);
     }
 
     /// How many reports went out.
@@ -174,50 +178,6 @@ impl Pipeline {
     /// Whether a report had what the output watches for.
     pub fn matched(&self) -> bool {
         self.core.matched()
-    }
-
-    /// Ends: takes what the kernel has written until now, and lets the engine report what it can.
-    pub async fn finish(&mut self) -> anyhow::Result<()> {
-        // what happens while the probes are taken off is seen by some of them only
-        let until = clock::boot_now();
-        let passed_over = self.probes.take_passed_over();
-        self.probes.detach();
-        let (off, patience) = (clock::boot_now(), Instant::now() + DRAIN);
-        while let Some(batch) = self.next_of_last(off, patience).await {
-            self.take(batch)?;
-        }
-        while let Some(input) = self.looks.as_mut().and_then(Looks::answered) {
-            self.looked(input);
-        }
-        while let Ok(input) = self.facts.try_recv() {
-            self.learn(&input)?;
-        }
-        self.hand_in_until(until)?;
-        self.tell_losses()?;
-        self.tell_missing()?;
-        self.tell(passed_over)?;
-        self.core.feed(&Input::Finish { at: clock::boot_now() })?;
-        self.core.flush();
-        Ok(())
-    }
-
-    /// Ends when everything is told: what the kernel has written since is only counted.
-    pub async fn close(&mut self) {
-        self.probes.detach();
-        let (off, patience) = (clock::boot_now(), Instant::now() + DRAIN);
-        while let Some(batch) = self.next_of_last(off, patience).await {
-            self.count(&batch);
-        }
-        self.missing();
-    }
-
-    /// Another batch, where the probes are off and not as much has arrived as was written. What does not come in time is
-    /// missing.
-    async fn next_of_last(&mut self, off: BootNs, patience: Instant) -> Option<Batch> {
-        if self.arrived >= off && mismatches(&self.probes.counts(), &self.read).is_empty() {
-            return None;
-        }
-        timeout_at(patience, self.batches.recv()).await.ok().flatten()
     }
 
     /// Hands the log to its file, when it ends without [`Pipeline::finish`].

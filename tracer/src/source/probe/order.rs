@@ -33,6 +33,11 @@ impl Order {
         self.waiting.front().filter(|(first, _)| *first < until).map(|(_, input)| input)
     }
 
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Gives up room that is not needed now.
     pub fn shrink(&mut self) {
         self.waiting.shrink_to(2 * self.waiting.len());

@@ -19,9 +19,12 @@ const BATCH_BYTES: usize = 256 << 10;
 const RECORD_BYTES: usize = 8 << 10;
 /// How long records nobody is in a hurry for may lie, while there are any.
 const BUSY: Duration = Duration::from_millis(25);
-/// The same when nothing came for a while, and how often time alone is told then: a wake-up of two threads
-/// takes up to 0.1 ms where each goes through a hypervisor. What somebody waits for wakes the thread at once.
+/// The same when nothing came for a while, and how often time alone is told then if something is due: a wake-up of two threads
+/// takes up to 0.1 ms where each goes through a hypervisor, and several times that where it must first be woken itself. What
+/// somebody waits for wakes the thread at once.
 const IDLE: Duration = Duration::from_millis(980);
+/// Of so many idle rounds one is told of if nothing is due.
+const IDLE_TOLD: u32 = 4;
 /// Rounds without a record after which nothing is going on: longer than a report waits for late closes.
 const IDLE_AFTER: u32 = 60;
 /// Pause after a round that found something: under load it gathers many records into one round.
@@ -74,8 +77,12 @@ impl Reader {
     /// finds no room there is counted where it is lost.
     pub(super) fn run(mut self, batches: &BatchSender) {
         let mut quiet_rounds = 0;
+        let mut untold = 0;
         loop {
-            self.wait(if quiet_rounds < IDLE_AFTER { BUSY } else { IDLE });
+            self.wait(batches, if quiet_rounds < IDLE_AFTER { BUSY } else { IDLE });
+            if batches.is_hurried() {
+                quiet_rounds = 0;
+            }
             let batch = match self.drain(batches) {
                 Ok(batch) => batch,
                 Err(error) => {
@@ -93,7 +100,8 @@ impl Reader {
                 quiet_rounds = 0;
             }
             let is_full = batch.bytes.len() >= BATCH_BYTES;
-            if !batches.send(batch) {
+            untold = if is_told(quiet_rounds, untold, batches.is_time_wanted()) { 0 } else { untold + 1 };
+            if untold == 0 && !batches.send(batch) {
                 return;
             }
             if let Some(flush) = &mut self.flush_log {
@@ -145,11 +153,18 @@ impl Reader {
         Ok(Batch { bytes, counts, complete_until: self.complete_until })
     }
 
-    fn wait(&self, timeout: Duration) {
+    fn wait(&self, batches: &BatchSender, timeout: Duration) {
         let timeout = Timespec { tv_sec: 0, tv_nsec: timeout.subsec_nanos().into() };
+        let hurry = batches.hurry();
+        let mut wakes = [PollFd::new(&self.ring, PollFlags::IN), PollFd::new(&hurry, PollFlags::IN)];
         // an interrupted or failed wait is a short one
-        let _ = poll(&mut [PollFd::new(&self.ring, PollFlags::IN)], Some(&timeout));
+        let _ = poll(&mut wakes, Some(&timeout));
     }
+}
+
+/// Whether a round is handed over: each but idle ones while nothing is due, and of those one in [`IDLE_TOLD`].
+fn is_told(quiet_rounds: u32, untold: u32, time_is_wanted: bool) -> bool {
+    quiet_rounds < IDLE_AFTER || time_is_wanted || untold + 1 >= IDLE_TOLD
 }
 
 fn kind_of(record: &[u8]) -> Option<usize> {
@@ -164,6 +179,13 @@ fn at_ns(record: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
     use tracer_ebpf::Header;
+
+    #[test]
+    fn of_idle_rounds_every_fourth_is_told_unless_something_is_due() {
+        assert!(is_told(0, 0, false) && is_told(IDLE_AFTER - 1, 0, false));
+        assert!([0, 1, 2].into_iter().all(|untold| !is_told(IDLE_AFTER, untold, false)));
+        assert!(is_told(IDLE_AFTER, 3, false) && is_told(IDLE_AFTER, 0, true));
+    }
 
     #[test]
     fn kind_and_time_are_where_the_header_has_them() {
