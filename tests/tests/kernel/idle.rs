@@ -4,7 +4,7 @@
 use crate::pods::{self, Container};
 use crate::storm::counts;
 use anyhow::Context;
-use gracetrace_tests::clock::{scaled, wait_until};
+use gracetrace_tests::clock::wait_until;
 use gracetrace_tests::command::Machine;
 use gracetrace_tests::facts::Facts;
 use gracetrace_tests::tracer::Tracer;
@@ -18,7 +18,7 @@ const PODS: &str = "gracetrace-tests-idle";
 const UID: &str = "7a6e0021-57f3-4222-8333-444455556666";
 /// Waits for a word without a process, makes two that end at once, says so, and waits for ever.
 const SCRIPT: &str = "read word <\"$0\"; (exit 0); (exit 0); : >\"$1\"; read word <\"$0\"";
-/// A reader that is busy wakes forty times a second, an idle one once.
+/// A reader that is busy wakes forty times a second, an idle one once, however slow the machine.
 const QUIET: Duration = Duration::from_millis(300);
 
 pub(crate) fn loses_nothing(machine: &Machine) -> anyhow::Result<Vec<String>> {
@@ -37,7 +37,7 @@ pub(crate) fn loses_nothing(machine: &Machine) -> anyhow::Result<Vec<String>> {
     let reader = reader_of(tracer.pid())?;
     wait_until("that nothing goes on", Duration::from_secs(20), || {
         let before = wake_ups(&reader).ok()?;
-        std::thread::sleep(scaled(QUIET));
+        std::thread::sleep(QUIET);
         (wake_ups(&reader).ok()? == before).then_some(())
     })?;
     // it has just gone to sleep: what is written now lies there longer than the end would wait
