@@ -1,7 +1,7 @@
 //! The kernel tier's cases, as data: those of the scenario list that need no container.
 
 use crate::check::{Case, StopToExit, check};
-use crate::{calm, hierarchies, idle, many, nesting, presence, startup, storm, tcp};
+use crate::{calm, hierarchies, idle, many, nesting, presence, startup, storm, tcp, timeout};
 use gracetrace_tests::client::Use::{self, Asks, AsksInVain, Nothing, Served};
 use gracetrace_tests::command::Machine;
 use gracetrace_tests::counts::Counts;
@@ -42,6 +42,7 @@ pub(crate) fn all() -> Vec<Scenario<Machine>> {
     all.push(Scenario { name: "passed-over", play: nesting::is_made_up_for });
     all.push(Scenario { name: "counted-where-traced", play: presence::is_counted });
     all.push(Scenario { name: "ends-while-idle", play: idle::loses_nothing });
+    all.push(Scenario { name: "timeout-during-an-end", play: timeout::tells_what_has_begun });
     all.push(Scenario { name: "storm-beside-a-quiet-pod", play: storm::beside_a_quiet_pod });
     all
 }

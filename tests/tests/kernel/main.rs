@@ -15,6 +15,7 @@ mod presence;
 mod startup;
 mod storm;
 mod tcp;
+mod timeout;
 mod types;
 
 use gracetrace_tests::command::Machine;

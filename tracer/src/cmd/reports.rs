@@ -25,6 +25,11 @@ pub(super) fn to_stdout(args: &OutputArgs, scope: &TraceScope, namespace: Option
     let wanted = move |report: &Report| {
         // --pod is about the pod; the end of one container of it is not yet its end
         let fits = !whole_pods || report.scope == Scope::Pod;
+        let is_nameless = fits && namespace.is_some() && report.pod.namespace.is_none();
+        if is_nameless {
+            let uid = report.pod.uid.as_deref().unwrap_or("of unknown uid");
+            tracing::warn!("pod {uid} ended before anybody could tell its namespace: not reported, as -n names one");
+        }
         fits && (namespace.is_none() || report.pod.namespace == namespace)
     };
     let fail_on = args.fail_on.clone();

@@ -33,9 +33,16 @@ pub(super) async fn trace(args: &TraceArgs, kernel_log: bool) -> anyhow::Result<
             pipeline.close().await;
             Exit::reported(&pipeline)
         }
-        Watched::TimedOut => {
-            pipeline.flush();
-            Exit::TimedOut
+        Watched::TimedOut(told) => {
+            signals.end_at_next();
+            pipeline.finish().await?;
+            // an end that had begun by then is reported, as far as it had come
+            if pipeline.reports() > 0 {
+                Exit::reported(&pipeline)
+            } else {
+                console::say(&told.too_long(pipeline.target()));
+                Exit::TimedOut
+            }
         }
         Watched::Stopped => {
             signals.end_at_next();
@@ -43,6 +50,9 @@ pub(super) async fn trace(args: &TraceArgs, kernel_log: bool) -> anyhow::Result<
             Exit::reported(&pipeline)
         }
     };
+    if pipeline.reports() == 0 && pipeline.ended_nameless() > 0 {
+        console::say(&nameless(pipeline.ended_nameless()));
+    }
     pipeline.tell_counts();
     Ok(exit)
 }
@@ -50,7 +60,8 @@ pub(super) async fn trace(args: &TraceArgs, kernel_log: bool) -> anyhow::Result<
 /// Why watching came to its end.
 enum Watched {
     Reported,
-    TimedOut,
+    /// `--timeout` has passed.
+    TimedOut(Told),
     /// A signal asked for it.
     Stopped,
 }
@@ -103,14 +114,19 @@ async fn watch_pod(
             _ = signals.next() => return Ok(Watched::Stopped),
             pods = answer(&mut asked) => pipeline.targets_named(pods)?,
             () = told.tick() => {}
-            () = &mut timeout => {
-                console::say(&told.too_long(pipeline.target()));
-                return Ok(Watched::TimedOut);
-            }
+            () = &mut timeout => return Ok(Watched::TimedOut(told)),
         }
         told.progress(pipeline.target(), asked.is_none());
     }
     Ok(Watched::Reported)
+}
+
+/// Pods that ended before their names came.
+fn nameless(count: u64) -> String {
+    let (pods, it) = if count == 1 { ("a pod".to_owned(), "it") } else { (format!("{count} pods"), "one of them") };
+    format!(
+        "gracetrace: {pods} ended before anybody could tell the name, and {it} may have been the one; trace by uid, or without --pod"
+    )
 }
 
 /// Asks every source for pods of that name, beside the tracing.

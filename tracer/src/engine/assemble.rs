@@ -200,6 +200,8 @@ impl Picture<'_> {
         let mut reasons: Vec<String> = Vec::new();
         if running {
             reasons.push("tracing ended before the last container did, or its end was not seen".to_owned());
+        } else if self.pod.cut_short {
+            reasons.push("tracing ended as soon as the last container had: what came after is not known".to_owned());
         }
         if self.pod.connections.uncounted > 0 {
             reasons.push(format!(

@@ -39,6 +39,8 @@ mod work;
 #[cfg(test)]
 mod connection_tests;
 #[cfg(test)]
+mod finish_tests;
+#[cfg(test)]
 mod loss_tests;
 #[cfg(test)]
 mod pod_tests;
@@ -124,13 +126,12 @@ impl Engine {
                 self.found(found);
                 self.look_again(found.pod);
             }
+            // What is learnt is handed in when it is, and no time passes by it: records from before may yet be on their way.
             Input::Pod(facts) => {
-                self.advance(facts.at);
                 self.facts.learn_pod(facts.clone(), |uid| self.by_uid.get(uid).is_some());
                 self.look_again_at(&facts.uid);
             }
             Input::Container(facts) => {
-                self.advance(facts.at);
                 self.facts.learn_container(facts.clone(), |uid| self.by_uid.get(uid).is_some());
                 self.look_again_at(&facts.pod_uid);
             }
@@ -154,12 +155,8 @@ impl Engine {
                     pod.stop_requested.get_or_insert_with(|| (*at, reason.clone()));
                 }
             }
-            Input::Clock { at, wall_offset_ns } => {
-                self.advance(*at);
-                self.wall_offset_ns = *wall_offset_ns;
-            }
-            // What is noticed now may have been lost before, so it is told in what is due by now as well. No time passes by
-            // it: records from before may yet be on their way.
+            Input::Clock { at: _, wall_offset_ns } => self.wall_offset_ns = *wall_offset_ns,
+            // What is noticed now may have been lost before, so it is told in what is due by now as well.
             Input::Lost { at, what, count, pod } => {
                 self.losses.lost((*at, what.clone(), *count), *pod, |pod| self.pods.contains_key(&pod));
             }
@@ -396,26 +393,34 @@ impl Engine {
         let TraceScope::Pod { namespace, name } = &self.session.scope else {
             return true;
         };
+        if pod.uid.as_ref() == Some(name) {
+            // asked for by its uid
+            return true;
+        }
         let facts = pod.uid.as_deref().and_then(|uid| self.facts.pod(uid));
-        match facts {
-            Some(PodFacts { name: Some(own), namespace: within, .. }) => {
-                own == name && (namespace.is_none() || namespace == within)
-            }
-            // without names a pod can be asked for by its uid
-            Some(_) | None if pod.uid.as_deref() == Some(name.as_str()) => true,
-            Some(_) | None => {
-                self.nameless += 1;
-                false
-            }
+        if let Some(PodFacts { name: Some(own), namespace: within, .. }) = facts {
+            own == name && (namespace.is_none() || namespace == within)
+        } else {
+            self.nameless += 1;
+            false
         }
     }
 
-    /// Reports every end that has begun, as far as it has come.
+    /// Reports every end that has begun, as far as it has come: of the pod, or of a container alone.
     fn finish(&mut self) {
-        let begun: Vec<CgroupId> =
-            self.pods.values().filter(|pod| pod.is_ending(&self.facts)).map(|pod| pod.cgroup).collect();
-        for id in begun {
-            self.report_pod(id);
+        let is_command = matches!(self.session.scope, TraceScope::Command { .. });
+        let is_node = self.session.scope == TraceScope::Node;
+        for id in self.pods.keys().copied().collect::<Vec<_>>() {
+            let Some(pod) = self.pods.get_mut(&id) else { continue };
+            if pod.is_ending(&self.facts) && (is_command || pod.ends_as_a_whole(&self.facts)) {
+                pod.cut_short = pod.is_cut_short(&self.facts);
+                self.report_pod(id);
+            } else if is_node {
+                let alone = pod.ended_alone(&self.facts, CONTAINER_REPORT_MS);
+                for (_, container) in alone {
+                    self.report_container(id, container);
+                }
+            }
             self.look_again(id);
         }
     }

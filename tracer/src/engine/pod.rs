@@ -50,6 +50,8 @@ pub(super) struct Pod {
     removed: Option<BootNs>,
     /// Containers that had a report of their own.
     pub reported: Vec<CgroupId>,
+    /// Tracing ended before its report was due.
+    pub cut_short: bool,
 }
 
 /// An event about one container of the pod.
@@ -74,6 +76,7 @@ impl Pod {
             kubelet_call: None,
             removed: None,
             reported: Vec::new(),
+            cut_short: false,
             ends: false,
         }
     }
@@ -306,6 +309,18 @@ impl Pod {
         let mut apps =
             self.containers.values().filter(|c| self.role(c, facts) != Some(ContainerRole::Sandbox)).peekable();
         apps.peek().is_some() && apps.all(|container| container.ending.is_some())
+    }
+
+    /// Whether it is the pod that ends, as far as can be told when tracing does, and not a container that may be started again: all of
+    /// it has ended, or something that was asked to end has not.
+    pub(super) fn ends_as_a_whole(&self, facts: &Facts) -> bool {
+        let is_on_its_way = |container: &Container| container.ending.is_some() && container.exit.is_none();
+        self.report_at(facts).is_some() || self.containers.values().any(is_on_its_way)
+    }
+
+    /// Whether something of it would have been waited for, were it not reported now.
+    pub(super) fn is_cut_short(&self, facts: &Facts) -> bool {
+        self.report_at(facts).is_some() || self.containers.values().any(|container| container.exit.is_none())
     }
 
     /// What a container is to the pod, as far as that is known.

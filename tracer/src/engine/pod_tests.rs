@@ -9,16 +9,16 @@ use crate::report::{
     GracePeriodSource, HookEvidence, KillCause, Outcome, PreStopKind, Report, Scope, TimelineEvent, TriggerKind,
 };
 
-const UID: &str = "0c2d3f0a-1111-4222-8333-444455556666";
-const POD: CgroupId = CgroupId(10);
+pub(super) const UID: &str = "0c2d3f0a-1111-4222-8333-444455556666";
+pub(super) const POD: CgroupId = CgroupId(10);
 const SANDBOX: CgroupId = CgroupId(11);
-const APP: CgroupId = CgroupId(12);
-const NEXT: CgroupId = CgroupId(13);
+pub(super) const APP: CgroupId = CgroupId(12);
+pub(super) const NEXT: CgroupId = CgroupId(13);
 const NODE: CgroupId = CgroupId(2);
 
-struct Story {
-    engine: Engine,
-    now: u64,
+pub(super) struct Story {
+    pub(super) engine: Engine,
+    pub(super) now: u64,
 }
 
 impl Story {
@@ -32,7 +32,7 @@ impl Story {
         story
     }
 
-    fn named(scope: TraceScope) -> Self {
+    pub(super) fn named(scope: TraceScope) -> Self {
         let mut story = Self::new(scope);
         story.engine.handle(&Input::Pod(PodFacts {
             at: BootNs(2),
@@ -50,7 +50,7 @@ impl Story {
     }
 
     /// A container with the CRI's word on it: name `app`, 30 s of grace, a preStop hook `sleep 2`.
-    fn learn(&mut self, digit: char) {
+    pub(super) fn learn(&mut self, digit: char) {
         self.learn_hook(digit, Some(PreStop::Exec { argv: Argv::from_arguments(["sleep", "2"]) }));
     }
 
@@ -72,7 +72,7 @@ impl Story {
     }
 
     /// A container is made and its init starts.
-    fn container(&mut self, cgroup: CgroupId, digit: char, tgid: u32, comm: &str) {
+    pub(super) fn container(&mut self, cgroup: CgroupId, digit: char, tgid: u32, comm: &str) {
         self.what(cgroup, What::CgroupMade { parent: POD, pod: POD, path: path(Some(digit)) });
         self.exec(cgroup, tgid, 1, comm, None);
     }
@@ -82,34 +82,34 @@ impl Story {
         self.what(cgroup, What::ProcessExecuted { process, parent: runc(), netns: None, argv });
     }
 
-    fn after_ms(&mut self, ms: u64) -> &mut Self {
+    pub(super) fn after_ms(&mut self, ms: u64) -> &mut Self {
         self.now += ms * 1_000_000;
         self
     }
 
-    fn what(&mut self, cgroup: CgroupId, what: What) -> &mut Self {
+    pub(super) fn what(&mut self, cgroup: CgroupId, what: What) -> &mut Self {
         self.now += 1_000;
         self.engine.handle(&Input::Event(Event { at: BootNs(self.now), cgroup: Some(cgroup), what }));
         self
     }
 
-    fn signal(&mut self, cgroup: CgroupId, tgid: u32, signal: i32, sender: Actor) -> &mut Self {
+    pub(super) fn signal(&mut self, cgroup: CgroupId, tgid: u32, signal: i32, sender: Actor) -> &mut Self {
         let (result, disposition) = (SignalResult::Delivered, Disposition::Handler);
         let target = process(tgid, "app");
         self.what(cgroup, What::SignalGenerated { target, sender, signal, code: 0, group: true, result, disposition })
     }
 
-    fn exit(&mut self, cgroup: CgroupId, tgid: u32, status: u32) -> &mut Self {
+    pub(super) fn exit(&mut self, cgroup: CgroupId, tgid: u32, status: u32) -> &mut Self {
         let what = What::ProcessExited { process: process(tgid, "app"), status: WaitStatus(status), netns: None };
         self.what(cgroup, what)
     }
 
     /// The sandbox is killed, as a runtime always does.
-    fn end_sandbox(&mut self) -> &mut Self {
+    pub(super) fn end_sandbox(&mut self) -> &mut Self {
         self.after_ms(100).signal(SANDBOX, 100, 9, runc()).exit(SANDBOX, 100, 9)
     }
 
-    fn tick(&mut self, ms: u64) -> Option<Report> {
+    pub(super) fn tick(&mut self, ms: u64) -> Option<Report> {
         self.after_ms(ms);
         self.engine.handle(&Input::Tick { at: BootNs(self.now) });
         self.engine.poll()

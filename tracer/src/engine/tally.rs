@@ -63,7 +63,7 @@ impl Picture<'_> {
             internal: all_ends.binary_search(&(ended.peer, ended.local)).is_ok(),
             owner,
             direction,
-            work: work::lost(&ended, end, direction),
+            work: work::lost(&ended, end, direction, !self.pod.cut_short && self.losses.is_empty()),
             ended,
         }
     }

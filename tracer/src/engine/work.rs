@@ -16,8 +16,8 @@ const SETTLED_MS: u32 = 20;
 /// A connection on which the server spoke this recently may have been cut in the middle of an answer.
 const RECENT_MS: u32 = 1_000;
 
-/// What was lost with a connection that was opened by `direction`.
-pub(super) fn lost(ended: &Ended, end: ConnectionEnd, direction: Direction) -> Work {
+/// What was lost with a connection that was opened by `direction`. `waited_for`: had what was written got through, it would be known.
+pub(super) fn lost(ended: &Ended, end: ConnectionEnd, direction: Direction, waited_for: bool) -> Work {
     let Some(counters) = ended.counters else {
         return Work::Unknown;
     };
@@ -38,7 +38,8 @@ pub(super) fn lost(ended: &Ended, end: ConnectionEnd, direction: Direction) -> W
         | ConnectionEnd::Unknown => false,
     };
     // not acknowledged when it was closed, and cut off, or not known to have got through by the end
-    let unsent = counters.unacked > 0 && (ended.drained == Some(false) || by_end && ended.drained.is_none());
+    let never_came = by_end && ended.drained.is_none() && waited_for;
+    let unsent = counters.unacked > 0 && (ended.drained == Some(false) || never_came);
     let sent = counters.bytes_sent;
     let last = last_speaker(&counters, fin > 0);
     let (received_last, sent_last) = (last == Some(Opener::Peer), last == Some(Opener::ThisSide));
@@ -47,7 +48,7 @@ pub(super) fn lost(ended: &Ended, end: ConnectionEnd, direction: Direction) -> W
     let recent = counters.since_sent_ms.is_some_and(|ms| ms < RECENT_MS);
     match direction {
         Direction::Inbound if unsent => Work::ResponseUnsent,
-        // written by a process that lived on, and not known to have got through or not
+        // written by a process that lived on, or nobody waited for it: not known to have got through or not
         Direction::Inbound if counters.unacked > 0 && ended.drained.is_none() => Work::Unknown,
         // a peer that has closed and still waits looks like one that has said goodbye (a TLS alert, `quit`) and gone
         Direction::Inbound if fin > 0 && received > 0 && (sent == 0 || received_last) => Work::Unknown,
@@ -114,7 +115,7 @@ mod tests {
             ("half an answer sent", (9, 4_000, 0, 900, -3, 40), Work::ResponseUnsent),
         ];
         for (case, seen, work) in cases {
-            assert_eq!(lost(&ended(seen), ConnectionEnd::DroppedByKill, Direction::Inbound), work, "{case}");
+            assert_eq!(lost(&ended(seen), ConnectionEnd::DroppedByKill, Direction::Inbound, true), work, "{case}");
         }
     }
 
@@ -126,7 +127,7 @@ mod tests {
             counters.since_our_last = since_our_last;
             one
         };
-        let work = |one: &Ended| lost(one, ConnectionEnd::DroppedByKill, Direction::Inbound);
+        let work = |one: &Ended| lost(one, ConnectionEnd::DroppedByKill, Direction::Inbound, true);
         assert_eq!(work(&served(Some(14), 0, 0)), Work::RequestUnanswered);
         assert_eq!(work(&served(Some(0), 0, 0)), Work::Idle);
         // the answer is on its way, so nobody has acknowledged it yet
@@ -137,15 +138,19 @@ mod tests {
     #[test]
     fn of_what_a_living_process_wrote_it_is_not_known_at_once_whether_it_arrives() {
         let seen = (9, 4_000, 0, 900, -3, 40);
-        assert_eq!(lost(&ended(seen), ConnectionEnd::ClosedGracefully, Direction::Inbound), Work::Unknown);
+        assert_eq!(lost(&ended(seen), ConnectionEnd::ClosedGracefully, Direction::Inbound, true), Work::Unknown);
     }
 
     #[test]
     fn a_half_sent_answer_is_lost_unless_the_peer_got_it_after_all() {
         let seen = (9, 4_000, 0, 900, -3, 2_000);
-        let with = |drained, end| lost(&Ended { drained, ..ended(seen) }, end, Direction::Inbound);
+        let with = |drained, end| lost(&Ended { drained, ..ended(seen) }, end, Direction::Inbound, true);
+        let at_once =
+            |drained| lost(&Ended { drained, ..ended(seen) }, ConnectionEnd::DroppedByKill, Direction::Inbound, false);
         assert_eq!(with(None, ConnectionEnd::DroppedByKill), Work::ResponseUnsent);
         assert_eq!(with(Some(true), ConnectionEnd::DroppedByKill), Work::Idle);
+        // where nobody waited, or a record may be missing
+        assert_eq!((at_once(None), at_once(Some(false))), (Work::Unknown, Work::ResponseUnsent));
         assert_eq!(with(Some(false), ConnectionEnd::DroppedByKill), Work::ResponseUnsent);
         assert_eq!(with(Some(false), ConnectionEnd::ClosedGracefully), Work::ResponseUnsent);
         assert_eq!(with(Some(true), ConnectionEnd::ClosedGracefully), Work::Idle);
@@ -161,14 +166,14 @@ mod tests {
         };
         // its FIN counts as a byte
         let one = Ended { closing: Some(closing), ..ended((10, 4, 1, 0, 3, 50)) };
-        assert_eq!(lost(&one, ConnectionEnd::ClosedGracefully, Direction::Inbound), Work::Unknown);
+        assert_eq!(lost(&one, ConnectionEnd::ClosedGracefully, Direction::Inbound, true), Work::Unknown);
         let unread = Ended { closing: Some(closing), ..ended((10, 4, 3, 0, 3, 50)) };
-        assert_eq!(lost(&unread, ConnectionEnd::ClosedGracefully, Direction::Inbound), Work::RequestUnread);
+        assert_eq!(lost(&unread, ConnectionEnd::ClosedGracefully, Direction::Inbound, true), Work::RequestUnread);
     }
 
     #[test]
     fn a_client_waits_for_the_answer_to_what_it_sent_last() {
-        let dropped = |seen| lost(&ended(seen), ConnectionEnd::DroppedByKill, Direction::Outbound);
+        let dropped = |seen| lost(&ended(seen), ConnectionEnd::DroppedByKill, Direction::Outbound, true);
         assert_eq!(dropped((0, 9, 0, 0, -1, 50)), Work::RequestUnanswered);
         assert_eq!(dropped((4, 9, 0, 0, 3, 5_000)), Work::Idle);
     }

@@ -144,6 +144,21 @@ mod tests {
     }
 
     #[test]
+    fn so_it_is_with_who_used_a_socket() {
+        let all = (0..20_u32).flat_map(|tgid| [(tgid, false), (tgid, false), (tgid, true)]);
+        for (tgid, exiting) in all.clone().chain(all) {
+            let caller = Caller { tgid, cgroup: CgroupId(7), comm: "app".into(), exiting, kernel_thread: false };
+            let written_out = serde_json::to_string(&WrittenOut(&caller)).unwrap();
+            assert_eq!(serde_json::to_string(&caller).unwrap(), written_out);
+            assert_eq!(serde_json::from_str::<Caller>(&written_out).unwrap(), caller);
+        }
+        CALLERS.with_borrow(|said| assert_eq!(said.last.len(), KEPT));
+        // as older logs have them
+        let older = serde_json::to_string(&actor(5, "app")).unwrap();
+        assert_eq!(serde_json::from_str::<Caller>(&older).unwrap().tgid, 5);
+    }
+
+    #[test]
     fn a_line_is_what_it_was_without_anything_kept() {
         // again at once, again while it is kept, and again when it is not any more; some differ in one thing only
         let tgids = (0..40_u32).chain((0..40).map(|number| number % 3)).chain((0..40).map(|number| number % 20));

@@ -55,6 +55,11 @@ impl Core {
         self.engine.next_deadline().map(|(at, _why)| at)
     }
 
+    /// How many pods ended unreported, as nobody knew their name.
+    pub(super) fn ended_nameless(&self) -> u64 {
+        self.engine.ended_nameless()
+    }
+
     /// How many reports went out.
     pub(super) fn reports(&self) -> u64 {
         self.output.written()

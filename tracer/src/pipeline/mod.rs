@@ -72,6 +72,8 @@ pub struct Pipeline {
     own: VecDeque<(BootNs, Input)>,
     /// Every record older than this has arrived.
     arrived: BootNs,
+    /// Nothing that happened later is handed in.
+    end: BootNs,
     /// How many have, by kind.
     read: [u64; kind::COUNT],
     looked_around: Instant,
@@ -116,6 +118,7 @@ impl Pipeline {
             order: Order::default(),
             own: VecDeque::new(),
             arrived: BootNs(0),
+            end: BootNs(u64::MAX),
             looked_around: Instant::now(),
             read: [0; kind::COUNT],
             clock_told,
@@ -157,17 +160,26 @@ impl Pipeline {
             Some(input) = self.facts.recv() => self.learn(&input)?,
             Some(input) = answer(&mut self.looks) => self.looked(input),
         }
-        // what is held back, a deadline, and what is looked for again and again wait for time
+        self.want_time();
+        Ok(())
+    }
+
+    /// What is held back, a deadline, and what is looked for again and again wait for time.
+    fn want_time(&self) {
         let waits = !self.order.is_empty() || !self.own.is_empty() || self.searches > 0;
         self.batches.want_time(waits || self.core.deadline().is_some());
-        Ok(())
     }
 
     /// `gracetrace run` is about to send the stop signal.
     pub fn stop_requested(&mut self, reason: String) {
         let at = clock::boot_now();
         self.own.push_back((at, Input::StopRequested { at, reason }));
-        self.batches.want_time(true);
+        self.want_time();
+    }
+
+    /// How many pods ended unreported, as nobody could tell their names (when one is traced by name).
+    pub fn ended_nameless(&self) -> u64 {
+        self.core.ended_nameless()
     }
 
     /// How many reports went out.
@@ -244,8 +256,9 @@ impl Pipeline {
         self.own.insert(place, (at, input));
     }
 
-    /// Hands in what happened before `until`, in order; then a tick, if one is due.
+    /// Hands in what happened before `until` (and before the end), in order; then a tick, if one is due.
     fn release(&mut self, until: BootNs) -> anyhow::Result<()> {
+        let until = until.min(self.end);
         self.hand_in_until(until)?;
         self.tick_if_due(until)
     }

@@ -47,6 +47,7 @@ impl Pipeline {
                 containers.for_each(|id| resolver.container_seen(uid, id));
             }
         }
+        self.want_time();
         self.forget(forget.unwrap_or_default())
     }
 

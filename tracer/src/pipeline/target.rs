@@ -66,8 +66,13 @@ impl Target {
 
     /// A pod's cgroup is there; `existing` if it was at the start.
     pub fn pod_seen(&mut self, uid: &str, cgroup: CgroupId, existing: bool) -> Verdict {
-        // whoever comes when the pod is known is another one
-        let verdict = if self.settled && self.found().is_some() { Verdict::Other } else { Verdict::Unknown };
+        let verdict = match self.settled && self.found().is_some() {
+            // asked for by its uid, which needs nobody who tells names
+            _ if uid == self.name => Verdict::Target,
+            // whoever comes when the pod is known is another one
+            true => Verdict::Other,
+            false => Verdict::Unknown,
+        };
         self.pods
             .entry(uid.to_owned())
             .or_insert_with(|| Seen {
@@ -151,6 +156,9 @@ impl Target {
     }
 
     fn compare(&self, facts: &PodFacts) -> Verdict {
+        if facts.uid == self.name {
+            return Verdict::Target;
+        }
         let Some(name) = &facts.name else { return Verdict::Unknown };
         if *name != self.name {
             return Verdict::Other;
@@ -272,6 +280,16 @@ mod tests {
         assert_eq!(open, [("b", 2)]);
         assert_eq!(target.pod_seen("d", CgroupId(4), false), Verdict::Other);
         assert_eq!(target.pod_seen("b", CgroupId(2), false), Verdict::Target);
+    }
+
+    #[test]
+    fn a_uid_will_do_in_place_of_a_name() {
+        let mut target = Target::new(None, "u-1");
+        assert_eq!(target.pod_seen("u-2", CgroupId(2), true), Verdict::Unknown);
+        assert_eq!(target.pod_seen("u-1", CgroupId(1), true), Verdict::Target);
+        assert_eq!(target.found().map(|found| found.name), Some("u-1".to_owned()));
+        assert_eq!(learn(&mut target, "u-1", "shop", "web"), Ok(vec![]));
+        assert_eq!(target.settle(), [CgroupId(2)]);
     }
 
     #[test]
