@@ -1,5 +1,5 @@
 //! The ABI between the probes in the kernel and the reader in user space: one `#[repr(C)]` record
-//! per kind, without padding, and the read-only globals that tell the probes about this kernel.
+//! per kind (two of a socket's state), without padding, and the read-only globals that tell the probes about this kernel.
 //!
 //! Both sides are compiled from this file, `filter.rs`, `sockets.rs`, `values.rs` and `tracepoints.rs`. They hold layouts and constants, and how to
 //! reckon with them: no other logic, no dependencies, no `bool`, no pointers. User space parses the bytes with a cursor and never casts

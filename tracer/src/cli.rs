@@ -66,7 +66,7 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 #[group(skip)]
 pub struct TraceArgs {
-    /// Trace this pod only: wait for it, report its end, exit
+    /// Trace this pod only (its uid will do): wait for it, report its end, exit
     #[arg(long, env = "GRACETRACE_POD", value_name = "NAME", value_parser = values::pod_name)]
     pub pod: Option<String>,
     /// Only pods of this namespace
@@ -76,7 +76,7 @@ pub struct TraceArgs {
     #[arg(short = 'A', long, env = "GRACETRACE_ALL_NAMESPACES", value_parser = FalseyValueParser::new())]
     #[arg(action = clap::ArgAction::SetTrue)]
     pub all_namespaces: bool,
-    /// With --pod: give up after this long without a termination, with exit code 124
+    /// With --pod: end after this long; if no termination has begun by then, with exit code 124
     #[arg(long, env = "GRACETRACE_TIMEOUT", value_name = "DURATION", value_parser = values::duration)]
     pub timeout: Option<Duration>,
     /// Grace period of pods whose own cannot be read, like 30s

@@ -179,7 +179,7 @@ pub enum Input {
         /// Until when.
         at: BootNs,
     },
-    /// Tracing ends (gracetrace was told to stop): whatever can be reported is reported now.
+    /// Tracing ends (gracetrace was told to stop, or `--timeout` has passed): whatever can be reported is reported now.
     Finish {
         /// When.
         at: BootNs,

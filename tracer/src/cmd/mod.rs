@@ -32,7 +32,7 @@ pub enum Exit {
     Failed,
     /// 3: reported, and a report has a finding of `--fail-on`.
     Matched,
-    /// 124: `--timeout` passed without a termination.
+    /// 124: `--timeout` passed, and no termination had begun.
     TimedOut,
 }
 

@@ -28,7 +28,9 @@ pub(super) fn to_stdout(args: &OutputArgs, scope: &TraceScope, namespace: Option
         let is_nameless = fits && namespace.is_some() && report.pod.namespace.is_none();
         if is_nameless {
             let uid = report.pod.uid.as_deref().unwrap_or("of unknown uid");
-            tracing::warn!("pod {uid} ended before anybody could tell its namespace: not reported, as -n names one");
+            tracing::warn!(
+                "pod {uid} ended (or a container of it) before anybody could tell its namespace: not reported, as -n names one"
+            );
         }
         fits && (namespace.is_none() || report.pod.namespace == namespace)
     };

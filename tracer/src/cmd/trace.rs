@@ -50,7 +50,10 @@ pub(super) async fn trace(args: &TraceArgs, kernel_log: bool) -> anyhow::Result<
             Exit::reported(&pipeline)
         }
     };
-    if pipeline.reports() == 0 && pipeline.ended_nameless() > 0 {
+    if pipeline.reports() == 0
+        && pipeline.ended_nameless() > 0
+        && pipeline.target().is_some_and(|one| one.found().is_none())
+    {
         console::say(&nameless(pipeline.ended_nameless()));
     }
     pipeline.tell_counts();

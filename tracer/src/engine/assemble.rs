@@ -11,7 +11,7 @@ use super::{diagnosis, timeline, verdict};
 use crate::input::{Actor, ContainerRole, Disposition, FactSource, SignalResult, TraceScope, WaitStatus};
 use crate::report::{
     self, API_VERSION, Completeness, Exit, KIND, Kill, KillCause, MetadataSource, Outcome, PreStopRun, Processes,
-    Report, Sender, Stop, StopDisposition, StopResult,
+    Report, Scope, Sender, Stop, StopDisposition, StopResult,
 };
 use crate::signal;
 
@@ -200,8 +200,16 @@ impl Picture<'_> {
         let mut reasons: Vec<String> = Vec::new();
         if running {
             reasons.push("tracing ended before the last container did, or its end was not seen".to_owned());
-        } else if self.pod.cut_short {
-            reasons.push("tracing ended as soon as the last container had: what came after is not known".to_owned());
+        } else if let Some(cut) = self.pod.cut {
+            let last = self.containers.iter().filter_map(|container| container.exit).map(|(at, _)| at).max();
+            if last.is_some_and(|last| self.pod.settled_at(last) > cut.at) {
+                reasons
+                    .push("tracing ended as soon as the last container had: what came after is not known".to_owned());
+            }
+            if self.scope == Scope::Pod && !cut.is_whole {
+                let reason = "its containers had ended when tracing did, and the pod had not: it may have gone on";
+                reasons.push(reason.to_owned());
+            }
         }
         if self.pod.connections.uncounted > 0 {
             reasons.push(format!(

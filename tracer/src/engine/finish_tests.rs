@@ -6,11 +6,17 @@ use crate::input::{BootNs, FactSource, Input, PodFacts, Socket, SocketCounters, 
 use crate::report::{Outcome, Report, Scope, Work};
 
 const CUT_SHORT: &str = "tracing ended as soon as the last container had: what came after is not known";
+const MAY_GO_ON: &str = "its containers had ended when tracing did, and the pod had not: it may have gone on";
 
 /// Tracing ends now.
 fn finish(story: &mut Story) -> Vec<Report> {
     story.engine.handle(&Input::Finish { at: BootNs(story.now) });
     std::iter::from_fn(|| story.engine.poll()).collect()
+}
+
+/// The first thing that it says of what is missing.
+fn told(report: &Report) -> Option<&str> {
+    report.completeness.reasons.iter().map(String::as_str).find(|reason| [CUT_SHORT, MAY_GO_ON].contains(reason))
 }
 
 fn facts(at: BootNs) -> PodFacts {
@@ -61,8 +67,55 @@ fn a_container_that_has_crashed_is_not_the_end_of_its_pod() {
     story.exit(APP, 200, 1 << 8);
     story.after_ms(5_000);
     let reports = finish(&mut story);
-    let told: Vec<_> = reports.iter().map(|report| (report.scope, report.outcome)).collect();
-    assert_eq!(told, [(Scope::Container, Outcome::Crashed)]);
+    let all: Vec<_> = reports.iter().map(|report| (report.scope, report.outcome, told(report))).collect();
+    assert_eq!(all, [(Scope::Container, Outcome::Crashed, None)]);
+
+    // who asked for this pod is told, and that it may not be the end
+    let asked = TraceScope::Pod { namespace: None, name: "web".to_owned() };
+    let mut story = Story::named(asked);
+    story.exit(APP, 200, 1 << 8);
+    story.after_ms(5_000);
+    let [report] = <[Report; 1]>::try_from(finish(&mut story)).expect("one report");
+    assert_eq!((report.scope, report.outcome, told(&report)), (Scope::Pod, Outcome::Crashed, Some(MAY_GO_ON)));
+}
+
+#[test]
+fn a_container_that_was_stopped_is_the_end_of_its_pod_for_a_moment() {
+    for (ms, scope, reason) in [
+        // what comes late was waited for, and the sandbox has not gone yet
+        (500, Scope::Pod, None),
+        (10, Scope::Pod, Some(CUT_SHORT)),
+        // a probe that failed: its pod has not been stopped, or its sandbox would be gone by now
+        (10_000, Scope::Container, None),
+    ] {
+        let mut story = Story::named(TraceScope::Node);
+        story.signal(APP, 200, 15, runc()).exit(APP, 200, 0);
+        story.after_ms(ms);
+        let [report] = <[Report; 1]>::try_from(finish(&mut story)).expect("one report");
+        assert_eq!((report.scope, told(&report)), (scope, reason), "{ms} ms");
+        assert_eq!(report.completeness.complete, reason.is_none(), "{ms} ms");
+    }
+}
+
+#[test]
+fn a_container_that_has_just_crashed_may_have_closed_more() {
+    let mut story = Story::named(TraceScope::Node);
+    story.exit(APP, 200, 1 << 8);
+    story.after_ms(5);
+    let [report] = <[Report; 1]>::try_from(finish(&mut story)).expect("one report");
+    assert_eq!((report.scope, told(&report)), (Scope::Container, Some(CUT_SHORT)));
+}
+
+#[test]
+fn only_a_loss_that_may_be_a_sockets_makes_the_fate_of_what_was_written_unknown() {
+    for (what, expected) in [("socket_state", Work::Unknown), ("process_fork", Work::ResponseUnsent)] {
+        let mut story = Story::named(TraceScope::Node);
+        cut_off(&mut story);
+        let at = BootNs(story.now);
+        story.engine.handle(&Input::Lost { at, what: what.to_owned(), count: 1, pod: None });
+        let report = story.tick(2_000).expect("a report");
+        assert_eq!(report.connections.details[0].work, expected, "{what}");
+    }
 }
 
 #[test]

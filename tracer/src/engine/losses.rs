@@ -76,6 +76,14 @@ impl LossesOf<'_> {
         self.anybodys.is_empty() && self.own.is_empty()
     }
 
+    /// Whether a record of a socket may be missing that was written at this time or later: a loss is noticed after it has happened. What
+    /// is not known by the name of another kind may be one.
+    pub(super) fn may_hide_a_socket_since(&self, since: BootNs) -> bool {
+        let of_others = ["signal_", "process_", "sched_", "oom_", "mark_victim", "cgroup"];
+        let may_be = |(at, what, _): &Noticed| *at >= since && !of_others.iter().any(|kind| what.starts_with(kind));
+        [self.anybodys, self.own, self.passed_over].into_iter().flatten().any(may_be)
+    }
+
     /// Every loss of records, and whether it is this pod's alone.
     pub(super) fn records(&self) -> impl Iterator<Item = (&Noticed, bool)> {
         self.anybodys.iter().map(|noticed| (noticed, false)).chain(self.own.iter().map(|noticed| (noticed, true)))
@@ -109,6 +117,21 @@ fn keep(noticed: &mut Vec<Noticed>, (at, what, count): Noticed) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_loss_hides_what_came_before_it_was_noticed() {
+        let hides = |what: &str, since| {
+            let noticed = [(BootNs(5), what.to_owned(), 1)];
+            let all = LossesOf { anybodys: &[], own: &noticed, passed_over: &[] };
+            let passed = LossesOf { anybodys: &[], own: &[], passed_over: &noticed };
+            (all.may_hide_a_socket_since(BootNs(since)), passed.may_hide_a_socket_since(BootNs(since)))
+        };
+        assert_eq!(hides("socket_state", 5), (true, true));
+        assert_eq!(hides("inet_sock_set_state", 4), (true, true));
+        assert_eq!(hides("decode", 5), (true, true));
+        assert_eq!(hides("socket_state", 6), (false, false));
+        assert!(tracer_ebpf::kind::NAMES.iter().all(|kind| hides(kind, 5).0 == kind.starts_with("socket")));
+    }
 
     #[test]
     fn is_bounded_and_forgets_no_loss_of_a_pod_that_is_there() {

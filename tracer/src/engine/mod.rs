@@ -2,7 +2,8 @@
 //!
 //! Contract:
 //! - [`Engine::handle`] takes every input in order of time, as far as the kernel can order them; time is
-//!   in the inputs and nowhere else. Any input may bring reports that were waiting for time to pass.
+//!   in the inputs and nowhere else. Any input may bring reports that were waiting for time to pass, but for what is learnt or missed
+//!   (names, the wall clock, losses): that is handed in when it is known, ahead of what happened before.
 //! - [`Engine::poll`] gives finished reports, oldest first, until there are none.
 //! - [`Engine::next_deadline`] says at what time an [`Input::Tick`] is wanted, and why.
 //!
@@ -57,7 +58,7 @@ pub use diagnosis::{RULES, Rule};
 use facts::Facts;
 use losses::Losses;
 use places::{Place, Places};
-use pod::{Context, Pod};
+use pod::{Context, Cut, Pod};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A container that ended while its pod lives on gets its own report after this time, unless it is started again before.
@@ -164,7 +165,7 @@ impl Engine {
             Input::Tick { at } => self.ticked = Some(*at),
             Input::Finish { at } => {
                 self.advance(*at);
-                self.finish();
+                self.finish(*at);
             }
         }
     }
@@ -407,13 +408,15 @@ impl Engine {
     }
 
     /// Reports every end that has begun, as far as it has come: of the pod, or of a container alone.
-    fn finish(&mut self) {
+    fn finish(&mut self, at: BootNs) {
         let is_command = matches!(self.session.scope, TraceScope::Command { .. });
         let is_node = self.session.scope == TraceScope::Node;
         for id in self.pods.keys().copied().collect::<Vec<_>>() {
             let Some(pod) = self.pods.get_mut(&id) else { continue };
-            if pod.is_ending(&self.facts) && (is_command || pod.ends_as_a_whole(&self.facts)) {
-                pod.cut_short = pod.is_cut_short(&self.facts);
+            let is_whole = is_command || pod.ends_as_a_whole(&self.facts, at);
+            pod.cut = Some(Cut { at, is_whole });
+            // of one that was asked for all is told that there is
+            if pod.is_ending(&self.facts) && (is_whole || !is_node) {
                 self.report_pod(id);
             } else if is_node {
                 let alone = pod.ended_alone(&self.facts, CONTAINER_REPORT_MS);

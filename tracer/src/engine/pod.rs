@@ -51,7 +51,15 @@ pub(super) struct Pod {
     /// Containers that had a report of their own.
     pub reported: Vec<CgroupId>,
     /// Tracing ended before its report was due.
-    pub cut_short: bool,
+    pub cut: Option<Cut>,
+}
+
+/// The end of tracing, as one pod met it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    pub at: BootNs,
+    /// The pod was ending, and not containers of it alone, as far as could be told.
+    pub is_whole: bool,
 }
 
 /// An event about one container of the pod.
@@ -76,7 +84,7 @@ impl Pod {
             kubelet_call: None,
             removed: None,
             reported: Vec::new(),
-            cut_short: false,
+            cut: None,
             ends: false,
         }
     }
@@ -312,15 +320,28 @@ impl Pod {
     }
 
     /// Whether it is the pod that ends, as far as can be told when tracing does, and not a container that may be started again: all of
-    /// it has ended, or something that was asked to end has not.
-    pub(super) fn ends_as_a_whole(&self, facts: &Facts) -> bool {
-        let is_on_its_way = |container: &Container| container.ending.is_some() && container.exit.is_none();
-        self.report_at(facts).is_some() || self.containers.values().any(is_on_its_way)
+    /// it has ended, or something that was asked to end has not, or all that were asked have a moment ago.
+    pub(super) fn ends_as_a_whole(&self, facts: &Facts, now: BootNs) -> bool {
+        let has_gone = |container: &Container| container.exit.is_some() || container.emptied.is_some();
+        let is_on_its_way = |container: &Container| container.ending.is_some() && !has_gone(container);
+        if self.report_at(facts).is_some() || self.containers.values().any(is_on_its_way) {
+            return true;
+        }
+        let is_app = |container: &&Container| self.role(container, facts) != Some(ContainerRole::Sandbox);
+        let is_open = |container: &&Container| !self.reported.contains(&container.cgroup);
+        let mut open = self.containers.values().filter(is_app).filter(is_open).peekable();
+        let is_recent = |exit: Option<(BootNs, WaitStatus)>| exit.is_some_and(|(at, _)| at.plus_ms(STRAGGLER_MS) > now);
+        open.peek().is_some() && open.all(|container| container.stop.is_some() && is_recent(container.exit))
     }
 
-    /// Whether something of it would have been waited for, were it not reported now.
-    pub(super) fn is_cut_short(&self, facts: &Facts) -> bool {
-        self.report_at(facts).is_some() || self.containers.values().any(|container| container.exit.is_none())
+    /// Whether what happens to a connection that was closed then would be known by now.
+    pub(super) fn has_waited_since(&self, closed: BootNs) -> bool {
+        self.cut.is_none_or(|cut| closed.plus_ms(DRAIN_MS) <= cut.at)
+    }
+
+    /// Until when a report that is about these ends would have waited for what comes late.
+    pub(super) fn settled_at(&self, last_exit: BootNs) -> BootNs {
+        last_exit.plus_ms(if self.connections.is_draining() { DRAIN_MS } else { SETTLE_MS })
     }
 
     /// What a container is to the pod, as far as that is known.

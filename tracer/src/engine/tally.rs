@@ -63,9 +63,14 @@ impl Picture<'_> {
             internal: all_ends.binary_search(&(ended.peer, ended.local)).is_ok(),
             owner,
             direction,
-            work: work::lost(&ended, end, direction, !self.pod.cut_short && self.losses.is_empty()),
+            work: work::lost(&ended, end, direction, ended.at.is_some_and(|closed| self.would_know_of(closed))),
             ended,
         }
+    }
+
+    /// Whether what became of what was written is known, if anything did, where a connection was closed then.
+    fn would_know_of(&self, closed: BootNs) -> bool {
+        self.pod.has_waited_since(closed) && !self.losses.may_hide_a_socket_since(closed)
     }
 
     pub(super) fn connections(&self) -> Connections {

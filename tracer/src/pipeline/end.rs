@@ -32,7 +32,7 @@ impl Pipeline {
     pub async fn finish(&mut self) -> anyhow::Result<()> {
         // what happens while the probes are taken off is seen by some of them only
         self.end = clock::boot_now();
-        let passed_over = self.probes.take_passed_over();
+        self.tell_passed_over()?;
         let mut drain = self.take_off();
         while let Some(batch) = self.next_of_last(&mut drain).await {
             self.take(batch)?;
@@ -46,7 +46,6 @@ impl Pipeline {
         self.hand_in_until(self.end)?;
         self.tell_losses()?;
         self.tell_missing()?;
-        self.tell(passed_over)?;
         self.core.feed(&Input::Finish { at: self.end })?;
         self.core.flush();
         Ok(())

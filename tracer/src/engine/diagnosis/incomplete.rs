@@ -1,4 +1,4 @@
-//! `incomplete`: events were lost or the start was not seen.
+//! `incomplete`: events were lost, or the start or the end was not seen.
 
 use super::{Fired, Rule, count};
 use crate::report::{Report, Severity, TimelineEvent};
@@ -6,13 +6,13 @@ use crate::report::{Report, Severity, TimelineEvent};
 pub(super) const RULE: Rule = Rule {
     id: "incomplete",
     severity: Severity::Warning,
-    fires: "Events were lost, or the beginning of the end was not seen.",
+    fires: "Events were lost, or the ending was not seen from its beginning to its end.",
     means: "The report is true as far as it goes, and not the whole: counts are lower bounds, and what is \
             missing can make no rule fire.",
     advice: "If events were lost, give what the kernel has seen more room:\n\n\
              \x20   gracetrace --ring-buffer-size 64MiB\n\n\
              If the beginning was not seen, start gracetrace before the pod is stopped: as a daemon it has \
-             seen every pod from its start.",
+             seen every pod from its start. If tracing ended too early, let gracetrace run until the pod has gone.",
     check,
 };
 
@@ -26,10 +26,14 @@ fn check(report: &Report) -> Vec<Fired> {
         (0, false) => "the beginning was not seen: tracing began too late, or the process was not known".to_owned(),
         (lost, _) => format!("{} of the kernel side lost: counts may be too low", count(lost, "record")),
     };
-    let advice = if completeness.events_lost > 0 {
-        "Give the ring more room with --ring-buffer-size; until then take every count in this report for a lower bound"
-    } else {
-        "Start gracetrace before the pod is stopped"
+    let advice = match (completeness.events_lost, completeness.start_seen) {
+        (0, true) => {
+            "Let gracetrace run until the pod has gone; until then take every count in this report for a lower bound"
+        }
+        (0, false) => "Start gracetrace before the pod is stopped",
+        _ => {
+            "Give the ring more room with --ring-buffer-size; until then take every count in this report for a lower bound"
+        }
     };
     let entries = report.timeline.iter().enumerate();
     let lost = entries.filter(|(_, entry)| entry.event == TimelineEvent::EventsLost).map(|(index, _)| index);
