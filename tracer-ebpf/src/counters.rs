@@ -1,4 +1,5 @@
-//! What went through a TCP socket, as the kernel counts it.
+//! What went through a TCP socket, as the kernel counts it: read into a record that `socket.rs` has made room for. What it means user
+//! space concludes (`work`).
 
 use crate::kernel::jiffies;
 use crate::known::{Field, field};

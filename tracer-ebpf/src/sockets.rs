@@ -1,4 +1,5 @@
-//! The records of sockets.
+//! The records of sockets: layouts and constants alone, as in `lib.rs`. The probes' `socket.rs` and `refused.rs` fill them, user space's
+//! `decode` reads them.
 
 use crate::{Caller, Header};
 
@@ -73,7 +74,8 @@ pub struct Socket {
     pub new_state: u16,
 }
 
-/// A TCP socket of a pod that is being stopped, or of a dying process, has changed state.
+/// A TCP socket of a pod that is being stopped, which its side has closed, has changed state: what becomes of what was written is all
+/// that is left to tell. A third of the length of a [`SocketState`], of the same kind, and told from it by that.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct SocketState {
@@ -85,7 +87,7 @@ pub struct SocketState {
     pub current: Caller,
 }
 
-/// A TCP socket that its side has closed has changed state: what becomes of what was written is all that is left to tell. A third of
+/// A TCP socket of a pod that is being stopped, which its side has closed, has changed state: what becomes of what was written is all that is left to tell. A third of
 /// the length of a [`SocketState`], of the same kind, and told from it by that.
 #[repr(C)]
 #[derive(Clone, Copy)]

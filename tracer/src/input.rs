@@ -269,8 +269,8 @@ pub enum What {
         /// State after.
         new: TcpState,
     },
-    /// A TCP socket that its side has closed has changed state: what became of what was written. (A log may have it as
-    /// [`SocketState`](Self::SocketState).)
+    /// A TCP socket that its side has closed has changed state: what became of what was written. (Older logs have it as
+    /// [`SocketState`](Self::SocketState), and so has a process that dies while nobody has asked its pod to stop.)
     SocketAfterClose {
         /// The socket's address in the kernel.
         address: u64,

@@ -54,7 +54,7 @@ pub(super) async fn trace(args: &TraceArgs, kernel_log: bool) -> anyhow::Result<
         && pipeline.ended_nameless() > 0
         && pipeline.target().is_some_and(|one| one.found().is_none())
     {
-        console::say(&nameless(pipeline.ended_nameless()));
+        console::say(&nameless(pipeline.ended_nameless(), args.pod.as_deref().unwrap_or_default()));
     }
     pipeline.tell_counts();
     Ok(exit)
@@ -124,11 +124,14 @@ async fn watch_pod(
     Ok(Watched::Reported)
 }
 
-/// Pods that ended before their names came.
-fn nameless(count: u64) -> String {
-    let (pods, it) = if count == 1 { ("a pod".to_owned(), "it") } else { (format!("{count} pods"), "one of them") };
+/// Pods that ended before their names came, while this one was waited for.
+fn nameless(count: u64, wanted: &str) -> String {
+    let (pods, names, among) = match count {
+        1 => ("1 pod".to_owned(), "its name", "that was it"),
+        more => (format!("{more} pods"), "their names", "it was among them"),
+    };
     format!(
-        "gracetrace: {pods} ended before anybody could tell the name, and {it} may have been the one; trace by uid, or without --pod"
+        "gracetrace: {pods} ended before anybody could tell {names}; if {among}, the end of {wanted} is not reported: trace it by its uid, or every pod without --pod"
     )
 }
 
@@ -154,5 +157,22 @@ async fn pass(limit: Option<Duration>) {
     match limit {
         Some(limit) => tokio::time::sleep(limit).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nameless;
+
+    #[test]
+    fn what_ended_without_a_name_is_told_with_a_way_out() {
+        assert_eq!(
+            nameless(1, "web"),
+            "gracetrace: 1 pod ended before anybody could tell its name; if that was it, the end of web is not reported: trace it by its uid, or every pod without --pod"
+        );
+        assert!(
+            nameless(3, "web")
+                .starts_with("gracetrace: 3 pods ended before anybody could tell their names; if it was among them")
+        );
     }
 }

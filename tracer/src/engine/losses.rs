@@ -131,6 +131,8 @@ mod tests {
         assert_eq!(hides("decode", 5), (true, true));
         assert_eq!(hides("socket_state", 6), (false, false));
         assert!(tracer_ebpf::kind::NAMES.iter().all(|kind| hides(kind, 5).0 == kind.starts_with("socket")));
+        let of_sockets = ["inet_sock_set_state", "tcp_send_reset", "kfree_skb"];
+        assert!(tracer_ebpf::TRACEPOINTS.iter().all(|hook| hides(hook, 5).1 == of_sockets.contains(hook)));
     }
 
     #[test]

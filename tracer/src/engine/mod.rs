@@ -415,7 +415,7 @@ impl Engine {
             let Some(pod) = self.pods.get_mut(&id) else { continue };
             let is_whole = is_command || pod.ends_as_a_whole(&self.facts, at);
             pod.cut = Some(Cut { at, is_whole });
-            // of one that was asked for all is told that there is
+            // who asked for one pod is told what is known of it: no report is about a container of it alone
             if pod.is_ending(&self.facts) && (is_whole || !is_node) {
                 self.report_pod(id);
             } else if is_node {

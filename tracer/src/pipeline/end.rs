@@ -1,4 +1,5 @@
 //! The end of tracing: the probes are taken off, and what they had written is waited for, which takes the reader a moment, and no longer.
+//! What comes then goes the pipeline's usual way, and the last that the engine hears is `Finish`: what it makes of that, it decides.
 
 use super::{Looks, Pipeline};
 use crate::input::{BootNs, Input};
