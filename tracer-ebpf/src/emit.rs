@@ -2,7 +2,7 @@
 
 use crate::call::{Call, Spread};
 use crate::count::add_one;
-use crate::kernel::{boot_ns, cpu};
+use crate::kernel::boot_ns;
 use crate::known::setting;
 use crate::maps::{DROPPED, EVENTS, GENERATED};
 use crate::place::Place;
@@ -103,7 +103,7 @@ pub(crate) fn emit<R: Record>(
     let header = record.header();
     header.kind = R::KIND;
     header.size = size_of::<R>() as u16;
-    header.cpu = cpu();
+    header.urgent = u32::from(urgency == Urgency::Now);
     // after the reservation: whoever has read the ring up to here has every older record
     header.at_ns = boot_ns();
     header.cgroup = cgroup;

@@ -49,13 +49,6 @@ pub(crate) fn jiffies() -> u64 {
     unsafe { helpers::bpf_jiffies64() }
 }
 
-/// The CPU this runs on.
-#[inline(always)]
-pub(crate) fn cpu() -> u32 {
-    // SAFETY: takes nothing
-    unsafe { helpers::bpf_get_smp_processor_id() }
-}
-
 /// Whether cgroups of a v1 hierarchy are watched, and not v2's.
 #[inline(always)]
 pub(crate) fn is_v1() -> bool {

@@ -69,8 +69,8 @@ pub struct Header {
     pub kind: u16,
     /// Size of the whole record in bytes.
     pub size: u16,
-    /// CPU it was written on.
-    pub cpu: u32,
+    /// 1 if somebody waits for it, so that the reader was woken; 0 if it may lie until the reader looks next.
+    pub urgent: u32,
     /// `bpf_ktime_get_boot_ns()`: nanoseconds since boot, suspend included.
     pub at_ns: u64,
     /// Id (inode number) of the cgroup the record is about: the target's, the dying task's, the socket's; 0 if unknown.

@@ -42,6 +42,7 @@ pub(crate) fn all() -> Vec<Scenario<Machine>> {
     all.push(Scenario { name: "passed-over", play: nesting::is_made_up_for });
     all.push(Scenario { name: "counted-where-traced", play: presence::is_counted });
     all.push(Scenario { name: "ends-while-idle", play: idle::loses_nothing });
+    all.push(Scenario { name: "trickle", play: idle::is_in_no_hurry });
     all.push(Scenario { name: "timeout-during-an-end", play: timeout::tells_what_has_begun });
     all.push(Scenario { name: "storm-beside-a-quiet-pod", play: storm::beside_a_quiet_pod });
     all

@@ -164,9 +164,10 @@ impl Pipeline {
         Ok(())
     }
 
-    /// What is held back, a deadline, and what is looked for again and again wait for time.
+    /// A deadline, what is to be handed in between records, and what is looked for again and again wait for time. (A record that is held
+    /// back because another one may be older does not: after records the next round is told of in any case.)
     fn want_time(&self) {
-        let waits = !self.order.is_empty() || !self.own.is_empty() || self.searches > 0;
+        let waits = !self.own.is_empty() || self.searches > 0;
         self.batches.want_time(waits || self.core.deadline().is_some());
     }
 

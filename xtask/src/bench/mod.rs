@@ -116,7 +116,7 @@ const FULL: Plan = Plan {
     idle: Duration::from_secs(60),
     crowds: 3,
     row: true,
-    nginx_rounds: Rounds { count: 17, repeats: 60 },
+    nginx_rounds: Rounds { count: 25, repeats: 125 },
     scale_runs: 31,
 };
 

@@ -337,7 +337,7 @@ struct Header {
 impl Header {
     fn read(cursor: &mut Cursor<'_>) -> Option<Self> {
         let (kind, size) = (cursor.u16()?, cursor.u16()?);
-        let _cpu = cursor.u32()?;
+        let _urgent = cursor.u32()?;
         Some(Self { kind, size, at_ns: cursor.u64()?, cgroup: cursor.u64()? })
     }
 }

@@ -8,6 +8,7 @@ mod load;
 mod losses;
 mod offsets;
 pub mod order;
+mod pace;
 mod passed_over;
 mod presence;
 mod programs;

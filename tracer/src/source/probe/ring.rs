@@ -1,6 +1,7 @@
 //! The thread that empties the ring: it copies and pushes, nothing else.
 
 use super::batches::{Batch, BatchSender};
+use super::pace::{Found, Pace};
 use super::ring_map::{Next, RingMap};
 use super::ticks::Calibration;
 use crate::input::BootNs;
@@ -17,16 +18,6 @@ use tracer_ebpf::kind;
 const BATCH_BYTES: usize = 256 << 10;
 /// Room for one more record, which may end beyond that.
 const RECORD_BYTES: usize = 8 << 10;
-/// How long records nobody is in a hurry for may lie, while there are any.
-const BUSY: Duration = Duration::from_millis(25);
-/// The same when nothing came for a while, and how often time alone is told then if something is due: a wake-up of two threads
-/// takes up to 0.1 ms where each goes through a hypervisor, and several times that where it must first be woken itself. What
-/// somebody waits for wakes the thread at once.
-const IDLE: Duration = Duration::from_millis(980);
-/// Of so many idle rounds one is told of if nothing is due.
-const IDLE_TOLD: u32 = 4;
-/// Rounds without a record after which nothing is going on: longer than a report waits for late closes.
-const IDLE_AFTER: u32 = 60;
 /// Pause after a round that found something: under load it gathers many records into one round.
 const PAUSE: Duration = Duration::from_millis(1);
 /// How often to look again at a record that is being written.
@@ -37,6 +28,8 @@ const CLOCK_MARGIN_NS: u64 = 50_000;
 const DISORDER_NS: u64 = 2_000_000;
 /// Where a record's kind is (`Header::kind`).
 const KIND: std::ops::Range<usize> = 0..2;
+/// Where it says whether somebody waits for it (`Header::urgent`).
+const URGENT: std::ops::Range<usize> = 4..8;
 /// Where a record's time is (`Header::at_ns`).
 const AT_NS: std::ops::Range<usize> = 8..16;
 
@@ -76,15 +69,12 @@ impl Reader {
     /// Until the receiver is gone. A full queue makes this thread wait, and the ring fill up; what
     /// finds no room there is counted where it is lost.
     pub(super) fn run(mut self, batches: &BatchSender) {
-        let mut quiet_rounds = 0;
-        let mut untold = 0;
+        let mut pace = Pace::new();
         loop {
-            self.wait(batches, if quiet_rounds < IDLE_AFTER { BUSY } else { IDLE });
-            if batches.is_hurried() {
-                quiet_rounds = 0;
-            }
-            let batch = match self.drain(batches) {
-                Ok(batch) => batch,
+            self.wait(batches, pace.wait(batches.is_time_wanted()));
+            let is_hurried = batches.is_hurried();
+            let (batch, is_urgent) = match self.drain(batches) {
+                Ok(drained) => drained,
                 Err(error) => {
                     tracing::error!(
                         "the ring buffer cannot be mapped any more: {error}; give gracetrace more memory, or raise vm.max_map_count"
@@ -92,35 +82,38 @@ impl Reader {
                     return;
                 }
             };
-            if batch.bytes.is_empty() {
-                quiet_rounds = IDLE_AFTER.min(quiet_rounds + 1);
+            let (is_empty, is_full) = (batch.bytes.is_empty(), batch.bytes.len() >= BATCH_BYTES);
+            let found = match is_empty {
+                _ if is_hurried || is_urgent || is_full => Found::Urgent,
+                true => Found::Nothing,
+                false => Found::Records,
+            };
+            let is_due = batches.is_time_wanted();
+            if pace.after(found, is_due) && !batches.send(batch) {
+                return;
+            }
+            if is_empty || pace.is_idle(is_due) {
                 self.ring.rest();
                 batches.rest();
-            } else {
-                quiet_rounds = 0;
-            }
-            let is_full = batch.bytes.len() >= BATCH_BYTES;
-            untold = if is_told(quiet_rounds, untold, batches.is_time_wanted()) { 0 } else { untold + 1 };
-            if untold == 0 && !batches.send(batch) {
-                return;
             }
             if let Some(flush) = &mut self.flush_log {
                 flush();
             }
             self.calibration.go_on();
-            if quiet_rounds == 0 && !is_full {
+            if !is_empty && !is_full {
                 std::thread::sleep(PAUSE);
             }
         }
     }
 
-    /// Copies what is there.
-    fn drain(&mut self, batches: &BatchSender) -> io::Result<Batch> {
+    /// Copies what is there, and tells whether somebody waits for any of it.
+    fn drain(&mut self, batches: &BatchSender) -> io::Result<(Batch, bool)> {
         // before the ring is looked at: a record reserved later carries a later time
         let begun = BootNs(clock::boot_now().0.saturating_sub(CLOCK_MARGIN_NS));
         let mut bytes = batches.room(self.ring.waiting().min(BATCH_BYTES + RECORD_BYTES));
         let mut counts = [0; kind::COUNT];
         let mut newest = 0;
+        let mut is_urgent = false;
         let mut looks = 0;
         let mut is_empty = false;
         while bytes.len() < BATCH_BYTES && looks < LOOKS {
@@ -130,6 +123,7 @@ impl Reader {
                 if let Some(count) = kind_of(record).and_then(|kind| counts.get_mut(kind)) {
                     *count += 1;
                 }
+                is_urgent |= urgency_of(record).is_some_and(|urgent| urgent != 0);
                 bytes.extend_from_slice(record);
             });
             match next {
@@ -150,7 +144,7 @@ impl Reader {
         }
         let complete = if is_empty { begun } else { begun.min(BootNs(newest.saturating_sub(DISORDER_NS))) };
         self.complete_until = self.complete_until.max(complete);
-        Ok(Batch { bytes, counts, complete_until: self.complete_until })
+        Ok((Batch { bytes, counts, complete_until: self.complete_until }, is_urgent))
     }
 
     fn wait(&self, batches: &BatchSender, timeout: Duration) {
@@ -162,13 +156,12 @@ impl Reader {
     }
 }
 
-/// Whether a round is handed over: each but idle ones while nothing is due, and of those one in [`IDLE_TOLD`].
-fn is_told(quiet_rounds: u32, untold: u32, time_is_wanted: bool) -> bool {
-    quiet_rounds < IDLE_AFTER || time_is_wanted || untold + 1 >= IDLE_TOLD
-}
-
 fn kind_of(record: &[u8]) -> Option<usize> {
     record.get(KIND)?.first_chunk().copied().map(u16::from_ne_bytes).map(usize::from)
+}
+
+fn urgency_of(record: &[u8]) -> Option<u32> {
+    record.get(URGENT)?.first_chunk().copied().map(u32::from_ne_bytes)
 }
 
 fn at_ns(record: &[u8]) -> Option<u64> {
@@ -181,19 +174,14 @@ mod tests {
     use tracer_ebpf::Header;
 
     #[test]
-    fn of_idle_rounds_every_fourth_is_told_unless_something_is_due() {
-        assert!(is_told(0, 0, false) && is_told(IDLE_AFTER - 1, 0, false));
-        assert!([0, 1, 2].into_iter().all(|untold| !is_told(IDLE_AFTER, untold, false)));
-        assert!(is_told(IDLE_AFTER, 3, false) && is_told(IDLE_AFTER, 0, true));
-    }
-
-    #[test]
-    fn kind_and_time_are_where_the_header_has_them() {
+    fn what_is_looked_at_is_where_the_header_has_it() {
         assert_eq!(KIND.start, std::mem::offset_of!(Header, kind));
+        assert_eq!(URGENT.start, std::mem::offset_of!(Header, urgent));
         assert_eq!(AT_NS.start, std::mem::offset_of!(Header, at_ns));
         let record: Vec<u8> = (0..24).collect();
         assert_eq!(at_ns(&record), Some(u64::from_ne_bytes([8, 9, 10, 11, 12, 13, 14, 15])));
         assert_eq!(at_ns(&record[..15]), None);
+        assert_eq!((urgency_of(&[0, 0, 0, 0, 7, 7, 7, 7]), urgency_of(&record[..7])), (Some(0x0707_0707), None));
         assert_eq!((kind_of(&[7, 0, 24]), kind_of(&record[..1])), (Some(7), None));
     }
 }

@@ -1,0 +1,121 @@
+//! How often the thread that empties the ring looks into it, and of which rounds it tells. Knows what a round has found, and no record.
+
+use std::time::Duration;
+
+/// How long records may lie while somebody waits for what happens next.
+const BUSY: Duration = Duration::from_millis(25);
+/// The same while nobody does, whatever comes, and how often time alone is told then if something is due: a wake-up of two threads
+/// takes up to 0.1 ms where each goes through a hypervisor, and several times that where it must first be woken itself. What
+/// somebody waits for wakes the thread at once.
+const IDLE: Duration = Duration::from_millis(980);
+/// Rounds since the last one that somebody waited for after which the pace slackens, as nobody waits for what happens next. With something
+/// due: longer than a report waits for late closes.
+const SLACK_WHILE_DUE: u32 = 60;
+/// With nothing due: until it has been looked once more which pods are being stopped, so that one that only got a signal is let go.
+const SLACK: u32 = 24;
+/// Of so many idle rounds without a record one is told of if nothing is due.
+const IDLE_TOLD: u32 = 4;
+
+/// What a round has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// No record.
+    Nothing,
+    /// Records that nobody waits for.
+    Records,
+    /// One that somebody waits for, or as many as are handed over at a time; or it was told to hurry.
+    Urgent,
+}
+
+/// The pace of the rounds.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Rounds since the last one that somebody waited for.
+    quiet: u32,
+    /// Idle rounds that were not told of since the last one that was.
+    untold: u32,
+}
+
+impl Pace {
+    /// Busy: a start is something that somebody waits for.
+    pub(super) const fn new() -> Self {
+        Self { quiet: 0, untold: 0 }
+    }
+
+    /// How long to wait for the next round at the most.
+    pub(super) const fn wait(&self, is_due: bool) -> Duration {
+        if self.is_idle(is_due) { IDLE } else { BUSY }
+    }
+
+    /// Nobody waits for what happens next.
+    pub(super) const fn is_idle(&self, is_due: bool) -> bool {
+        self.quiet >= if is_due { SLACK_WHILE_DUE } else { SLACK }
+    }
+
+    /// A round is over; gives whether it is told of. While something `is_due`, whatever comes keeps the pace up.
+    pub(super) fn after(&mut self, found: Found, is_due: bool) -> bool {
+        let is_told = found != Found::Nothing || is_due || !self.is_idle(is_due) || self.untold + 1 >= IDLE_TOLD;
+        self.quiet = match found {
+            Found::Urgent => 0,
+            Found::Records if is_due => 0,
+            Found::Records | Found::Nothing => SLACK_WHILE_DUE.min(self.quiet + 1),
+        };
+        self.untold = match found {
+            // the newest of them may be held back until it is told that nothing older comes, so the next round is told of
+            Found::Records | Found::Urgent => IDLE_TOLD,
+            Found::Nothing if is_told => 0,
+            Found::Nothing => self.untold + 1,
+        };
+        is_told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BUSY, Found, IDLE, Pace, SLACK, SLACK_WHILE_DUE};
+
+    fn idle() -> Pace {
+        let mut pace = Pace::new();
+        (0..SLACK_WHILE_DUE).for_each(|_| assert!(pace.after(Found::Nothing, true)));
+        pace
+    }
+
+    #[test]
+    fn what_somebody_waits_for_quickens_the_pace_for_a_while() {
+        for (is_due, slack) in [(false, SLACK), (true, SLACK_WHILE_DUE)] {
+            let mut pace = idle();
+            assert_eq!(pace.wait(is_due), IDLE);
+            assert!(pace.after(Found::Urgent, is_due));
+            for _ in 0..slack {
+                assert_eq!(pace.wait(is_due), BUSY);
+                assert!(pace.after(Found::Nothing, is_due));
+            }
+            assert_eq!(pace.wait(is_due), IDLE);
+        }
+    }
+
+    #[test]
+    fn records_that_nobody_waits_for_do_not_unless_something_is_due() {
+        let mut pace = idle();
+        assert!(pace.after(Found::Records, false));
+        assert_eq!(pace.wait(false), IDLE);
+        assert!(pace.after(Found::Records, true));
+        assert_eq!(pace.wait(true), BUSY);
+        (0..SLACK).for_each(|_| assert!(pace.after(Found::Records, false)));
+        assert_eq!((pace.wait(false), pace.wait(true)), (IDLE, BUSY));
+    }
+
+    #[test]
+    fn of_idle_rounds_every_fourth_is_told_unless_something_is_due() {
+        let mut pace = idle();
+        let mut told = |found, is_due| pace.after(found, is_due);
+        assert_eq!([false; 4].map(|is_due| told(Found::Nothing, is_due)), [false, false, false, true]);
+        assert!(!told(Found::Nothing, false));
+        assert!(told(Found::Nothing, true));
+        assert!(!told(Found::Nothing, false));
+        // what was found, and that nothing older comes
+        assert!(told(Found::Records, false));
+        assert!(told(Found::Nothing, false));
+        assert!(!told(Found::Nothing, false));
+    }
+}
