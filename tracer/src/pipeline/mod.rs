@@ -47,6 +47,8 @@ const HOLD_NS: u64 = 1_000_000;
 const SEARCHES: u32 = 8;
 /// So often it is asked what the kernel passed over while no report is due.
 const PASSED_OVER: Duration = Duration::from_secs(30);
+/// What is due later than this waits for time no more than what is not due at all: longer than it takes until time is told of an idle node.
+const NEAR_NS: u64 = 6_000_000_000;
 /// So long after a signal it is known whether it was a stop signal.
 const JUDGED_NS: u64 = 100_000_000;
 /// How often at the most losses and the clock are looked at, and the log is written out: with the reader's next word after that,
@@ -164,11 +166,11 @@ impl Pipeline {
         Ok(())
     }
 
-    /// A deadline, what is to be handed in between records, and what is looked for again and again wait for time. (A record that is held
-    /// back because another one may be older does not: after records the next round is told of in any case.)
+    /// A deadline, what is to be handed in between records, and what is looked for again and again wait for time.
+    /// (A record that is held back because another one may be older does not: after records the next rounds are told of in any case.)
     fn want_time(&self) {
         let waits = !self.own.is_empty() || self.searches > 0;
-        self.batches.want_time(waits || self.core.deadline().is_some());
+        self.batches.want_time(waits || is_near(self.core.deadline(), self.arrived));
     }
 
     /// `gracetrace run` is about to send the stop signal.
@@ -365,10 +367,29 @@ impl Pipeline {
     }
 }
 
+/// Whether this moment comes before time is told again, though nobody wants to know it.
+fn is_near(deadline: Option<BootNs>, now: BootNs) -> bool {
+    deadline.is_some_and(|deadline| deadline.0.saturating_sub(now.0) <= NEAR_NS)
+}
+
 /// The next look at a pod's sockets; never, if none are taken.
 async fn answer(looks: &mut Option<Looks>) -> Option<Input> {
     match looks {
         Some(looks) => looks.answer().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BootNs, NEAR_NS, is_near};
+
+    #[test]
+    fn what_is_due_within_the_next_seconds_waits_for_time() {
+        let now = BootNs(10 * NEAR_NS);
+        let near = |ns: u64| is_near(Some(BootNs(ns)), now);
+        assert!(near(0) && near(now.0) && near(now.0 + NEAR_NS));
+        assert!(!near(now.0 + NEAR_NS + 1));
+        assert!(!is_near(None, now));
     }
 }

@@ -15,6 +15,9 @@ const SLACK_WHILE_DUE: u32 = 60;
 const SLACK: u32 = 24;
 /// Of so many idle rounds without a record one is told of if nothing is due.
 const IDLE_TOLD: u32 = 4;
+/// Of so many idle rounds after others it is told in any case: the newest records may be held back until it is told that nothing older
+/// comes, and by the second one it can be told that a rush is over.
+const FIRST_TOLD: u32 = 2;
 
 /// What a round has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,14 +35,16 @@ pub(super) enum Found {
 pub(super) struct Pace {
     /// Rounds since the last one that somebody waited for.
     quiet: u32,
-    /// Idle rounds that were not told of since the last one that was.
+    /// Idle rounds without a record until one is told of.
     untold: u32,
+    /// Of so many from now on it is told in any case.
+    first: u32,
 }
 
 impl Pace {
     /// Busy: a start is something that somebody waits for.
     pub(super) const fn new() -> Self {
-        Self { quiet: 0, untold: 0 }
+        Self { quiet: 0, untold: IDLE_TOLD, first: FIRST_TOLD }
     }
 
     /// How long to wait for the next round at the most.
@@ -54,18 +59,23 @@ impl Pace {
 
     /// A round is over; gives whether it is told of. While something `is_due`, whatever comes keeps the pace up.
     pub(super) fn after(&mut self, found: Found, is_due: bool) -> bool {
-        let is_told = found != Found::Nothing || is_due || !self.is_idle(is_due) || self.untold + 1 >= IDLE_TOLD;
+        let is_lively = found != Found::Nothing || !self.is_idle(is_due);
         self.quiet = match found {
             Found::Urgent => 0,
             Found::Records if is_due => 0,
             Found::Records | Found::Nothing => SLACK_WHILE_DUE.min(self.quiet + 1),
         };
-        self.untold = match found {
-            // the newest of them may be held back until it is told that nothing older comes, so the next round is told of
-            Found::Records | Found::Urgent => IDLE_TOLD,
-            Found::Nothing if is_told => 0,
-            Found::Nothing => self.untold + 1,
-        };
+        if is_lively {
+            (self.first, self.untold) = (FIRST_TOLD, IDLE_TOLD);
+            return true;
+        }
+        let is_first = self.first > 0;
+        self.first = self.first.saturating_sub(1);
+        self.untold = self.untold.saturating_sub(1);
+        let is_told = is_due || is_first || self.untold == 0;
+        if is_told {
+            self.untold = IDLE_TOLD;
+        }
         is_told
     }
 }
@@ -106,16 +116,16 @@ mod tests {
     }
 
     #[test]
-    fn of_idle_rounds_every_fourth_is_told_unless_something_is_due() {
+    fn of_idle_rounds_the_first_two_and_every_fourth_are_told_unless_something_is_due() {
         let mut pace = idle();
         let mut told = |found, is_due| pace.after(found, is_due);
-        assert_eq!([false; 4].map(|is_due| told(Found::Nothing, is_due)), [false, false, false, true]);
+        // the first two, of what was there before
+        assert_eq!([false; 6].map(|is_due| told(Found::Nothing, is_due)), [true, true, false, false, false, true]);
         assert!(!told(Found::Nothing, false));
         assert!(told(Found::Nothing, true));
         assert!(!told(Found::Nothing, false));
         // what was found, and that nothing older comes
         assert!(told(Found::Records, false));
-        assert!(told(Found::Nothing, false));
-        assert!(!told(Found::Nothing, false));
+        assert_eq!([false; 3].map(|is_due| told(Found::Nothing, is_due)), [true, true, false]);
     }
 }
