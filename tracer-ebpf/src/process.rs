@@ -45,12 +45,15 @@ pub(crate) fn executed<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     let netns = task.netns();
     maps::own_netns(netns, pod);
     // a container that was started after the pod began to stop: the pod goes on (a restart)
-    if from_outside && maps::stopping_since(pod).is_some_and(|since| since < task.start_ns()) && task.ns_tid() == 1 {
+    let is_containers_first = from_outside && task.ns_tid() == 1;
+    if is_containers_first && maps::stopping_since(pod).is_some_and(|since| since < task.start_ns()) {
         maps::resume(pod);
     }
-    // what a runtime starts (a container, a hook) is none of the pod's making
+    // what a runtime starts (a container, a hook) is none of the pod's making, and with a container's first program the report about the
+    // one before it is due
     let room = if from_outside { Room::All } else { Room::LeftTo(pod) };
-    emit::<ProcessExecuted>(ctx, cgroup, room, Urgency::Soon, |record| {
+    let urgency = if is_containers_first { Urgency::Now } else { Urgency::Soon };
+    emit::<ProcessExecuted>(ctx, cgroup, room, urgency, |record| {
         fill_process(&mut record.process, task);
         fill_actor(&mut record.parent, parent, parent_cgroup);
         record.netns = netns;

@@ -74,8 +74,7 @@ pub struct Socket {
     pub new_state: u16,
 }
 
-/// A TCP socket of a pod that is being stopped, which its side has closed, has changed state: what becomes of what was written is all
-/// that is left to tell. A third of the length of a [`SocketState`], of the same kind, and told from it by that.
+/// A TCP socket of a pod that is being stopped, or of a dying process, has changed state.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct SocketState {
@@ -87,8 +86,8 @@ pub struct SocketState {
     pub current: Caller,
 }
 
-/// A TCP socket of a pod that is being stopped, which its side has closed, has changed state: what becomes of what was written is all that is left to tell. A third of
-/// the length of a [`SocketState`], of the same kind, and told from it by that.
+/// A TCP socket of a pod that is being stopped, which its side has closed, has changed state: what becomes of what was written is all
+/// that is left to tell. A third of the length of a [`SocketState`], of the same kind, and told from it by that.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct SocketAfterClose {

@@ -23,7 +23,7 @@ pub(crate) fn under_churn(machine: &Machine) -> anyhow::Result<Vec<String>> {
     std::thread::sleep(scaled(Duration::from_millis(100)));
     let pid = i32::try_from(running.init).ok().and_then(Pid::from_raw).ok_or_else(|| anyhow::anyhow!("no pid"))?;
     kill_process(pid, Signal::WINCH)?;
-    // gracetrace looks four times a second at which signals were none
+    // gracetrace looks within a second at which signals were none
     let maps = ProbeMaps::of(running.tracer.pid())?;
     wait_until("that it is not being stopped after all", Duration::from_secs(10), || {
         maps.look().ok().filter(|seen| seen.stopping == 0)

@@ -9,6 +9,7 @@ use gracetrace_tests::command::Machine;
 use gracetrace_tests::facts::Facts;
 use gracetrace_tests::tracer::Tracer;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,7 +20,7 @@ const TWO: &str = "read word <\"$0\"; (exit 0); (exit 0); : >\"$1\"; read word <
 /// The same with so many, each another program, one after the other.
 const MANY: u64 = 100;
 const ONE_AFTER_THE_OTHER: &str =
-    "read word <\"$0\"; i=0; while [ $i -lt 100 ]; do sleep 0.04; i=$((i+1)); done; : >\"$1\"; read word <\"$0\"";
+    "read word <\"$0\"; i=0; while [ $i -lt 100 ]; do /bin/sleep 0.04; i=$((i+1)); done; : >\"$1\"; read word <\"$0\"";
 /// A reader that is busy wakes forty times a second, an idle one once, however slow the machine.
 const QUIET: Duration = Duration::from_millis(300);
 /// How long processes come and go before the reader is watched, and how long it is: the reader was busy for less than the one
@@ -29,6 +30,9 @@ const WATCHED: Duration = Duration::from_secs(2);
 /// How often it goes to sleep meanwhile: once for each look, of which there may be another one when something came just after the last,
 /// and once for a moment's rest after it. If it looked as often as a busy one it would be a hundred times.
 const LOOKS: u64 = 20;
+/// How long it is watched, and how often it sleeps at least, once something has come that somebody waits for (it would be sixteen times).
+const QUICKENED: Duration = Duration::from_millis(400);
+const QUICK: u64 = 4;
 
 /// gracetrace, and a pod that does nothing yet.
 struct Scene {
@@ -106,9 +110,19 @@ pub(crate) fn is_in_no_hurry(machine: &Machine) -> anyhow::Result<Vec<String>> {
     let looks = wake_ups(&scene.reader)? - before;
     let went_on = !scene.done.exists();
     wait_until("that the last one has gone", Duration::from_secs(60), || scene.done.exists().then_some(()))?;
+    let after = wake_ups(&scene.reader)?;
+    // a signal that means nothing, from outside: somebody waits for any
+    kill_process(Pid::from_raw(scene.container.init.cast_signed()).context("no init")?, Signal::WINCH)?;
+    std::thread::sleep(QUICKENED);
+    let quick = wake_ups(&scene.reader)? - after;
     // one program is the container's own
     let mut facts = scene.end(&[("process_fork", MANY), ("process_exec", MANY + 1), ("process_exit", MANY)])?;
     facts.holds(went_on, "processes came and went meanwhile", "the last one had gone");
+    facts.holds(
+        quick >= QUICK,
+        "a signal from outside is waited for",
+        &format!("{quick} times asleep in {QUICKENED:?}"),
+    );
     facts.holds(looks <= LOOKS, "nobody was in a hurry for them", &format!("{looks} times asleep in {WATCHED:?}"));
     facts.verdict()
 }

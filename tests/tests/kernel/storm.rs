@@ -60,7 +60,7 @@ pub(crate) fn beside_a_quiet_pod(machine: &Machine) -> anyhow::Result<Vec<String
     let stages = Stages::default();
     let usage = (0..CLIENTS).map(|_| Use::Served);
     let clients = client::open_all(([127, 0, 0, 1], port).into(), usage, &stages)?;
-    // what has begun is read
+    // what has begun is read, as far as anybody waits for it
     std::thread::sleep(scaled(Duration::from_millis(500)));
 
     tracer.while_still(|| held_up(&quiet, &stormy, &stamps, (&go, &enough), &stages))?;

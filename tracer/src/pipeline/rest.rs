@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// A rush is so many records since memory was given back …
 const MANY: u64 = 10_000;
 /// … and it is over when less than so many have come since the last look.
-const FEW: u64 = 1_000;
+const FEW: u64 = 2_000;
 /// So long after one: at once, when the reports that were due are out, and when those of containers that ended alone are as well.
 const RESTS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(5), Duration::from_secs(100)];
 

@@ -70,7 +70,7 @@ struct Plan {
 #[derive(Clone, Copy)]
 struct Slices {
     count: u32,
-    /// Of each. Longer than the 25 ms after which an agent looks for records at the latest.
+    /// Of each. Longer than the 25 ms after which an agent looks for records while somebody waits for them.
     millis: u32,
 }
 

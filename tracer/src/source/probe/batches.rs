@@ -47,7 +47,7 @@ pub struct BatchReceiver {
 struct Wanted {
     /// Readable: to look at once.
     now: OwnedFd,
-    /// To be told of time alone, as soon as it has passed.
+    /// To be told of time alone, as soon as it has passed: something is due. Records keep up the reader's pace then.
     time: AtomicBool,
 }
 
@@ -107,7 +107,8 @@ impl BatchReceiver {
         let _full = rustix::io::write(&self.wanted.now, &1_u64.to_ne_bytes());
     }
 
-    /// Says whether something is due when time has passed. If not, an idle reader tells of time alone now and then only.
+    /// Says whether something is due when time has passed. If not, records that nobody waits for do not keep up the reader's
+    /// pace, and an idle one tells of time alone now and then only.
     pub fn want_time(&self, wanted: bool) {
         self.wanted.time.store(wanted, Ordering::Relaxed);
     }

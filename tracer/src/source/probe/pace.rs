@@ -1,6 +1,6 @@
 //! How often the thread that empties the ring looks into it, and of which rounds it tells. Knows what a round has found, and no record.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long records may lie while somebody waits for what happens next.
 const BUSY: Duration = Duration::from_millis(25);
@@ -8,11 +8,11 @@ const BUSY: Duration = Duration::from_millis(25);
 /// takes up to 0.1 ms where each goes through a hypervisor, and several times that where it must first be woken itself. What
 /// somebody waits for wakes the thread at once.
 const IDLE: Duration = Duration::from_millis(980);
-/// Rounds since the last one that somebody waited for after which the pace slackens, as nobody waits for what happens next. With something
-/// due: longer than a report waits for late closes.
-const SLACK_WHILE_DUE: u32 = 60;
+/// So long after the last round that somebody waited for the pace slackens, as nobody waits for what happens next. With something due:
+/// longer than a report waits for late closes.
+const SLACK_WHILE_DUE: Duration = Duration::from_millis(1500);
 /// With nothing due: until it has been looked once more which pods are being stopped, so that one that only got a signal is let go.
-const SLACK: u32 = 24;
+const SLACK: Duration = Duration::from_millis(650);
 /// Of so many idle rounds without a record one is told of if nothing is due.
 const IDLE_TOLD: u32 = 4;
 /// Of so many idle rounds after others it is told in any case: the newest records may be held back until it is told that nothing older
@@ -33,8 +33,8 @@ pub(super) enum Found {
 /// The pace of the rounds.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// Rounds since the last one that somebody waited for.
-    quiet: u32,
+    /// When the last round was that somebody waited for.
+    waited_for: Instant,
     /// Idle rounds without a record until one is told of.
     untold: u32,
     /// Of so many from now on it is told in any case.
@@ -43,28 +43,26 @@ pub(super) struct Pace {
 
 impl Pace {
     /// Busy: a start is something that somebody waits for.
-    pub(super) const fn new() -> Self {
-        Self { quiet: 0, untold: IDLE_TOLD, first: FIRST_TOLD }
+    pub(super) const fn new(now: Instant) -> Self {
+        Self { waited_for: now, untold: IDLE_TOLD, first: FIRST_TOLD }
     }
 
     /// How long to wait for the next round at the most.
-    pub(super) const fn wait(&self, is_due: bool) -> Duration {
-        if self.is_idle(is_due) { IDLE } else { BUSY }
+    pub(super) fn wait(&self, is_due: bool, now: Instant) -> Duration {
+        if self.is_idle(is_due, now) { IDLE } else { BUSY }
     }
 
     /// Nobody waits for what happens next.
-    pub(super) const fn is_idle(&self, is_due: bool) -> bool {
-        self.quiet >= if is_due { SLACK_WHILE_DUE } else { SLACK }
+    pub(super) fn is_idle(&self, is_due: bool, now: Instant) -> bool {
+        now.saturating_duration_since(self.waited_for) >= if is_due { SLACK_WHILE_DUE } else { SLACK }
     }
 
     /// A round is over; gives whether it is told of. While something `is_due`, whatever comes keeps the pace up.
-    pub(super) fn after(&mut self, found: Found, is_due: bool) -> bool {
-        let is_lively = found != Found::Nothing || !self.is_idle(is_due);
-        self.quiet = match found {
-            Found::Urgent => 0,
-            Found::Records if is_due => 0,
-            Found::Records | Found::Nothing => SLACK_WHILE_DUE.min(self.quiet + 1),
-        };
+    pub(super) fn after(&mut self, found: Found, is_due: bool, now: Instant) -> bool {
+        let is_lively = found != Found::Nothing || !self.is_idle(is_due, now);
+        if found == Found::Urgent || found == Found::Records && is_due {
+            self.waited_for = now;
+        }
         if is_lively {
             (self.first, self.untold) = (FIRST_TOLD, IDLE_TOLD);
             return true;
@@ -82,43 +80,53 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use super::{BUSY, Found, IDLE, Pace, SLACK, SLACK_WHILE_DUE};
+    use super::{BUSY, Found, IDLE, Instant, Pace, SLACK, SLACK_WHILE_DUE};
+    use std::time::Duration;
 
-    fn idle() -> Pace {
-        let mut pace = Pace::new();
-        (0..SLACK_WHILE_DUE).for_each(|_| assert!(pace.after(Found::Nothing, true)));
-        pace
+    const MOMENT: Duration = Duration::from_millis(1);
+
+    /// A pace, and when it is idle.
+    fn idle() -> (Pace, Instant) {
+        let begun = Instant::now();
+        (Pace::new(begun), begun + SLACK_WHILE_DUE)
     }
 
     #[test]
     fn what_somebody_waits_for_quickens_the_pace_for_a_while() {
         for (is_due, slack) in [(false, SLACK), (true, SLACK_WHILE_DUE)] {
-            let mut pace = idle();
-            assert_eq!(pace.wait(is_due), IDLE);
-            assert!(pace.after(Found::Urgent, is_due));
-            for _ in 0..slack {
-                assert_eq!(pace.wait(is_due), BUSY);
-                assert!(pace.after(Found::Nothing, is_due));
-            }
-            assert_eq!(pace.wait(is_due), IDLE);
+            let (mut pace, now) = idle();
+            assert_eq!(pace.wait(is_due, now), IDLE);
+            assert!(pace.after(Found::Urgent, is_due, now));
+            let nearly = now + slack.saturating_sub(MOMENT);
+            assert_eq!(pace.wait(is_due, nearly), BUSY);
+            assert!(pace.after(Found::Nothing, is_due, nearly));
+            assert_eq!(pace.wait(is_due, now + slack), IDLE);
         }
     }
 
     #[test]
+    fn a_flood_that_nobody_waits_for_does_not_shorten_it() {
+        let (mut pace, now) = idle();
+        assert!(pace.after(Found::Urgent, false, now));
+        (0..600).for_each(|round| assert!(pace.after(Found::Records, false, now + MOMENT * round)));
+        assert_eq!(pace.wait(false, now + MOMENT * 600), BUSY);
+        assert_eq!(pace.wait(false, now + SLACK), IDLE);
+    }
+
+    #[test]
     fn records_that_nobody_waits_for_do_not_unless_something_is_due() {
-        let mut pace = idle();
-        assert!(pace.after(Found::Records, false));
-        assert_eq!(pace.wait(false), IDLE);
-        assert!(pace.after(Found::Records, true));
-        assert_eq!(pace.wait(true), BUSY);
-        (0..SLACK).for_each(|_| assert!(pace.after(Found::Records, false)));
-        assert_eq!((pace.wait(false), pace.wait(true)), (IDLE, BUSY));
+        let (mut pace, now) = idle();
+        assert!(pace.after(Found::Records, false, now));
+        assert_eq!(pace.wait(false, now), IDLE);
+        assert!(pace.after(Found::Records, true, now));
+        assert_eq!(pace.wait(true, now), BUSY);
+        assert_eq!((pace.wait(false, now + SLACK), pace.wait(true, now + SLACK)), (IDLE, BUSY));
     }
 
     #[test]
     fn of_idle_rounds_the_first_two_and_every_fourth_are_told_unless_something_is_due() {
-        let mut pace = idle();
-        let mut told = |found, is_due| pace.after(found, is_due);
+        let (mut pace, now) = idle();
+        let mut told = |found, is_due| pace.after(found, is_due, now);
         // the first two, of what was there before
         assert_eq!([false; 6].map(|is_due| told(Found::Nothing, is_due)), [true, true, false, false, false, true]);
         assert!(!told(Found::Nothing, false));

@@ -11,11 +11,13 @@ use aya_log::EbpfLogger;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fmt;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracer_ebpf::kind;
 
 /// Bytes after which a batch is handed over though there is more.
 const BATCH_BYTES: usize = 256 << 10;
+/// Less than so many in a round are a trickle.
+const TRICKLE_BYTES: usize = 4 << 10;
 /// Room for one more record, which may end beyond that.
 const RECORD_BYTES: usize = 8 << 10;
 /// Pause after a round that found something: under load it gathers many records into one round.
@@ -69,9 +71,9 @@ impl Reader {
     /// Until the receiver is gone. A full queue makes this thread wait, and the ring fill up; what
     /// finds no room there is counted where it is lost.
     pub(super) fn run(mut self, batches: &BatchSender) {
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(Instant::now());
         loop {
-            self.wait(batches, pace.wait(batches.is_time_wanted()));
+            self.wait(batches, pace.wait(batches.is_time_wanted(), Instant::now()));
             let is_hurried = batches.is_hurried();
             let (batch, is_urgent) = match self.drain(batches) {
                 Ok(drained) => drained,
@@ -82,17 +84,20 @@ impl Reader {
                     return;
                 }
             };
-            let (is_empty, is_full) = (batch.bytes.is_empty(), batch.bytes.len() >= BATCH_BYTES);
+            let bytes = batch.bytes.len();
+            let (is_empty, is_full) = (bytes == 0, bytes >= BATCH_BYTES);
             let found = match is_empty {
                 _ if is_hurried || is_urgent || is_full => Found::Urgent,
                 true => Found::Nothing,
                 false => Found::Records,
             };
             let is_due = batches.is_time_wanted();
-            if pace.after(found, is_due) && !batches.send(batch) {
+            let now = Instant::now();
+            if pace.after(found, is_due, now) && !batches.send(batch) {
                 return;
             }
-            if is_empty || pace.is_idle(is_due) {
+            // (not where so many come that it would be mapped anew at once)
+            if is_empty || bytes < TRICKLE_BYTES && pace.is_idle(is_due, now) {
                 self.ring.rest();
                 batches.rest();
             }
