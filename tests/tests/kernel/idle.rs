@@ -17,10 +17,9 @@ use std::time::Duration;
 const UID: &str = "7a6e0021-57f3-4222-8333-444455556666";
 /// Waits for a word without a process, makes two that end at once, says so, and waits for ever.
 const TWO: &str = "read word <\"$0\"; (exit 0); (exit 0); : >\"$1\"; read word <\"$0\"";
-/// The same with so many, each another program, one after the other.
+/// The same with as many as it is told, each another program, one after the other.
+const ONE_AFTER_THE_OTHER: &str = "read count <\"$0\"; i=0; while [ $i -lt $count ]; do /bin/sleep 0.04; i=$((i+1)); done; : >\"$1\"; read word <\"$0\"";
 const MANY: u64 = 100;
-const ONE_AFTER_THE_OTHER: &str =
-    "read word <\"$0\"; i=0; while [ $i -lt 100 ]; do /bin/sleep 0.04; i=$((i+1)); done; : >\"$1\"; read word <\"$0\"";
 /// A reader that is busy wakes forty times a second, an idle one once, however slow the machine.
 const QUIET: Duration = Duration::from_millis(300);
 /// How long processes come and go before the reader is watched, and how long it is: the reader was busy for less than the one
@@ -103,7 +102,7 @@ pub(crate) fn loses_nothing(machine: &Machine) -> anyhow::Result<Vec<String>> {
 
 pub(crate) fn is_in_no_hurry(machine: &Machine) -> anyhow::Result<Vec<String>> {
     let scene = Scene::begin(machine, "trickle", ONE_AFTER_THE_OTHER)?;
-    std::fs::write(&scene.word, "go\n")?;
+    std::fs::write(&scene.word, format!("{MANY}\n"))?;
     std::thread::sleep(SETTLES);
     let before = wake_ups(&scene.reader)?;
     std::thread::sleep(WATCHED);

@@ -1,4 +1,5 @@
-//! How often the thread that empties the ring looks into it, and of which rounds it tells. Knows what a round has found, and no record.
+//! How often the thread that empties the ring looks into it, and of which rounds it tells. Knows what a round has found, and no record;
+//! `ring` goes by it, and the pipeline says by `batches` when something is due.
 
 use std::time::{Duration, Instant};
 
