@@ -15,6 +15,7 @@ const PODS: u32 = 10;
 const CLOSES: u32 = 100;
 const RECORDS: u16 = 1_000;
 const COMM: &[u8] = b"server";
+const PARENT_COMM: &[u8] = b"containerd-shim";
 /// As `socket(2)` and `net/tcp_states.h` number them.
 const AF_INET: u16 = 2;
 const ESTABLISHED: u16 = 1;
@@ -23,7 +24,11 @@ const FIN_WAIT1: u16 = 4;
 fn decoding(c: &mut Criterion) {
     let signal = record::<SignalGenerated>(
         kind::SIGNAL_GENERATED,
-        &[(offset_of!(SignalGenerated, target.comm), COMM), (offset_of!(SignalGenerated, sender.comm), COMM)],
+        &[
+            (offset_of!(SignalGenerated, target.comm), COMM),
+            (offset_of!(SignalGenerated, sender.comm), COMM),
+            (offset_of!(SignalGenerated, sender.parent_comm), PARENT_COMM),
+        ],
     );
     let fork = record::<ProcessForked>(kind::PROCESS_FORKED, &[(offset_of!(ProcessForked, child.comm), COMM)]);
     let socket = record::<SocketState>(

@@ -89,17 +89,32 @@ pub(super) struct RuntimeExec {
     pub exit: Option<(BootNs, WaitStatus)>,
 }
 
-/// A signal that was sent.
+/// A signal that was sent, by somebody who is lent as long as nobody knows whether it matters.
 #[derive(Clone, Debug)]
-pub(super) struct Sent {
+pub(super) struct Sent<By = Actor> {
     pub at: BootNs,
     pub signal: i32,
     pub code: i32,
     pub result: SignalResult,
     pub disposition: Disposition,
-    pub sender: Actor,
+    pub sender: By,
     /// It came from PID 1 of the target's namespace, on its way out.
     pub by_dying_init: bool,
+}
+
+impl Sent<&Actor> {
+    /// One that matters.
+    pub(super) fn kept(&self) -> Sent {
+        Sent {
+            at: self.at,
+            signal: self.signal,
+            code: self.code,
+            result: self.result,
+            disposition: self.disposition,
+            sender: self.sender.clone(),
+            by_dying_init: self.by_dying_init,
+        }
+    }
 }
 
 /// A signal passed on inside the container.

@@ -181,13 +181,17 @@ impl Engine {
         let What::SignalGenerated { target, sender, signal, code, .. } = &event.what else { return None };
         let place = event.cgroup.and_then(|id| self.places.get(id))?;
         let outside = self.places.get(sender.cgroup).is_none_or(|of| of.pod != place.pod);
+        let asks = *signal != signal::SIGKILL && signals::by_process(*code);
+        if !outside || !asks {
+            // nearly always: what a pod's processes send each other
+            return None;
+        }
         let container = self.pods.get(&place.pod)?.containers.get(place.container?)?;
         let to_init = container.init.is_none() || container.is_init(target);
-        let asks = *signal != signal::SIGKILL && signals::by_process(*code);
         // a stranger's signal is taken for it only until the one that is meant comes
         let meant = |by: &Actor| runtime_names::is_runtime(by) || by.tgid == self.session.tracer_tgid;
         let is_new = container.stop.as_ref().is_none_or(|stop| !meant(&stop.sender) && meant(sender));
-        (outside && to_init && asks && is_new).then_some(place.pod)
+        (to_init && is_new).then_some(place.pod)
     }
 
     /// Whether an end has begun in this pod.

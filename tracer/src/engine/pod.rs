@@ -103,10 +103,10 @@ impl Pod {
                     code: *code,
                     result: *result,
                     disposition: *disposition,
-                    sender: sender.clone(),
+                    sender,
                     by_dying_init: signals::is_teardown(*code, sender),
                 };
-                signals::signalled(container, context, target, sent, *group, sender_in_pod);
+                signals::signalled(container, context, target, &sent, *group, sender_in_pod);
             }
             What::SignalDelivered { process, signal, handled } => {
                 let is_stop = container.stop.as_ref().is_some_and(|stop| stop.signal == *signal);

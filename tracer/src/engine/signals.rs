@@ -5,6 +5,7 @@ use super::pod::Context;
 use super::runtime_names;
 use crate::input::{Actor, Disposition, Process, SignalResult, TraceScope};
 use crate::signal::{SIGINT, SIGKILL, SIGQUIT, SIGTERM};
+use std::borrow::Borrow;
 
 /// `SI_KERNEL`: the kernel itself sent the signal.
 const SI_KERNEL: i32 = 0x80;
@@ -29,7 +30,7 @@ pub(super) fn signalled(
     container: &mut Container,
     context: &Context<'_>,
     target: &Process,
-    sent: Sent,
+    sent: &Sent<&Actor>,
     group: bool,
     sender_in_pod: bool,
 ) {
@@ -38,25 +39,25 @@ pub(super) fn signalled(
         return;
     }
     let to_init = container.is_init(target);
-    if to_init && !sender_in_pod && is_stop(context, container, &sent) {
+    if to_init && !sender_in_pod && is_stop(context, container, sent) {
         if container.stop.is_some() {
             // what came before was somebody's signal that the program lived through, not its end
             container.begin_anew(sent.at);
         }
         container.begin(sent.at);
-        container.stop = Some(sent.clone());
+        container.stop = Some(sent.kept());
     }
     if container.stop.as_ref().is_none_or(|stop| stop.signal != sent.signal) {
         return;
     }
     container.signalled.insert(target.tgid);
     if sender_in_pod && !to_init && container.forwarded.len() < MAX_FORWARDED {
-        let forwarded = Forwarded { at: sent.at, signal: sent.signal, from: sent.sender, to: target.clone() };
+        let forwarded = Forwarded { at: sent.at, signal: sent.signal, from: sent.sender.clone(), to: target.clone() };
         container.forwarded.push(forwarded);
     }
 }
 
-fn killed(container: &mut Container, target: &Process, sent: Sent, group: bool) {
+fn killed(container: &mut Container, target: &Process, sent: &Sent<&Actor>, group: bool) {
     let to_init = container.is_init(target);
     let from_init = container.init.as_ref().is_some_and(|init| init.tgid == sent.sender.tgid);
     if sent.by_dying_init && !to_init {
@@ -78,12 +79,12 @@ fn killed(container: &mut Container, target: &Process, sent: Sent, group: bool) 
     container.begin(sent.at);
     // cgroup.kill signals each process by itself, kill() the group
     container.killed_by_cgroup |= !group && sent.code == 0;
-    container.kill.get_or_insert(sent);
+    container.kill.get_or_insert_with(|| sent.kept());
 }
 
 /// Whether a signal from outside to PID 1 is the stop signal: the first that asks it to end, or the one that
 /// was meant to, if a stranger's came before. A reload (SIGHUP, SIGUSR1 …) by somebody on the node is none.
-fn is_stop(context: &Context<'_>, container: &Container, sent: &Sent) -> bool {
+fn is_stop(context: &Context<'_>, container: &Container, sent: &Sent<&Actor>) -> bool {
     let dying =
         sent.result == SignalResult::Ignored && matches!(sent.disposition, Disposition::Handler | Disposition::Blocked);
     if container.exit.is_some() || container.kill.is_some() || dying || !by_process(sent.code) {
@@ -97,15 +98,16 @@ fn is_stop(context: &Context<'_>, container: &Container, sent: &Sent) -> bool {
 }
 
 /// Whether it comes from who stops this container: gracetrace for its own command, the runtime otherwise.
-fn is_meant(context: &Context<'_>, container: &Container, sent: &Sent) -> bool {
+fn is_meant<By: Borrow<Actor>>(context: &Context<'_>, container: &Container, sent: &Sent<By>) -> bool {
+    let sender = sent.sender.borrow();
     match &context.session.scope {
         TraceScope::Command { stop_signal, .. } => {
-            sent.sender.tgid == context.session.tracer_tgid && sent.signal == *stop_signal
+            sender.tgid == context.session.tracer_tgid && sent.signal == *stop_signal
         }
         TraceScope::Node | TraceScope::Pod { .. } => {
             let id = container.id.as_deref();
             let declared = id.and_then(|id| context.facts.container(id)).and_then(|facts| facts.stop_signal);
-            runtime_names::is_runtime(&sent.sender) && declared.is_none_or(|declared| declared == sent.signal)
+            runtime_names::is_runtime(sender) && declared.is_none_or(|declared| declared == sent.signal)
         }
     }
 }

@@ -1,11 +1,21 @@
 //! Kernel bytes to [`Event`]s: parsed with a cursor, never cast. A malformed record is an error value.
 
+#![expect(
+    clippy::inline_always,
+    reason = "where the cursor is not kept in registers, its place is stored and loaded again for each of a record's forty \
+              parts: a fifth of the time"
+)]
+
+mod cursor;
+mod names;
+
+use self::cursor::{Cursor, Header};
+use self::names::Names;
 use crate::input::{
     Actor, Argv, BootNs, Caller, CgroupId, Disposition, Event, Opener, Process, SignalResult, Socket, SocketCounters,
     TcpState, WaitStatus, What,
 };
 use crate::text::clean_bytes;
-use compact_str::CompactString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tracer_ebpf::{self as abi, cgroup_operation, handler, kind, socket_flag};
 
@@ -37,14 +47,14 @@ pub enum DecodeError {
 
 /// The records of a batch, one by one. After an error that leaves the length unknown, the rest is given up.
 pub fn records(bytes: &[u8]) -> impl Iterator<Item = Result<Event, DecodeError>> {
-    let mut rest = bytes;
+    let (mut rest, mut names) = (bytes, Names::default());
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
         let (record, after) = split(rest);
         rest = after;
-        Some(record.and_then(|(header, body)| event(&header, body)))
+        Some(record.and_then(|(header, body)| event(&header, body, &mut names)))
     })
 }
 
@@ -54,7 +64,7 @@ type Parts<'a> = Result<(Header, &'a [u8]), DecodeError>;
 /// The first record, and what follows it (nothing, if its length is not to be trusted).
 fn split(bytes: &[u8]) -> (Parts<'_>, &[u8]) {
     let cut = |kind, want| (Err(DecodeError::Truncated { kind, have: bytes.len(), want }), &[] as &[u8]);
-    let Some(header) = Header::read(&mut Cursor(bytes)) else {
+    let Some(header) = Header::read(bytes) else {
         return cut(0, HEADER);
     };
     let size = usize::from(header.size);
@@ -67,45 +77,66 @@ fn split(bytes: &[u8]) -> (Parts<'_>, &[u8]) {
     }
 }
 
-fn event(header: &Header, body: &[u8]) -> Result<Event, DecodeError> {
-    let cursor = &mut Cursor(body);
-    let (what, want) = match header.kind {
-        kind::SIGNAL_GENERATED => (signal_generated(cursor), size_of::<abi::SignalGenerated>()),
-        kind::SIGNAL_DELIVERED => (signal_delivered(cursor), size_of::<abi::SignalDelivered>()),
-        kind::PROCESS_FORKED => {
-            (process(cursor).map(|child| What::ProcessForked { child }), size_of::<abi::ProcessForked>())
-        }
-        kind::PROCESS_EXECUTED => (process_executed(cursor), size_of::<abi::ProcessExecuted>()),
-        kind::PROCESS_EXITED => (process_exited(cursor), size_of::<abi::ProcessExited>()),
-        kind::OOM_VICTIM => (process(cursor).map(|process| What::OomVictim { process }), size_of::<abi::OomVictim>()),
-        kind::SOCKET_STATE if body.len() == AFTER_CLOSE => (socket_after_close(cursor), HEADER + AFTER_CLOSE),
-        kind::SOCKET_STATE => (socket_state(cursor), size_of::<abi::SocketState>()),
-        kind::SOCKET_RESET => (socket_reset(cursor), size_of::<abi::SocketReset>()),
-        kind::SOCKET_REFUSED => (socket_refused(cursor), size_of::<abi::SocketRefused>()),
-        kind::CGROUP => (cgroup(cursor).transpose()?, size_of::<abi::Cgroup>()),
+fn event(header: &Header, body: &[u8], names: &mut Names) -> Result<Event, DecodeError> {
+    let cursor = &mut Cursor::new(body, names);
+    let what = match header.kind {
+        kind::SIGNAL_GENERATED => signal_generated(cursor),
+        kind::SIGNAL_DELIVERED => signal_delivered(cursor),
+        kind::PROCESS_FORKED => What::ProcessForked { child: process(cursor) },
+        kind::PROCESS_EXECUTED => process_executed(cursor),
+        kind::PROCESS_EXITED => process_exited(cursor),
+        kind::OOM_VICTIM => What::OomVictim { process: process(cursor) },
+        kind::SOCKET_STATE if body.len() == AFTER_CLOSE => socket_after_close(cursor),
+        kind::SOCKET_STATE => socket_state(cursor),
+        kind::SOCKET_RESET => socket_reset(cursor),
+        kind::SOCKET_REFUSED => socket_refused(cursor),
+        kind::CGROUP => match cgroup(cursor) {
+            Ok(what) => what,
+            Err(_) if cursor.is_short() => return Err(cut_short(header, body)),
+            Err(unknown) => return Err(unknown),
+        },
         unknown => return Err(DecodeError::UnknownKind(unknown)),
     };
-    match what {
-        Some(what) => Ok(Event { at: BootNs(header.at_ns), cgroup: cgroup_id(header.cgroup), what }),
-        None => Err(DecodeError::Truncated { kind: header.kind, have: HEADER + body.len(), want }),
+    if cursor.is_short() {
+        return Err(cut_short(header, body));
     }
+    Ok(Event { at: BootNs(header.at_ns), cgroup: cgroup_id(header.cgroup), what })
 }
 
-fn signal_generated(cursor: &mut Cursor<'_>) -> Option<What> {
-    let target = process(cursor)?;
-    let sender = actor(cursor)?;
-    let signal = cursor.u32()?.cast_signed();
-    let code = cursor.u32()?.cast_signed();
-    let group = cursor.u32()? != 0;
-    let result = match cursor.u32()? {
+/// Of a kind that has two lengths, the longer one is what it should have been.
+fn cut_short(header: &Header, body: &[u8]) -> DecodeError {
+    let want = match header.kind {
+        kind::SIGNAL_GENERATED => size_of::<abi::SignalGenerated>(),
+        kind::SIGNAL_DELIVERED => size_of::<abi::SignalDelivered>(),
+        kind::PROCESS_FORKED => size_of::<abi::ProcessForked>(),
+        kind::PROCESS_EXECUTED => size_of::<abi::ProcessExecuted>(),
+        kind::PROCESS_EXITED => size_of::<abi::ProcessExited>(),
+        kind::OOM_VICTIM => size_of::<abi::OomVictim>(),
+        kind::SOCKET_STATE => size_of::<abi::SocketState>(),
+        kind::SOCKET_RESET => size_of::<abi::SocketReset>(),
+        kind::SOCKET_REFUSED => size_of::<abi::SocketRefused>(),
+        kind::CGROUP => size_of::<abi::Cgroup>(),
+        _ => HEADER,
+    };
+    DecodeError::Truncated { kind: header.kind, have: HEADER + body.len(), want }
+}
+
+#[inline(always)]
+fn signal_generated(cursor: &mut Cursor<'_>) -> What {
+    let target = process(cursor);
+    let sender = actor(cursor);
+    let signal = cursor.u32().cast_signed();
+    let code = cursor.u32().cast_signed();
+    let group = cursor.u32() != 0;
+    let result = match cursor.u32() {
         0 => SignalResult::Delivered,
         1 => SignalResult::Ignored,
         2 => SignalResult::AlreadyPending,
         3 | 4 => SignalResult::Lost,
         _ => SignalResult::Unknown,
     };
-    let disposition = disposition(cursor.u32()?, cursor.u32()? != 0);
-    Some(What::SignalGenerated { target, sender, signal, code, group, result, disposition })
+    let disposition = disposition(cursor.u32(), cursor.u32() != 0);
+    What::SignalGenerated { target, sender, signal, code, group, result, disposition }
 }
 
 /// A blocked signal without a handler waits for `sigwait` or `signalfd`, also where it is set to be ignored.
@@ -119,134 +150,139 @@ fn disposition(action: u32, blocked: bool) -> Disposition {
     }
 }
 
-fn signal_delivered(cursor: &mut Cursor<'_>) -> Option<What> {
-    let process = process(cursor)?;
-    let signal = cursor.u32()?.cast_signed();
-    Some(What::SignalDelivered { process, signal, handled: cursor.u32()? == handler::FUNCTION })
+fn signal_delivered(cursor: &mut Cursor<'_>) -> What {
+    let process = process(cursor);
+    let signal = cursor.u32().cast_signed();
+    What::SignalDelivered { process, signal, handled: cursor.u32() == handler::FUNCTION }
 }
 
-fn process_executed(cursor: &mut Cursor<'_>) -> Option<What> {
-    let process = process(cursor)?;
-    let parent = actor(cursor)?;
-    let netns = netns(cursor.u32()?);
-    let length = usize::try_from(cursor.u32()?).ok()?;
-    let exe = Some(comm(cursor)?).filter(|name| !name.is_empty());
-    let argv = cursor.take::<{ abi::ARGV_LEN }>()?;
+fn process_executed(cursor: &mut Cursor<'_>) -> What {
+    let process = process(cursor);
+    let parent = actor(cursor);
+    let netns = netns(cursor.u32());
+    let length = usize::try_from(cursor.u32()).unwrap_or(usize::MAX);
+    let exe = Some(cursor.name()).filter(|name| !name.is_empty());
+    let argv = cursor.take::<{ abi::ARGV_LEN }>();
     let taken = &argv[..length.min(argv.len())];
     let argv = (length > 0).then(|| Argv::from_kernel(taken, length > argv.len()));
-    Some(What::ProcessExecuted { process: Process { exe, ..process }, parent, netns, argv })
+    What::ProcessExecuted { process: Process { exe, ..process }, parent, netns, argv }
 }
 
-fn process_exited(cursor: &mut Cursor<'_>) -> Option<What> {
-    let process = process(cursor)?;
-    let status = WaitStatus(cursor.u32()?);
-    Some(What::ProcessExited { process, status, netns: netns(cursor.u32()?) })
+fn process_exited(cursor: &mut Cursor<'_>) -> What {
+    let process = process(cursor);
+    let status = WaitStatus(cursor.u32());
+    What::ProcessExited { process, status, netns: netns(cursor.u32()) }
 }
 
-fn socket_state(cursor: &mut Cursor<'_>) -> Option<What> {
-    let (socket, old, new) = socket(cursor)?;
-    Some(What::SocketState { socket, current: caller(cursor)?, old, new })
+#[inline(always)]
+fn socket_state(cursor: &mut Cursor<'_>) -> What {
+    let (socket, old, new) = socket(cursor);
+    What::SocketState { socket, current: caller(cursor), old, new }
 }
 
-fn socket_after_close(cursor: &mut Cursor<'_>) -> Option<What> {
-    let address = cursor.u64()?;
-    let pod = CgroupId(cursor.u64()?);
-    let (unacked, error) = (known(cursor.u32()?), cursor.u32()?);
-    let (old, new) = (tcp_state(cursor.u32()?), tcp_state(cursor.u32()?));
-    Some(What::SocketAfterClose { address, pod, unacked, error, old, new })
+fn socket_after_close(cursor: &mut Cursor<'_>) -> What {
+    let address = cursor.u64();
+    let pod = CgroupId(cursor.u64());
+    let (unacked, error) = (known(cursor.u32()), cursor.u32());
+    let (old, new) = (tcp_state(cursor.u32()), tcp_state(cursor.u32()));
+    What::SocketAfterClose { address, pod, unacked, error, old, new }
 }
 
-fn socket_reset(cursor: &mut Cursor<'_>) -> Option<What> {
-    let address = cursor.u64()?;
-    let pod = CgroupId(cursor.u64()?);
-    let reason = cursor.u32()?;
-    let state = cursor.u32()?;
-    let family = cursor.u16()?;
-    let (local_port, peer_port, _) = (cursor.u16()?, cursor.u16()?, cursor.u16()?);
-    let local = SocketAddr::new(ip(family, cursor.take()?), local_port);
-    let peer = SocketAddr::new(ip(family, cursor.take()?), peer_port);
-    Some(What::SocketReset {
+fn socket_reset(cursor: &mut Cursor<'_>) -> What {
+    let address = cursor.u64();
+    let pod = CgroupId(cursor.u64());
+    let reason = cursor.u32();
+    let state = cursor.u32();
+    let family = cursor.u16();
+    let (local_port, peer_port, _) = (cursor.u16(), cursor.u16(), cursor.u16());
+    let local = SocketAddr::new(ip(family, cursor.take()), local_port);
+    let peer = SocketAddr::new(ip(family, cursor.take()), peer_port);
+    What::SocketReset {
         address: (address != 0).then_some(address),
         pod,
         reason: (reason != u32::MAX).then_some(reason),
         state: (state != 0).then(|| tcp_state(state)),
         // a socket that has given up its port is told by its address
         ends: (local_port != 0).then_some((local, peer)),
-    })
+    }
 }
 
-fn socket_refused(cursor: &mut Cursor<'_>) -> Option<What> {
-    let pod = CgroupId(cursor.u64()?);
-    let family = cursor.u16()?;
-    let (local_port, peer_port, _) = (cursor.u16()?, cursor.u16()?, cursor.u16()?);
-    let (netns, _) = (cursor.u32()?, cursor.u32()?);
-    let local = SocketAddr::new(ip(family, cursor.take()?), local_port);
-    let peer = SocketAddr::new(ip(family, cursor.take()?), peer_port);
-    Some(What::SocketRefused { pod, netns, local, peer, current: caller(cursor)? })
+fn socket_refused(cursor: &mut Cursor<'_>) -> What {
+    let pod = CgroupId(cursor.u64());
+    let family = cursor.u16();
+    let (local_port, peer_port, _) = (cursor.u16(), cursor.u16(), cursor.u16());
+    let (netns, _) = (cursor.u32(), cursor.u32());
+    let local = SocketAddr::new(ip(family, cursor.take()), local_port);
+    let peer = SocketAddr::new(ip(family, cursor.take()), peer_port);
+    What::SocketRefused { pod, netns, local, peer, current: caller(cursor) }
 }
 
-fn cgroup(cursor: &mut Cursor<'_>) -> Option<Result<What, DecodeError>> {
-    let parent = CgroupId(cursor.u64()?);
-    let pod = CgroupId(cursor.u64()?);
-    let operation = cursor.u32()?;
-    let length = usize::try_from(cursor.u32()?).ok()?;
-    let path = cursor.take::<{ abi::PATH_LEN }>()?;
-    Some(match operation {
+fn cgroup(cursor: &mut Cursor<'_>) -> Result<What, DecodeError> {
+    let parent = CgroupId(cursor.u64());
+    let pod = CgroupId(cursor.u64());
+    let operation = cursor.u32();
+    let length = usize::try_from(cursor.u32()).unwrap_or(usize::MAX);
+    let path = cursor.take::<{ abi::PATH_LEN }>();
+    match operation {
         cgroup_operation::MADE => {
             Ok(What::CgroupMade { parent, pod, path: clean_bytes(&path[..length.min(path.len())]) })
         }
         cgroup_operation::REMOVED => Ok(What::CgroupRemoved { pod }),
         cgroup_operation::EMPTIED => Ok(What::CgroupEmptied { pod }),
         unknown => Err(DecodeError::UnknownOperation(unknown)),
-    })
+    }
 }
 
-fn process(cursor: &mut Cursor<'_>) -> Option<Process> {
-    let tgid = cursor.u32()?;
-    let _tid = cursor.u32()?;
-    let start = BootNs(cursor.u64()?);
-    let ns_tgid = cursor.u32()?;
-    let parent_tgid = cursor.u32()?;
-    Some(Process { tgid, start, ns_tgid, parent_tgid, comm: comm(cursor)?, exe: None })
+#[inline(always)]
+fn process(cursor: &mut Cursor<'_>) -> Process {
+    let tgid = cursor.u32();
+    let _tid = cursor.u32();
+    let start = BootNs(cursor.u64());
+    let ns_tgid = cursor.u32();
+    let parent_tgid = cursor.u32();
+    Process { tgid, start, ns_tgid, parent_tgid, comm: cursor.name(), exe: None }
 }
 
-fn actor(cursor: &mut Cursor<'_>) -> Option<Actor> {
-    let tgid = cursor.u32()?;
-    let parent_tgid = cursor.u32()?;
-    let cgroup = CgroupId(cursor.u64()?);
-    let (comm, parent_comm) = (comm(cursor)?, comm(cursor)?);
-    let flags = cursor.u32()?;
-    let ns_tgid = cursor.u32()?;
+#[inline(always)]
+fn actor(cursor: &mut Cursor<'_>) -> Actor {
+    let tgid = cursor.u32();
+    let parent_tgid = cursor.u32();
+    let cgroup = CgroupId(cursor.u64());
+    let (comm, parent_comm) = (cursor.name(), cursor.name());
+    let flags = cursor.u32();
+    let ns_tgid = cursor.u32();
     let (exiting, kernel_thread) = (flags & abi::PF_EXITING != 0, flags & abi::PF_KTHREAD != 0);
-    Some(Actor { tgid, ns_tgid, parent_tgid, cgroup, comm, parent_comm, exiting, kernel_thread })
+    Actor { tgid, ns_tgid, parent_tgid, cgroup, comm, parent_comm, exiting, kernel_thread }
 }
 
-fn caller(cursor: &mut Cursor<'_>) -> Option<Caller> {
-    let cgroup = CgroupId(cursor.u64()?);
-    let tgid = cursor.u32()?;
-    let flags = cursor.u32()?;
+#[inline(always)]
+fn caller(cursor: &mut Cursor<'_>) -> Caller {
+    let cgroup = CgroupId(cursor.u64());
+    let tgid = cursor.u32();
+    let flags = cursor.u32();
     let (exiting, kernel_thread) = (flags & abi::PF_EXITING != 0, flags & abi::PF_KTHREAD != 0);
-    Some(Caller { tgid, cgroup, comm: comm(cursor)?, exiting, kernel_thread })
+    Caller { tgid, cgroup, comm: cursor.name(), exiting, kernel_thread }
 }
 
 /// A socket, and its state before and after.
-fn socket(cursor: &mut Cursor<'_>) -> Option<(Socket, TcpState, TcpState)> {
-    let address = cursor.u64()?;
-    let pod = CgroupId(cursor.u64()?);
-    let (bytes_received, bytes_acked, bytes_sent) = (cursor.u64()?, cursor.u64()?, cursor.u64()?);
-    let family = cursor.u16()?;
-    let (local_port, peer_port) = (cursor.u16()?, cursor.u16()?);
-    let shutdown = cursor.u16()?;
-    let local = SocketAddr::new(ip(family, cursor.take()?), local_port);
-    let peer = SocketAddr::new(ip(family, cursor.take()?), peer_port);
-    let (unread, unacked) = (cursor.u32()?, cursor.u32()?);
-    let (since_received_ms, since_sent_ms) = (known(cursor.u32()?), known(cursor.u32()?));
-    let flags = cursor.u32()?;
-    let netns = cursor.u32()?;
-    let error = cursor.u32()?;
-    let received_minus_sent = cursor.u32()?.cast_signed();
-    let since_our_last = known(cursor.u32()?);
-    let (old, new) = (tcp_state(cursor.u16()?.into()), tcp_state(cursor.u16()?.into()));
+#[inline(always)]
+fn socket(cursor: &mut Cursor<'_>) -> (Socket, TcpState, TcpState) {
+    let address = cursor.u64();
+    let pod = CgroupId(cursor.u64());
+    let (bytes_received, bytes_acked, bytes_sent) = (cursor.u64(), cursor.u64(), cursor.u64());
+    let family = cursor.u16();
+    let (local_port, peer_port) = (cursor.u16(), cursor.u16());
+    let shutdown = cursor.u16();
+    let local = SocketAddr::new(ip(family, cursor.take()), local_port);
+    let peer = SocketAddr::new(ip(family, cursor.take()), peer_port);
+    let (unread, unacked) = (cursor.u32(), cursor.u32());
+    let (since_received_ms, since_sent_ms) = (known(cursor.u32()), known(cursor.u32()));
+    let flags = cursor.u32();
+    let netns = cursor.u32();
+    let error = cursor.u32();
+    let received_minus_sent = cursor.u32().cast_signed();
+    let since_our_last = known(cursor.u32());
+    let (old, new) = (tcp_state(cursor.u16().into()), tcp_state(cursor.u16().into()));
     let counters = SocketCounters {
         bytes_received,
         bytes_acked,
@@ -279,7 +315,7 @@ fn socket(cursor: &mut Cursor<'_>) -> Option<(Socket, TcpState, TcpState)> {
         current_in_pod: flags & socket_flag::CURRENT_IN_POD != 0,
         counters: (flags & socket_flag::HAS_COUNTERS != 0).then_some(counters),
     };
-    Some((socket, old, new))
+    (socket, old, new)
 }
 
 /// An IPv4 address also where an IPv6 socket speaks IPv4 (`::ffff:10.0.0.1`).
@@ -310,10 +346,6 @@ fn tcp_state(state: u32) -> TcpState {
     }
 }
 
-fn comm(cursor: &mut Cursor<'_>) -> Option<CompactString> {
-    cursor.take::<{ abi::COMM_LEN }>().map(|bytes| clean_bytes(&bytes))
-}
-
 fn known(value: u32) -> Option<u32> {
     (value != u32::MAX).then_some(value)
 }
@@ -324,45 +356,6 @@ fn netns(inum: u32) -> Option<u32> {
 
 fn cgroup_id(id: u64) -> Option<CgroupId> {
     (id != 0).then_some(CgroupId(id))
-}
-
-/// What opens every record, as far as it is of use here.
-struct Header {
-    kind: u16,
-    size: u16,
-    at_ns: u64,
-    cgroup: u64,
-}
-
-impl Header {
-    fn read(cursor: &mut Cursor<'_>) -> Option<Self> {
-        let (kind, size) = (cursor.u16()?, cursor.u16()?);
-        let _urgent = cursor.u32()?;
-        Some(Self { kind, size, at_ns: cursor.u64()?, cgroup: cursor.u64()? })
-    }
-}
-
-/// Takes bytes from the front; `None` once there are too few.
-struct Cursor<'a>(&'a [u8]);
-
-impl Cursor<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*taken)
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.take().map(u16::from_ne_bytes)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.take().map(u32::from_ne_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.take().map(u64::from_ne_bytes)
-    }
 }
 
 #[cfg(test)]
