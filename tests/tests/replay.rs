@@ -47,6 +47,17 @@ fn every_recorded_report_is_what_the_schema_says() {
     }
 }
 
+#[test]
+fn the_report_in_the_readme_is_what_its_log_gives() {
+    let log = fixtures().join("run-export-server.jsonl").display().to_string();
+    let replayed = Tracer::start(["replay", &log, "-o", "text"]).and_then(Tracer::finish).expect("a replay");
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+    let readme = std::fs::read_to_string(readme).expect("the README");
+    let shown = readme.split_once("<!-- report:text -->\n```text\n").expect("the beginning of a report").1;
+    let shown = shown.split_once("```\n<!-- report:end -->").expect("the end of a report").0;
+    assert_eq!(shown, replayed.stdout, "`cargo xtask docs` writes it anew");
+}
+
 /// What `fixtures/rules.json` says of a rule.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

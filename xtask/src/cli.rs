@@ -33,7 +33,7 @@ pub(crate) enum Command {
     Vm(VmSelection),
     /// Measure gracetrace beside its peers, and say which bars hold
     Bench(BenchSelection),
-    /// Write anew what the documentation takes from the program: docs/rules.md and the pictures in docs/img
+    /// Write anew what the documentation takes from the program: docs/rules.md, the README's report, the pictures in docs/img
     Docs,
     /// Formatting, clippy, rustdoc, warnings of the eBPF programs, tidy
     Lint,

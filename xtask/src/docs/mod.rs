@@ -1,5 +1,5 @@
-//! `cargo xtask docs`: what the documentation takes from the program itself: `docs/rules.md`, and pictures of
-//! real reports in `docs/img/`.
+//! `cargo xtask docs`: what the documentation takes from the program itself: `docs/rules.md`, the README's report, and
+//! pictures of real reports in `docs/img/`.
 //!
 //! The reports are replays of recorded logs, so only the machine's fonts make a picture differ.
 
@@ -17,6 +17,9 @@ use std::process::Command;
 const TERMINALS: [&str; 3] = ["pod-overruns", "pod-ignores-term", "pod-prestop-sleep"];
 /// The one whose page is shown.
 const PAGE: &str = "pod-overruns";
+/// The one that the README shows as text, between these.
+const README: &str = "run-export-server";
+const README_MARKS: (&str, &str) = ("<!-- report:text -->\n```text\n", "```\n<!-- report:end -->");
 /// As much of the page as a reader of the README needs: down to the chart.
 const PAGE_SIZE: (usize, usize) = (1000, 1118);
 
@@ -32,31 +35,58 @@ pub(crate) fn run() -> Result<()> {
     let binary = build::binary(false)?;
     let root = process::workspace()?;
     process::heading("docs");
-    write(&root.join("docs/rules.md"), &output(&binary, &["rules", "-o", "markdown"])?)?;
+    write(&root.join("docs/rules.md"), &output(&binary, &["rules", "-o", "markdown"], Colours::Off)?)?;
+
+    let readme = root.join("README.md");
+    let report = replay(&binary, &root, README, "text", Colours::Off)?;
+    write(&readme, &put_between(&fs::read_to_string(&readme).context("can't read the README")?, &report)?)?;
 
     let images = root.join("docs/img");
     fs::create_dir_all(&images).with_context(|| format!("can't make {}", images.display()))?;
     for log in TERMINALS {
-        let report = replay(&binary, &root, log, "text")?;
+        let report = replay(&binary, &root, log, "text", Colours::On)?;
         let (page, size) = terminal::page(&format!("gracetrace replay {log}.jsonl"), &report);
         shot(&browser, &page, &images.join(format!("{log}.png")), size, Scheme::Dark)?;
     }
-    let page = replay(&binary, &root, PAGE, "html")?;
+    let page = replay(&binary, &root, PAGE, "html", Colours::Off)?;
     for (scheme, name) in [(Scheme::Light, "report-light.png"), (Scheme::Dark, "report-dark.png")] {
         shot(&browser, &page, &images.join(name), PAGE_SIZE, scheme)?;
     }
     Ok(())
 }
 
-fn replay(binary: &Path, root: &Path, log: &str, format: &str) -> Result<String> {
-    let log = root.join("tests/fixtures/logs").join(log).with_extension("jsonl");
-    output(binary, &["replay", &log.display().to_string(), "-o", format])
+/// Whether text is coloured.
+#[derive(Clone, Copy, PartialEq)]
+enum Colours {
+    On,
+    Off,
 }
 
-/// What the program prints, in colour where it has colours.
-fn output(binary: &Path, arguments: &[&str]) -> Result<String> {
+/// The README with this report in it.
+fn put_between(readme: &str, report: &str) -> Result<String> {
+    let (begin, end) = README_MARKS;
+    let before = readme.find(begin).map(|at| at + begin.len());
+    let after = readme.find(end);
+    match (before, after) {
+        (Some(before), Some(after)) if before <= after => {
+            Ok(format!("{}{report}{}", &readme[..before], &readme[after..]))
+        }
+        _ => bail!("the README has no place for a report: {begin:?} … {end:?}"),
+    }
+}
+
+fn replay(binary: &Path, root: &Path, log: &str, format: &str, colours: Colours) -> Result<String> {
+    let log = root.join("tests/fixtures/logs").join(log).with_extension("jsonl");
+    output(binary, &["replay", &log.display().to_string(), "-o", format], colours)
+}
+
+/// What the program prints.
+fn output(binary: &Path, arguments: &[&str], colours: Colours) -> Result<String> {
     let mut command = Command::new(binary);
-    command.args(arguments).env("CLICOLOR_FORCE", "1").env_remove("NO_COLOR");
+    command.args(arguments).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+    if colours == Colours::On {
+        command.env("CLICOLOR_FORCE", "1");
+    }
     let line = process::shown(&command);
     let output = command.output().with_context(|| format!("can't start `{line}`"))?;
     if !output.status.success() {

@@ -43,16 +43,27 @@ fn advice(report: &Report, container: &Container, stop: &Stop) -> String {
         return better;
     }
     let open = container.connections.dropped_by_kill;
-    match report.pod.termination_grace_period_seconds {
-        _ if open > 0 && stop.delivered_ms.is_some() => format!(
+    let begun = open > 0 && stop.delivered_ms.is_some();
+    let more_time = match report.pod.termination_grace_period_seconds {
+        Some(grace) => format!(
+            "raise terminationGracePeriodSeconds above {grace} s: how much longer it needed cannot be seen, for it was cut off"
+        ),
+        None => "raise terminationGracePeriodSeconds".to_owned(),
+    };
+    if begun && container.connections.dropped_in_flight == open {
+        let all = if open == 1 {
+            "The connection that was open until the kill had".to_owned()
+        } else {
+            format!("The {open} connections that were open until the kill all had")
+        };
+        format!("{all} work in flight. Bound how long it may take after {}, or {more_time}", stop.signal)
+    } else if begun {
+        format!(
             "{} open until the kill: a program that waits for its clients to leave (Node's server.close(), idle keep-alive \
              connections) never gets done. Close idle connections, and bound the wait for the others",
             if open == 1 { "1 connection was".to_owned() } else { format!("{open} connections were") }
-        ),
-        Some(grace) => format!(
-            "Find what keeps it from leaving, or raise terminationGracePeriodSeconds above {grace} s: \
-             how much longer it needed cannot be seen, for it was cut off"
-        ),
-        None => "Find what keeps it from leaving, or raise terminationGracePeriodSeconds".to_owned(),
+        )
+    } else {
+        format!("Find what keeps it from leaving, or {more_time}")
     }
 }
