@@ -88,7 +88,8 @@ impl Tracer {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         for (name, _) in std::env::vars_os() {
             // the caller's settings are not what is tested
-            if name.to_string_lossy().starts_with("GRACETRACE_") {
+            let name_shown = name.to_string_lossy();
+            if name_shown.starts_with("GRACETRACE_") || name_shown == "CLICOLOR_FORCE" {
                 command.env_remove(name);
             }
         }

@@ -89,7 +89,7 @@ pub(super) struct RuntimeExec {
     pub exit: Option<(BootNs, WaitStatus)>,
 }
 
-/// A signal that was sent, by somebody who is lent as long as nobody knows whether it matters.
+/// A signal that was sent. Its sender is borrowed until the signal is known to matter.
 #[derive(Clone, Debug)]
 pub(super) struct Sent<By = Actor> {
     pub at: BootNs,

@@ -183,7 +183,7 @@ impl Engine {
         let outside = self.places.get(sender.cgroup).is_none_or(|of| of.pod != place.pod);
         let asks = *signal != signal::SIGKILL && signals::by_process(*code);
         if !outside || !asks {
-            // nearly always: what a pod's processes send each other
+            // nearly always, for most are what a pod's processes send each other
             return None;
         }
         let container = self.pods.get(&place.pod)?.containers.get(place.container?)?;

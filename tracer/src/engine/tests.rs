@@ -115,7 +115,7 @@ impl Story {
     }
 }
 
-fn process(tgid: u32, parent_tgid: u32, comm: &str) -> Process {
+pub(super) fn process(tgid: u32, parent_tgid: u32, comm: &str) -> Process {
     Process { tgid, start: BootNs(u64::from(tgid)), ns_tgid: tgid, parent_tgid, comm: comm.into(), exe: None }
 }
 

@@ -30,7 +30,7 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
 }
 
 /// Takes what a record holds from its front. Where there is too little it is zeros, and that is kept in mind: whoever is done
-/// with a record asks for it, instead of for each of its forty parts.
+/// with a record asks for it, instead of for each of its some twenty parts.
 pub(super) struct Cursor<'a> {
     rest: &'a [u8],
     names: &'a mut Names,

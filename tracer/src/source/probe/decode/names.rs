@@ -1,10 +1,10 @@
-//! The names of programs, read once and not with each record.
+//! The names of programs, of which the last few of a batch are not read again.
 
 use crate::text::clean_bytes;
 use compact_str::CompactString;
 use tracer_ebpf::COMM_LEN;
 
-/// How many are kept: those of a record and of its neighbours, for each is looked for among all of them.
+/// How many are kept. Few, for a name is compared with each of them: enough for a record and its neighbours.
 const KEPT: usize = 4;
 
 /// Names that were read a moment ago, by the bytes they were read from.
