@@ -9,8 +9,8 @@ const KEPT: usize = 4;
 
 /// Names that were read a moment ago, by the bytes they were read from.
 ///
-/// Nearly all that a batch tells is of the same few programs, and of a storm three names come with each record: to read
-/// one anew (look for its end, see that it can be shown) takes three times as long as to find it here.
+/// Nearly all that a batch tells is of the same few programs, and of a storm three names come with each record; to read
+/// one anew is to look for its end and to see that it can be shown.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     /// A name of no bytes is an empty one, also before any came.
