@@ -7,11 +7,11 @@
 //! node, so that nobody can tell whose they were.) So the hooks of sockets have two programs everywhere, and from 7.0 on each hook
 //! has: the second does what the first was not there to do.
 //!
-//! How it knows: where only interrupts come between the two, and have a stack of their own, by what each [`Level`] has begun
-//! with; where a task may be preempted between them, by [`marks`] of what was written.
+//! How it knows: where only interrupts come between the two, and have a stack of their own, by what the first one has begun with last;
+//! where a task may be preempted between them, by [`marks`] of what was written.
 
 use crate::known::{field, setting};
-use crate::marks::{self, Level};
+use crate::marks;
 use crate::place::{Far, Near, Place};
 use aya_ebpf::programs::RawTracePointContext;
 use aya_ebpf::{Argument, EbpfContext};
@@ -77,15 +77,13 @@ pub(crate) struct Call<P = Far, S = ByAddress> {
     hook: HookId,
     /// The hook's second program is running.
     second: bool,
-    /// Who is running, where that is asked for every event.
-    current: Option<P>,
-    kind: PhantomData<S>,
+    kind: PhantomData<(P, S)>,
 }
 
 impl<P: Place, S: Spread> Call<P, S> {
     #[inline(always)]
     pub(crate) fn first(ctx: *mut c_void, hook: HookId) -> Self {
-        Self { ctx: RawTracePointContext::new(ctx), hook, second: false, current: None, kind: PhantomData }
+        Self { ctx: RawTracePointContext::new(ctx), hook, second: false, kind: PhantomData }
     }
 
     #[inline(always)]
@@ -108,21 +106,15 @@ impl<P: Place, S: Spread> Call<P, S> {
     /// Who is running.
     #[inline(always)]
     pub(crate) fn current(&self) -> P {
-        match self.current {
-            Some(current) => current,
-            None => P::current(),
-        }
+        P::current()
     }
 
     /// The first program has begun.
     #[inline(always)]
-    pub(crate) fn begin(&mut self) {
-        if self.hook.nests {
-            self.current = Some(P::current());
-        }
+    pub(crate) fn begin(&self) {
         if is_told_by_stack() {
             if self.hook.nests {
-                marks::begin_at(self.hook.slot, self.level(), self.event());
+                marks::begin_at(self.hook.slot, self.event());
             }
         } else if self.is_doubled() {
             let (spread, event) = self.who_and_what();
@@ -132,10 +124,13 @@ impl<P: Place, S: Spread> Call<P, S> {
 
     /// Whether the first program, as nearly always, has run for this a moment ago: then all is done. If not it was passed over,
     /// which is counted. (Where it is no longer known, the marks decide what is written.)
+    ///
+    /// Nothing comes between the two in an interrupt, so what was begun with last is this. Into a process an interrupt may have broken, which
+    /// begins with something else; but a process's first program is never passed over, for nothing goes on below it.
     #[inline(always)]
     pub(crate) fn has_just_been_seen(&self) -> bool {
         let seen = if is_told_by_stack() {
-            marks::take_begun_at(self.hook.slot, self.event())
+            marks::take_begun_at(self.hook.slot, self.event()) || !self.is_in_interrupt()
         } else {
             let (spread, event) = self.who_and_what();
             marks::take_begun(spread, event)
@@ -170,9 +165,9 @@ impl<P: Place, S: Spread> Call<P, S> {
         self.hook.nests || setting!(preemptible) != 0
     }
 
-    /// Who calls: interrupts have a stack of their own.
+    /// Whether it is an interrupt that calls, which may have broken in on a process: those have a stack of their own.
     #[inline(always)]
-    fn level(&self) -> Level {
+    fn is_in_interrupt(&self) -> bool {
         let stack = self.current().read::<u64>(field!(task_stack));
         let end = stack + setting!(stack_bytes);
         let outside: u64;
@@ -191,10 +186,10 @@ impl<P: Place, S: Spread> Call<P, S> {
                 options(pure, nomem, nostack),
             );
         }
-        if outside == 0 { Level::Process } else { Level::Interrupt }
+        outside != 0
     }
 
-    /// Enough to tell an event from the one before it of the same level.
+    /// Enough to tell an event from the one before it.
     #[inline(always)]
     fn event(&self) -> [u64; 2] {
         [self.arg(0), self.arg(1)]

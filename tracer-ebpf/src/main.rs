@@ -68,7 +68,7 @@ mod hooks {
             $(#[doc = $why])*
             #[raw_tracepoint(tracepoint = $name)]
             fn $first(ctx: RawTracePointContext) -> u32 {
-                let mut call = Call::<Far, ByAddress>::first(ctx.as_ptr(), const { HookId::of($name) });
+                let call = Call::<Far, ByAddress>::first(ctx.as_ptr(), const { HookId::of($name) });
                 call.begin();
                 finish($run(&call))
             }
@@ -89,7 +89,7 @@ mod hooks {
         ($($name:literal $spread:ty: $first:ident, $second:ident => $run:path;)*) => { $(
             #[btf_tracepoint(function = $name)]
             fn $first(ctx: BtfTracePointContext) -> u32 {
-                let mut call = Call::<Near, $spread>::first(ctx.as_ptr(), const { HookId::of($name) });
+                let call = Call::<Near, $spread>::first(ctx.as_ptr(), const { HookId::of($name) });
                 call.begin();
                 finish($run(&call))
             }

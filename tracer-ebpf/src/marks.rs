@@ -18,18 +18,9 @@ static BEGUN: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(BEGUN_SLOTS,
 /// Several, so that what breaks in on an event does not take its place.
 const BEGUN_SLOTS: u32 = 64;
 
-/// What first programs have begun with, by [`slot`](tracer_ebpf::slot), where a processor's processes and interrupts are told apart.
+/// What first programs on this CPU have begun with last, by [`slot`](tracer_ebpf::slot), where a process and what breaks in on it are told apart.
 #[map]
-static BEGUN_BY_LEVEL: PerCpuArray<[[u64; 2]; 2]> = PerCpuArray::with_max_entries(TRACEPOINTS.len() as u32, 0);
-
-/// Who has called a program, on one processor: of the same level nothing comes between a hook's two programs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Level {
-    /// A process.
-    Process,
-    /// An interrupt that may have broken in on one.
-    Interrupt,
-}
+static BEGUN_LAST: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(TRACEPOINTS.len() as u32, 0);
 
 /// Events for which a second program ran and the first one did not, by [`slot`](tracer_ebpf::slot).
 #[map]
@@ -56,31 +47,20 @@ pub(crate) fn take_begun(spread: u64, event: [u64; 2]) -> bool {
 
 /// A first program has begun with this event.
 #[inline(always)]
-pub(crate) fn begin_at(slot: u32, level: Level, event: [u64; 2]) {
-    if let Some(begun) = BEGUN_BY_LEVEL.get_ptr_mut(slot) {
-        let words = begun.cast::<[u64; 2]>();
-        // SAFETY: the slot of this CPU, alive as long as the program, with two words for each level
-        unsafe {
-            if level == Level::Process {
-                // no interrupt is going on, and one that comes now may find this program busy
-                set(words.add(Level::Interrupt as usize), [0; 2]);
-            }
-            set(words.add(level as usize), event);
-        }
+pub(crate) fn begin_at(slot: u32, event: [u64; 2]) {
+    if let Some(begun) = BEGUN_LAST.get_ptr_mut(slot) {
+        // SAFETY: the slot of this CPU, alive as long as the program
+        unsafe { set(begun, event) }
     }
 }
 
-/// Whether one has, of either level: what an interrupt does is never what the process does that it broke in on, which has the
-/// socket in its hands; so it need not be asked again who calls.
+/// Whether that is the last one it has begun with.
 #[inline(always)]
 pub(crate) fn take_begun_at(slot: u32, event: [u64; 2]) -> bool {
-    let Some(begun) = BEGUN_BY_LEVEL.get_ptr_mut(slot) else {
-        return false;
-    };
-    let words = begun.cast::<[u64; 2]>();
-    // SAFETY: as above
-    let interrupts = unsafe { words.add(Level::Interrupt as usize) };
-    take_if_same(words, event) || take_if_same(interrupts, event)
+    match BEGUN_LAST.get_ptr_mut(slot) {
+        Some(begun) => take_if_same(begun, event),
+        None => false,
+    }
 }
 
 /// Whether it is this event that was begun with; that is forgotten then, for the same may come again.
