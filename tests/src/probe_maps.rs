@@ -5,7 +5,7 @@ use crate::facts::Facts;
 use aya::maps::{Array, HashMap, Map, MapData, MapInfo};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use tracer_ebpf::filter::{self, BY_PROBES, BY_USER_SPACE, TAKEN_OUT, TRACED};
+use tracer_ebpf::filter;
 
 /// How often it is looked again at what may have changed between a key and its count.
 const LOOKS: usize = 5;
@@ -15,9 +15,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// The maps of one gracetrace.
 pub struct ProbeMaps {
     targets: HashMap<MapData, u64, u64>,
-    cgroup_filter: Array<MapData, u64>,
+    /// As `CgroupSlot` has them, words of 32 bits.
+    cgroup_filter: Array<MapData, [u32; 4]>,
     stopping: HashMap<MapData, u64, u64>,
-    pod_filter: Array<MapData, u64>,
+    /// As `PodSlot` has them.
+    pod_filter: Array<MapData, [u32; 2]>,
 }
 
 /// How many there are, and how many are counted.
@@ -34,10 +36,10 @@ pub struct Seen {
     /// Pods that are being stopped.
     pub stopping: usize,
     /// By slot; zeroes left out.
-    traced_by_slot: BTreeMap<u32, u64>,
-    traced_counted: BTreeMap<u32, u64>,
-    stopping_by_slot: BTreeMap<u32, u64>,
-    stopping_counted: BTreeMap<u32, u64>,
+    traced_by_slot: BTreeMap<u32, u32>,
+    traced_counted: BTreeMap<u32, u32>,
+    stopping_by_slot: BTreeMap<u32, u32>,
+    stopping_counted: BTreeMap<u32, u32>,
 }
 
 impl ProbeMaps {
@@ -69,8 +71,9 @@ impl ProbeMaps {
         let stopping: Vec<u64> = self.stopping.keys().collect::<Result<_, _>>()?;
         let mut known = BTreeMap::new();
         for cgroup in targets.keys() {
-            let word = |word| self.cgroup_filter.get(&filter::cgroup(*cgroup, word), 0);
-            known.extend(filter::pod_in(word(TRACED)?, *cgroup, word(TAKEN_OUT)?).map(|pod| (*cgroup, pod)));
+            let [_, taken_out, low, high] = self.cgroup_filter.get(&filter::cgroup(*cgroup), 0)?;
+            let word = u64::from(high) << 32 | u64::from(low);
+            known.extend(filter::pod_in(word, *cgroup, taken_out).map(|pod| (*cgroup, pod)));
         }
         let mistaken = known.iter().filter(|(cgroup, pod)| targets.get(cgroup) != Some(pod)).map(|(cgroup, _)| *cgroup);
         Ok(Seen {
@@ -79,22 +82,23 @@ impl ProbeMaps {
             known: known.len(),
             mistaken: mistaken.collect(),
             stopping: stopping.len(),
-            traced_by_slot: by(targets.into_keys(), |cgroup| filter::cgroup(cgroup, 0)),
-            traced_counted: counts(&self.cgroup_filter, filter::cgroup)?,
-            stopping_by_slot: by(stopping.into_iter(), |pod| filter::pod(pod, 0)),
-            stopping_counted: counts(&self.pod_filter, filter::pod)?,
+            traced_by_slot: by(targets.into_keys(), filter::cgroup),
+            traced_counted: counts(&self.cgroup_filter)?,
+            stopping_by_slot: by(stopping.into_iter(), filter::pod),
+            stopping_counted: counts(&self.pod_filter)?,
         })
     }
 }
 
 /// How many are counted in each slot, by its first word; without zeroes.
-fn counts(words: &Array<MapData, u64>, index: impl Fn(u64, u32) -> u32) -> anyhow::Result<BTreeMap<u32, u64>> {
+fn counts<const WORDS: usize>(slots: &Array<MapData, [u32; WORDS]>) -> anyhow::Result<BTreeMap<u32, u32>>
+where
+    [u32; WORDS]: aya::Pod,
+{
     let mut counted = BTreeMap::new();
-    // any ids that are as many as there are slots
-    for slot in 0..u64::from(words.len() / filter::WORDS) {
-        let word = |word| words.get(&index(slot, word), 0);
-        let count = word(BY_PROBES)?.wrapping_add(word(BY_USER_SPACE)?);
-        counted.extend((count != 0).then_some((index(slot, 0), count)));
+    for slot in 0..slots.len() {
+        let count = slots.get(&slot, 0)?[0];
+        counted.extend((count != 0).then_some((slot, count)));
     }
     Ok(counted)
 }
@@ -126,7 +130,7 @@ impl Seen {
     }
 }
 
-fn by(ids: impl Iterator<Item = u64>, slot: impl Fn(u64) -> u32) -> BTreeMap<u32, u64> {
+fn by(ids: impl Iterator<Item = u64>, slot: impl Fn(u64) -> u32) -> BTreeMap<u32, u32> {
     let mut counts = BTreeMap::new();
     for id in ids {
         *counts.entry(slot(id)).or_default() += 1;

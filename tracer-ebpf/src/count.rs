@@ -19,3 +19,12 @@ pub(crate) fn add(counter: *mut u64, count: u64) {
     // SAFETY: an aligned word of a map's value, which the verifier makes sure of, and alive as long as the program runs
     unsafe { asm!("lock *(u64 *)({counter} + 0) += {count}", counter = in(reg) counter, count = in(reg) count) };
 }
+
+/// The same of a shorter word.
+#[inline(always)]
+pub(crate) fn add_to_short(counter: *mut u32, count: u32) {
+    // SAFETY: as above
+    unsafe {
+        asm!("lock *(u32 *)({counter} + 0) += {count}", counter = in(reg) counter, count = in(reg) u64::from(count));
+    };
+}

@@ -1,6 +1,6 @@
 //! The maps, each with what fills it, what empties it and what bounds it.
 
-use crate::presence;
+use crate::presence::{OfCgroup, OfPod};
 use aya_ebpf::bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
@@ -80,18 +80,24 @@ macro_rules! copied {
 /// The pod a cgroup belongs to, if it is traced.
 #[inline(always)]
 pub(crate) fn pod_of(cgroup: u64) -> Option<u64> {
-    if presence::targets(cgroup).is_any() { copied!(TARGETS, &cgroup).map(|target| target.pod) } else { None }
+    looked_up(OfCgroup::new(cgroup)?, cgroup)
+}
+
+#[inline(always)]
+fn looked_up(known: OfCgroup, cgroup: u64) -> Option<u64> {
+    if known.targets().is_any() { copied!(TARGETS, &cgroup).map(|target| target.pod) } else { None }
 }
 
 /// The same where it is asked for what a healthy pod does all the time: by a look-up once, and then without.
 #[inline(always)]
 pub(crate) fn known_pod_of(cgroup: u64) -> Option<u64> {
-    let taken_out = presence::taken_out(cgroup);
-    if let Some(pod) = presence::known_pod(cgroup, taken_out) {
+    let known = OfCgroup::new(cgroup)?;
+    let taken_out = known.taken_out();
+    if let Some(pod) = known.known_pod(taken_out) {
         return Some(pod);
     }
-    let pod = pod_of(cgroup)?;
-    presence::know(cgroup, pod, taken_out);
+    let pod = looked_up(known, cgroup)?;
+    known.know(pod, taken_out);
     Some(pod)
 }
 
@@ -106,19 +112,25 @@ pub(crate) fn is_of(cgroup: u64, pod: u64) -> bool {
 /// Trace a cgroup; false if the map is full.
 #[inline(always)]
 pub(crate) fn track(cgroup: u64, pod: u64) -> bool {
-    presence::targets(cgroup).put(|flag| TARGETS.insert(&cgroup, &Target { pod }, u64::from(flag)).is_ok())
+    OfCgroup::new(cgroup).is_some_and(|known| {
+        known.targets().put(|flag| TARGETS.insert(&cgroup, &Target { pod }, u64::from(flag)).is_ok())
+    })
 }
 
 /// The cgroup's id is free; if it was a pod's own, the pod is gone.
 #[inline(always)]
 pub(crate) fn untrack(cgroup: u64, pod: u64) {
-    if TARGETS.remove(&cgroup).is_ok() {
-        presence::targets(cgroup).gone();
+    if TARGETS.remove(&cgroup).is_ok()
+        && let Some(known) = OfCgroup::new(cgroup)
+    {
+        known.targets().gone();
     }
     if cgroup == pod {
         resume(pod);
-        if KUBELET_CALLS.remove(&pod).is_ok() {
-            presence::called(pod).gone();
+        if KUBELET_CALLS.remove(&pod).is_ok()
+            && let Some(known) = OfPod::new(pod)
+        {
+            known.called().gone();
         }
     }
 }
@@ -126,7 +138,7 @@ pub(crate) fn untrack(cgroup: u64, pod: u64) {
 /// Whether the pod is being stopped.
 #[inline(always)]
 pub(crate) fn is_stopping(pod: u64) -> bool {
-    presence::stopping(pod).is_any() && STOPPING.get_ptr(&pod).is_some()
+    OfPod::new(pod).is_some_and(|known| known.stopping().is_any()) && STOPPING.get_ptr(&pod).is_some()
 }
 
 /// What a pod has written of late; none if the map takes no more at the moment.
@@ -149,14 +161,18 @@ pub(crate) fn stopping_since(pod: u64) -> Option<u64> {
 /// a container that is started again while another ends from one that was started before.
 #[inline(always)]
 pub(crate) fn stop(pod: u64, now_ns: u64) {
-    presence::stopping(pod).put(|flag| STOPPING.insert(&pod, &now_ns, u64::from(flag)).is_ok());
+    if let Some(known) = OfPod::new(pod) {
+        known.stopping().put(|flag| STOPPING.insert(&pod, &now_ns, u64::from(flag)).is_ok());
+    }
 }
 
 /// The pod goes on: one of its containers was started again.
 #[inline(always)]
 pub(crate) fn resume(pod: u64) {
-    if STOPPING.remove(&pod).is_ok() {
-        presence::stopping(pod).gone();
+    if STOPPING.remove(&pod).is_ok()
+        && let Some(known) = OfPod::new(pod)
+    {
+        known.stopping().gone();
     }
 }
 
@@ -243,14 +259,16 @@ pub(crate) fn mapped(address: u32) -> Address {
 /// The kubelet has connected to a healthy pod.
 #[inline(always)]
 pub(crate) fn kubelet_came(pod: u64, call: KubeletCall) {
-    presence::called(pod).put(|flag| KUBELET_CALLS.insert(&pod, &call, u64::from(flag)).is_ok());
+    if let Some(known) = OfPod::new(pod) {
+        known.called().put(|flag| KUBELET_CALLS.insert(&pod, &call, u64::from(flag)).is_ok());
+    }
 }
 
 /// A healthy pod has closed a connection, which may be the kubelet's.
 #[inline(always)]
 pub(crate) fn kubelet_may_be_gone(pod: u64, sock: u64, now_ns: impl FnOnce() -> u64) {
     // SAFETY: aligned words of an entry that stays readable; one that is replaced meanwhile is another call's
-    if presence::called(pod).is_any()
+    if OfPod::new(pod).is_some_and(|known| known.called().is_any())
         && let Some(call) = KUBELET_CALLS.get_ptr_mut(&pod).map(|call| unsafe { &mut *call })
         && call.sock == sock
         && call.closed_ns == 0

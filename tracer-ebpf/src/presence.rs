@@ -3,54 +3,46 @@
 //!
 //! Counts by the last digits of an id, of which two may share a slot: where a count is 0, nobody with these digits is there. One is counted
 //! before it is put in and after it is taken out, so that a count may be too large for a moment and is never too small. Who has been found
-//! by a look-up is known from then on. The words are described in [`filter`].
+//! by a look-up is known from then on. The slots are described in [`filter`].
 
-use crate::count::add;
-use aya_ebpf::bindings::{BPF_ANY, BPF_EXIST, BPF_NOEXIST};
+use crate::count::add_to_short;
+use aya_ebpf::bindings::{BPF_ANY, BPF_EXIST, BPF_F_MMAPABLE, BPF_NOEXIST};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
-use tracer_ebpf::filter::{self, BY_PROBES, BY_USER_SPACE, CALLED, CGROUP_SLOTS, POD_SLOTS, TAKEN_OUT, TRACED, WORDS};
+use tracer_ebpf::filter::{self, CGROUP_SLOTS, CgroupSlot, POD_SLOTS, PodSlot};
 
-/// What is known of cgroups by the last digits of their ids. User space writes here as well.
+/// What is known of cgroups by the last digits of their ids. User space counts here as well.
 #[map]
-static CGROUP_FILTER: Array<u64> = Array::with_max_entries(CGROUP_SLOTS * WORDS, 0);
+static CGROUP_FILTER: Array<CgroupSlot> = Array::with_max_entries(CGROUP_SLOTS, BPF_F_MMAPABLE);
 
 /// The same of pods.
 #[map]
-static POD_FILTER: Array<u64> = Array::with_max_entries(POD_SLOTS * WORDS, 0);
+static POD_FILTER: Array<PodSlot> = Array::with_max_entries(POD_SLOTS, BPF_F_MMAPABLE);
 
-/// How many there are in a slot: the sum of the probes' word and, if there is one, user space's. Without words it is not known, which is never.
+/// How many there are of those with the same last digits.
 #[derive(Clone, Copy)]
-pub(crate) struct Count {
-    probes: Option<*mut u64>,
-    user_space: Option<*const u64>,
-}
+pub(crate) struct Count(*mut u32);
 
 impl Count {
     /// Whether somebody may be there.
     #[inline(always)]
     pub(crate) fn is_any(self) -> bool {
-        let Some(probes) = self.probes else { return true };
-        let before = read(probes);
-        match self.user_space {
-            // one that the probes put in and user space took out, both between the two looks, would be missing from a sum that says 0
-            Some(word) => before.wrapping_add(read(word)) != 0 || read(probes) != before,
-            None => before != 0,
-        }
+        // SAFETY: an aligned word of a map's value, which the verifier makes sure of, and which lives as long as the program
+        unsafe { self.0.read_volatile() != 0 }
     }
 
     /// One has been taken out.
     #[inline(always)]
     pub(crate) fn gone(self) {
         // one less, in a sum that goes round
-        self.add(u64::MAX);
+        add_to_short(self.0, u32::MAX);
     }
 
     /// Puts one in by `insert`, which is told a flag and says whether it could; gives whether it is in now. One that was in already is not
     /// counted again.
     #[inline(always)]
     pub(crate) fn put(self, insert: impl Fn(u32) -> bool) -> bool {
-        self.add(1);
+        add_to_short(self.0, 1);
         if insert(BPF_NOEXIST) {
             return true;
         }
@@ -62,63 +54,75 @@ impl Count {
         }
         is_in
     }
+}
 
+/// What is known of a cgroup by its last digits.
+#[derive(Clone, Copy)]
+pub(crate) struct OfCgroup {
+    cgroup: u64,
+    slot: *mut CgroupSlot,
+}
+
+impl OfCgroup {
+    /// Of a cgroup. It has a slot whatever its id; the verifier does not know that.
     #[inline(always)]
-    fn add(self, count: u64) {
-        if let Some(word) = self.probes {
-            add(word, count);
-        }
+    pub(crate) fn new(cgroup: u64) -> Option<Self> {
+        CGROUP_FILTER.get_ptr_mut(filter::cgroup(cgroup)).map(|slot| Self { cgroup, slot })
+    }
+
+    /// Those in `TARGETS`.
+    #[inline(always)]
+    pub(crate) fn targets(self) -> Count {
+        // SAFETY: a place in a map's value, which the verifier makes sure of
+        Count(unsafe { &raw mut (*self.slot).targets })
+    }
+
+    /// How often user space has taken one with these digits out of `TARGETS`. Asked before a look-up there, it tells how long what was found holds.
+    #[inline(always)]
+    pub(crate) fn taken_out(self) -> u32 {
+        // SAFETY: an aligned word of a map's value, which the verifier makes sure of, and which lives as long as the program
+        unsafe { (&raw const (*self.slot).taken_out).read_volatile() }
+    }
+
+    /// The pod that it is known to be of, without a look-up: nearly every one that is traced and has been looked up once.
+    #[inline(always)]
+    pub(crate) fn known_pod(self, taken_out: u32) -> Option<u64> {
+        // SAFETY: as above
+        let word = unsafe { (&raw const (*self.slot).traced).read_volatile() };
+        filter::pod_in(word, self.cgroup, taken_out)
+    }
+
+    /// It was found to be of this one.
+    #[inline(always)]
+    pub(crate) fn know(self, pod: u64, taken_out: u32) {
+        let word = filter::traced(self.cgroup, pod, taken_out);
+        // SAFETY: as above; at once, whoever else may write here meanwhile
+        unsafe { (&raw mut (*self.slot).traced).write_volatile(word) }
     }
 }
 
-/// Those in `TARGETS`.
-#[inline(always)]
-pub(crate) fn targets(cgroup: u64) -> Count {
-    Count {
-        probes: CGROUP_FILTER.get_ptr_mut(filter::cgroup(cgroup, BY_PROBES)),
-        user_space: CGROUP_FILTER.get_ptr(filter::cgroup(cgroup, BY_USER_SPACE)),
+/// What is known of a pod by its last digits.
+#[derive(Clone, Copy)]
+pub(crate) struct OfPod(*mut PodSlot);
+
+impl OfPod {
+    /// Of a pod, as of a cgroup.
+    #[inline(always)]
+    pub(crate) fn new(pod: u64) -> Option<Self> {
+        POD_FILTER.get_ptr_mut(filter::pod(pod)).map(Self)
     }
-}
 
-/// How often user space has taken one with these digits out of `TARGETS`. Asked before a look-up there, it tells how long what was found holds.
-#[inline(always)]
-pub(crate) fn taken_out(cgroup: u64) -> u64 {
-    CGROUP_FILTER.get_ptr(filter::cgroup(cgroup, TAKEN_OUT)).map_or(0, read)
-}
-
-/// The pod that a cgroup is known to be of, without a look-up: nearly every one that is traced and has been looked up once.
-#[inline(always)]
-pub(crate) fn known_pod(cgroup: u64, taken_out: u64) -> Option<u64> {
-    let word = CGROUP_FILTER.get_ptr(filter::cgroup(cgroup, TRACED))?;
-    filter::pod_in(read(word), cgroup, taken_out)
-}
-
-/// It was found to be of this one.
-#[inline(always)]
-pub(crate) fn know(cgroup: u64, pod: u64, taken_out: u64) {
-    if let Some(word) = CGROUP_FILTER.get_ptr_mut(filter::cgroup(cgroup, TRACED)) {
-        // SAFETY: as in `read`; at once, whoever else may write here meanwhile
-        unsafe { word.write_volatile(filter::traced(cgroup, pod, taken_out)) }
+    /// Those in `STOPPING`.
+    #[inline(always)]
+    pub(crate) fn stopping(self) -> Count {
+        // SAFETY: a place in a map's value, which the verifier makes sure of
+        Count(unsafe { &raw mut (*self.0).stopping })
     }
-}
 
-/// Those in `STOPPING`.
-#[inline(always)]
-pub(crate) fn stopping(pod: u64) -> Count {
-    Count {
-        probes: POD_FILTER.get_ptr_mut(filter::pod(pod, BY_PROBES)),
-        user_space: POD_FILTER.get_ptr(filter::pod(pod, BY_USER_SPACE)),
+    /// Those in `KUBELET_CALLS`.
+    #[inline(always)]
+    pub(crate) fn called(self) -> Count {
+        // SAFETY: as above
+        Count(unsafe { &raw mut (*self.0).called })
     }
-}
-
-/// Those in `KUBELET_CALLS`.
-#[inline(always)]
-pub(crate) fn called(pod: u64) -> Count {
-    Count { probes: POD_FILTER.get_ptr_mut(filter::pod(pod, CALLED)), user_space: None }
-}
-
-#[inline(always)]
-fn read(word: *const u64) -> u64 {
-    // SAFETY: an aligned word of a map's value, which the verifier makes sure of, and which lives as long as the program
-    unsafe { word.read_volatile() }
 }

@@ -3,6 +3,7 @@
 use super::btf::{Btf, VMLINUX};
 use super::losses::Told;
 use super::passed_over::Guarded;
+use super::presence::Presence;
 use super::programs::{self, NEAR, NEAR_HOOKS, Wanted};
 use super::ring_map::RingMap;
 use super::targets::{Stopping, Targets};
@@ -13,6 +14,7 @@ use crate::source::sockets;
 use aya::{Ebpf, EbpfLoader, Endianness};
 use std::os::fd::AsFd;
 use std::thread::{self, JoinHandle};
+use tracer_ebpf::filter::{CGROUP_SLOTS, CgroupSlot, POD_SLOTS, PodSlot};
 use tracer_ebpf::{Settings, nests};
 
 /// The kernel side, built for `bpfel-unknown-none` (see `build.rs`).
@@ -227,8 +229,8 @@ fn reading(name: &str, first: Option<&str>) -> &'static str {
 
 fn take_maps(ebpf: &mut Ebpf) -> Result<Maps, ProbeError> {
     Ok(Maps {
-        targets: Targets::new(take(ebpf, "TARGETS")?, take(ebpf, "CGROUP_FILTER")?),
-        stopping: Stopping::new(take(ebpf, "STOPPING")?, take(ebpf, "POD_FILTER")?),
+        targets: Targets::new(take(ebpf, "TARGETS")?, presence::<CgroupSlot>(ebpf, "CGROUP_FILTER", CGROUP_SLOTS)?),
+        stopping: Stopping::new(take(ebpf, "STOPPING")?, presence::<PodSlot>(ebpf, "POD_FILTER", POD_SLOTS)?),
         netns: take(ebpf, "NETNS")?,
         kubelet_calls: take(ebpf, "KUBELET_CALLS")?,
         generated: take(ebpf, "GENERATED")?,
@@ -236,6 +238,13 @@ fn take_maps(ebpf: &mut Ebpf) -> Result<Maps, ProbeError> {
         shares: take(ebpf, "SHARES")?,
         made_up: take(ebpf, "MADE_UP")?,
     })
+}
+
+/// A map of so many slots, in our memory as well.
+fn presence<S>(ebpf: &mut Ebpf, name: &'static str, slots: u32) -> Result<Presence, ProbeError> {
+    let Some(aya::maps::Map::Array(map)) = ebpf.take_map(name) else { return Err(ProbeError::broken(name)) };
+    let mapped = Presence::new(map, slots as usize * size_of::<S>());
+    mapped.map_err(|error| ProbeError::from_system(format!("map {name}"), &error))
 }
 
 fn map_ring(ebpf: &mut Ebpf, ring_bytes: u32) -> Result<RingMap, ProbeError> {

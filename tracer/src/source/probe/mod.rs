@@ -6,6 +6,7 @@ pub mod decode;
 mod error;
 mod load;
 mod losses;
+mod mapping;
 mod offsets;
 pub mod order;
 mod pace;

@@ -1,34 +1,34 @@
 //! The counts that spare the probes most look-ups, as far as user space has a part in them; see [`filter`](tracer_ebpf::filter).
 
-use aya::maps::{Array, MapData, MapError};
-use std::collections::BTreeMap;
+use super::mapping::Mapping;
+use aya::maps::MapData;
+use rustix::mm::ProtFlags;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
 
 /// One of the maps `CGROUP_FILTER` and `POD_FILTER`.
 pub(super) struct Presence {
-    words: Array<MapData, u64>,
-    /// Those that nobody else writes, which cannot be added to.
-    own: BTreeMap<u32, u64>,
+    words: Mapping,
+    /// Stays open: whoever looks into this process's maps finds it (bpftool, a test).
+    _map: MapData,
 }
 
 impl Presence {
-    pub(super) fn new(words: Array<MapData, u64>) -> Self {
-        Self { words, own: BTreeMap::new() }
+    /// Of a map that has so many bytes: whole pages.
+    pub(super) fn new(map: MapData, bytes: usize) -> io::Result<Self> {
+        let words = Mapping::new(map.fd().as_fd(), 0, bytes, ProtFlags::READ | ProtFlags::WRITE)?;
+        Ok(Self { words, _map: map })
     }
 
-    /// Counts one more at the index of a word that is user space's own.
-    pub(super) fn more(&mut self, index: u32) -> Result<(), MapError> {
-        self.add(index, 1)
+    /// Counts one more in a word, whoever else counts there at the same time.
+    pub(super) fn more(&self, index: usize) {
+        self.words.short(index).fetch_add(1, Ordering::SeqCst);
     }
 
     /// Counts one less there, in a sum that goes round.
-    pub(super) fn less(&mut self, index: u32) -> Result<(), MapError> {
-        self.add(index, u64::MAX)
-    }
-
-    fn add(&mut self, index: u32, change: u64) -> Result<(), MapError> {
-        let count = self.own.entry(index).or_default();
-        *count = count.wrapping_add(change);
-        self.words.set(index, *count, 0)
+    pub(super) fn less(&self, index: usize) {
+        self.words.short(index).fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -44,7 +44,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_word_says_the_pod_or_nothing(pod in ids(), further in prop_oneof![0..100_u64, 0..1_u64 << 26, any::<u64>()], taken_out: u64) {
+        fn a_word_says_the_pod_or_nothing(pod in ids(), further in prop_oneof![0..100_u64, 0..1_u64 << 26, any::<u64>()], taken_out: u32) {
             let cgroup = pod.wrapping_add(further);
             let word = traced(cgroup, pod, taken_out);
             prop_assert_eq!(pod_in(word, cgroup, taken_out), (word != 0).then_some(pod));
@@ -53,14 +53,14 @@ mod tests {
         }
 
         #[test]
-        fn a_word_says_nothing_of_others(cgroup in ids(), pod in ids(), slots_on in 1..u64::MAX >> 13, taken_out: u64) {
+        fn a_word_says_nothing_of_others(cgroup in ids(), pod in ids(), slots_on in 1..u64::MAX >> 13, taken_out: u32) {
             let other = cgroup.wrapping_add(slots_on.wrapping_mul(filter::CGROUP_SLOTS.into()));
-            prop_assert_eq!(filter::cgroup(cgroup, 0), filter::cgroup(other, 0), "it has the same slot");
+            prop_assert_eq!(filter::cgroup(cgroup), filter::cgroup(other), "it has the same slot");
             prop_assert_eq!(pod_in(traced(cgroup, pod, taken_out), other, taken_out), None);
         }
 
         #[test]
-        fn a_word_says_nothing_any_more_once_one_was_taken_out(cgroup in ids(), pod in ids(), taken_out: u64, more in 1..8192_u64) {
+        fn a_word_says_nothing_any_more_once_one_was_taken_out(cgroup in ids(), pod in ids(), taken_out: u32, more in 1..8192_u32) {
             prop_assert_eq!(pod_in(traced(cgroup, pod, taken_out), cgroup, taken_out.wrapping_add(more)), None);
         }
     }

@@ -9,11 +9,12 @@
 //! no record is ever cut in two. A record is preceded by its length (the upper two bits: being written, discarded)
 //! and another four bytes, and padded to a multiple of eight.
 
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use super::mapping::Mapping;
+use rustix::mm::ProtFlags;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The record is being written.
 const BUSY: u32 = 1 << 31;
@@ -128,7 +129,7 @@ struct Piece {
 
 impl Piece {
     fn has(&self, at: usize, length: usize) -> bool {
-        at >= self.begin && at + length <= self.begin + self.map.length
+        at >= self.begin && at + length <= self.begin + self.map.len()
     }
 
     /// The word a record is preceded by.
@@ -148,40 +149,7 @@ impl Piece {
 
     fn place(&self, at: usize, length: usize) -> NonNull<u8> {
         assert!(self.has(at, length), "a record beyond the piece that is mapped");
-        // SAFETY: within the mapping
-        unsafe { self.map.start.add(at - self.begin) }
-    }
-}
-
-/// Pages of the ring in this process's memory.
-struct Mapping {
-    start: NonNull<u8>,
-    length: usize,
-}
-
-// SAFETY: the pages belong to no thread
-unsafe impl Send for Mapping {}
-
-impl Mapping {
-    fn new(fd: BorrowedFd<'_>, offset: usize, length: usize, protection: ProtFlags) -> io::Result<Self> {
-        // SAFETY: at an address of the kernel's choice, so it is in nobody's way
-        let start = unsafe { mmap(std::ptr::null_mut(), length, protection, MapFlags::SHARED, fd, offset as u64) }?;
-        let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::other("mapped at address 0"))?;
-        Ok(Self { start, length })
-    }
-
-    /// The word it starts with.
-    fn word(&self) -> &AtomicUsize {
-        // SAFETY: a page is larger than a word and aligned for it; the kernel's side uses it as one word
-        unsafe { AtomicUsize::from_ptr(self.start.as_ptr().cast()) }
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: what `mmap` gave, of which nobody has a reference any more
-        let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.length) };
-        debug_assert!(unmapped.is_ok(), "{unmapped:?}");
+        self.map.place(at - self.begin, length)
     }
 }
 

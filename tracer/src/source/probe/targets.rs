@@ -2,7 +2,7 @@
 
 use super::error::{self, ENOENT};
 use super::presence::Presence;
-use aya::maps::{Array, HashMap, MapData, MapError};
+use aya::maps::{HashMap, MapData, MapError};
 use tracer_ebpf::filter;
 
 /// Flags of a map's update: whether the key is there or not, only if it is not, only if it is.
@@ -17,26 +17,27 @@ pub(super) struct Targets {
 }
 
 impl Targets {
-    pub(super) fn new(pods: HashMap<MapData, u64, u64>, words: Array<MapData, u64>) -> Self {
-        Self { pods, presence: Presence::new(words) }
+    pub(super) fn new(pods: HashMap<MapData, u64, u64>, presence: Presence) -> Self {
+        Self { pods, presence }
     }
 
     /// Has a cgroup traced as part of a pod.
     pub(super) fn insert(&mut self, cgroup: u64, pod: u64) -> Result<(), MapError> {
         // before it is there: a probe that finds no count does not look
-        let count = filter::cgroup(cgroup, filter::BY_USER_SPACE);
-        self.presence.more(count)?;
+        let count = filter::targets_word(cgroup);
+        self.presence.more(count);
         if self.pods.insert(cgroup, pod, NO_EXIST).is_ok() {
             return Ok(());
         }
         if self.pods.insert(cgroup, pod, EXIST).is_ok() {
             // whoever put it there has counted it
-            return self.presence.less(count);
+            self.presence.less(count);
+            return Ok(());
         }
         // it was taken out in between, or there is no room
         let result = self.pods.insert(cgroup, pod, ANY);
         if result.is_err() {
-            self.presence.less(count)?;
+            self.presence.less(count);
         }
         result
     }
@@ -46,9 +47,8 @@ impl Targets {
         for cgroup in keys_of(&self.pods, pod)? {
             if remove(&mut self.pods, &cgroup)? {
                 // after it is gone, so that who finds it still knows it for no longer than this
-                self.presence.more(filter::cgroup(cgroup, filter::TAKEN_OUT))?;
-                // the sum with the probes' counts is what matters, so one of theirs may be counted here
-                self.presence.less(filter::cgroup(cgroup, filter::BY_USER_SPACE))?;
+                self.presence.more(filter::taken_out_word(cgroup));
+                self.presence.less(filter::targets_word(cgroup));
             }
         }
         Ok(())
@@ -62,8 +62,8 @@ pub(super) struct Stopping {
 }
 
 impl Stopping {
-    pub(super) fn new(since: HashMap<MapData, u64, u64>, words: Array<MapData, u64>) -> Self {
-        Self { since, presence: Presence::new(words) }
+    pub(super) fn new(since: HashMap<MapData, u64, u64>, presence: Presence) -> Self {
+        Self { since, presence }
     }
 
     /// Those of before a time (boot clock, ns).
@@ -81,7 +81,7 @@ impl Stopping {
 
     fn remove(&mut self, pod: u64) -> Result<(), MapError> {
         if remove(&mut self.since, &pod)? {
-            self.presence.less(filter::pod(pod, filter::BY_USER_SPACE))?;
+            self.presence.less(filter::stopping_word(pod));
         }
         Ok(())
     }
