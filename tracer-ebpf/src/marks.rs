@@ -3,6 +3,7 @@
 
 use crate::count::add_one;
 use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{LruHashMap, PerCpuArray};
 use tracer_ebpf::TRACEPOINTS;
@@ -18,9 +19,27 @@ static BEGUN: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(BEGUN_SLOTS,
 /// Several, so that what breaks in on an event does not take its place.
 const BEGUN_SLOTS: u32 = 64;
 
-/// What first programs on this CPU have begun with last, by [`slot`](tracer_ebpf::slot), where a process and what breaks in on it are told apart.
-#[map]
-static BEGUN_LAST: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(TRACEPOINTS.len() as u32, 0);
+/// What first programs have begun with last, by CPU and by the hook's [`slot`](tracer_ebpf::slot), where a process and what breaks in on it are told
+/// apart. A variable and no map: its place is known when the program is loaded, and nobody need look it up.
+static mut BEGUN_LAST: [BegunOnCpu; CPUS] = [BegunOnCpu([[0; 2]; HOOKS]); CPUS];
+
+/// How many CPUs there may be.
+const CPUS: usize = 1024;
+const HOOKS: usize = 4;
+
+/// A cache line of its own.
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+struct BegunOnCpu([[u64; 2]; HOOKS]);
+
+#[inline(always)]
+fn begun_last(slot: u32) -> *mut [u64; 2] {
+    // SAFETY: takes nothing
+    let cpu = unsafe { bpf_get_smp_processor_id() } as usize & (CPUS - 1);
+    let slot = slot as usize & (HOOKS - 1);
+    // SAFETY: within the array
+    unsafe { (&raw mut BEGUN_LAST).cast::<[u64; 2]>().add(cpu * HOOKS + slot) }
+}
 
 /// Events for which a second program ran and the first one did not, by [`slot`](tracer_ebpf::slot).
 #[map]
@@ -48,19 +67,14 @@ pub(crate) fn take_begun(spread: u64, event: [u64; 2]) -> bool {
 /// A first program has begun with this event.
 #[inline(always)]
 pub(crate) fn begin_at(slot: u32, event: [u64; 2]) {
-    if let Some(begun) = BEGUN_LAST.get_ptr_mut(slot) {
-        // SAFETY: the slot of this CPU, alive as long as the program
-        unsafe { set(begun, event) }
-    }
+    // SAFETY: the slot of this CPU
+    unsafe { set(begun_last(slot), event) }
 }
 
 /// Whether that is the last one it has begun with.
 #[inline(always)]
 pub(crate) fn take_begun_at(slot: u32, event: [u64; 2]) -> bool {
-    match BEGUN_LAST.get_ptr_mut(slot) {
-        Some(begun) => take_if_same(begun, event),
-        None => false,
-    }
+    take_if_same(begun_last(slot), event)
 }
 
 /// Whether it is this event that was begun with; that is forgotten then, for the same may come again.
