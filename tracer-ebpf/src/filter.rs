@@ -1,4 +1,5 @@
-//! What is kept by the last digits of an id, by which the probes spare themselves look-ups: the maps `CGROUP_FILTER` and `POD_FILTER`.
+//! What is kept by the last digits of an id, by which the probes spare themselves look-ups: the maps `CGROUP_FILTER`, `POD_FILTER` and
+//! `NODE_FILTER`.
 //!
 //! A slot belongs to all ids with the same last digits. Probes and user space add to its counts at once, each wherever the other may be doing
 //! the same: user space has the maps in its memory.
@@ -30,6 +31,16 @@ pub struct PodSlot {
     pub stopping: u32,
     /// How many are in `KUBELET_CALLS`, or were overwritten there.
     pub called: u32,
+}
+
+/// The one slot of `NODE_FILTER`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct NodeSlot {
+    /// How many are in `STOPPING`, whatever their last digits.
+    pub stopping: u32,
+    /// Keeps what a slot has a power of two.
+    pub reserved: u32,
 }
 
 /// Binary digits of [`CgroupSlot::traced`]: by how much the pod's id is smaller than the cgroup's, and one more …
@@ -70,6 +81,9 @@ pub const fn taken_out_word(id: u64) -> usize {
 pub const fn stopping_word(id: u64) -> usize {
     word(pod(id), size_of::<PodSlot>(), offset_of!(PodSlot, stopping))
 }
+
+/// Index of [`NodeSlot::stopping`], in the same way.
+pub const ANY_STOPPING_WORD: usize = word(0, size_of::<NodeSlot>(), offset_of!(NodeSlot, stopping));
 
 const fn word(slot: u32, size: usize, offset: usize) -> usize {
     (slot as usize * size + offset) / size_of::<u32>()

@@ -1,6 +1,6 @@
 //! The maps, each with what fills it, what empties it and what bounds it.
 
-use crate::presence::{OfCgroup, OfPod};
+use crate::presence::{Count, OfCgroup, OfPod, all_stopping, put};
 use aya_ebpf::bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
@@ -113,7 +113,7 @@ pub(crate) fn is_of(cgroup: u64, pod: u64) -> bool {
 #[inline(always)]
 pub(crate) fn track(cgroup: u64, pod: u64) -> bool {
     OfCgroup::new(cgroup).is_some_and(|known| {
-        known.targets().put(|flag| TARGETS.insert(&cgroup, &Target { pod }, u64::from(flag)).is_ok())
+        put([known.targets()], |flag| TARGETS.insert(&cgroup, &Target { pod }, u64::from(flag)).is_ok())
     })
 }
 
@@ -141,6 +141,12 @@ pub(crate) fn is_stopping(pod: u64) -> bool {
     OfPod::new(pod).is_some_and(|known| known.stopping().is_any()) && STOPPING.get_ptr(&pod).is_some()
 }
 
+/// Whether any pod of the node is.
+#[inline(always)]
+pub(crate) fn is_any_stopping() -> bool {
+    all_stopping().is_none_or(Count::is_any)
+}
+
 /// What a pod has written of late; none if the map takes no more at the moment.
 #[inline(always)]
 pub(crate) fn share_of(pod: u64) -> Option<&'static mut Share> {
@@ -161,8 +167,10 @@ pub(crate) fn stopping_since(pod: u64) -> Option<u64> {
 /// a container that is started again while another ends from one that was started before.
 #[inline(always)]
 pub(crate) fn stop(pod: u64, now_ns: u64) {
-    if let Some(known) = OfPod::new(pod) {
-        known.stopping().put(|flag| STOPPING.insert(&pod, &now_ns, u64::from(flag)).is_ok());
+    if let Some(known) = OfPod::new(pod)
+        && let Some(all) = all_stopping()
+    {
+        put([known.stopping(), all], |flag| STOPPING.insert(&pod, &now_ns, u64::from(flag)).is_ok());
     }
 }
 
@@ -171,8 +179,10 @@ pub(crate) fn stop(pod: u64, now_ns: u64) {
 pub(crate) fn resume(pod: u64) {
     if STOPPING.remove(&pod).is_ok()
         && let Some(known) = OfPod::new(pod)
+        && let Some(all) = all_stopping()
     {
         known.stopping().gone();
+        all.gone();
     }
 }
 
@@ -260,7 +270,7 @@ pub(crate) fn mapped(address: u32) -> Address {
 #[inline(always)]
 pub(crate) fn kubelet_came(pod: u64, call: KubeletCall) {
     if let Some(known) = OfPod::new(pod) {
-        known.called().put(|flag| KUBELET_CALLS.insert(&pod, &call, u64::from(flag)).is_ok());
+        put([known.called()], |flag| KUBELET_CALLS.insert(&pod, &call, u64::from(flag)).is_ok());
     }
 }
 

@@ -9,7 +9,7 @@ use crate::count::add_to_short;
 use aya_ebpf::bindings::{BPF_ANY, BPF_EXIST, BPF_F_MMAPABLE, BPF_NOEXIST};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
-use tracer_ebpf::filter::{self, CGROUP_SLOTS, CgroupSlot, POD_SLOTS, PodSlot};
+use tracer_ebpf::filter::{self, CGROUP_SLOTS, CgroupSlot, NodeSlot, POD_SLOTS, PodSlot};
 
 /// What is known of cgroups by the last digits of their ids. User space counts here as well.
 #[map]
@@ -18,6 +18,10 @@ static CGROUP_FILTER: Array<CgroupSlot> = Array::with_max_entries(CGROUP_SLOTS, 
 /// The same of pods.
 #[map]
 static POD_FILTER: Array<PodSlot> = Array::with_max_entries(POD_SLOTS, BPF_F_MMAPABLE);
+
+/// The same of all pods of the node together.
+#[map]
+static NODE_FILTER: Array<NodeSlot> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// How many there are of those with the same last digits.
 #[derive(Clone, Copy)]
@@ -37,23 +41,32 @@ impl Count {
         // one less, in a sum that goes round
         add_to_short(self.0, u32::MAX);
     }
+}
 
-    /// Puts one in by `insert`, which is told a flag and says whether it could; gives whether it is in now. One that was in already is not
-    /// counted again.
-    #[inline(always)]
-    pub(crate) fn put(self, insert: impl Fn(u32) -> bool) -> bool {
-        add_to_short(self.0, 1);
-        if insert(BPF_NOEXIST) {
-            return true;
-        }
-        // if neither can be, it was taken out in between, or there is no room
-        let is_counted = insert(BPF_EXIST);
-        let is_in = is_counted || insert(BPF_ANY);
-        if is_counted || !is_in {
-            self.gone();
-        }
-        is_in
+/// Puts one in by `insert`, which is told a flag and says whether it could, and counts it in each of these; gives whether it is in now. One that was
+/// in already is not counted again.
+#[inline(always)]
+pub(crate) fn put<const N: usize>(counts: [Count; N], insert: impl Fn(u32) -> bool) -> bool {
+    for count in counts {
+        add_to_short(count.0, 1);
     }
+    if insert(BPF_NOEXIST) {
+        return true;
+    }
+    // if neither can be, it was taken out in between, or there is no room
+    let is_counted = insert(BPF_EXIST);
+    let is_in = is_counted || insert(BPF_ANY);
+    if is_counted || !is_in {
+        counts.into_iter().for_each(Count::gone);
+    }
+    is_in
+}
+
+/// Those in `STOPPING`, of the whole node.
+#[inline(always)]
+pub(crate) fn all_stopping() -> Option<Count> {
+    // SAFETY: a place in a map's value, which the verifier makes sure of
+    NODE_FILTER.get_ptr_mut(0).map(|slot| Count(unsafe { &raw mut (*slot).stopping }))
 }
 
 /// What is known of a cgroup by its last digits.

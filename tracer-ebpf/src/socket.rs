@@ -13,18 +13,19 @@ use crate::share::Room;
 use tracer_ebpf::{KubeletCall, PF_EXITING, Socket, SocketAfterClose, SocketReset, SocketState, socket_flag};
 
 const AF_INET6: u16 = 10;
-const TCP_ESTABLISHED: u32 = 1;
-const TCP_SYN_SENT: u32 = 2;
-const TCP_SYN_RECV: u32 = 3;
-const TCP_FIN_WAIT1: u32 = 4;
-const TCP_FIN_WAIT2: u32 = 5;
-const TCP_TIME_WAIT: u32 = 6;
-const TCP_CLOSE: u32 = 7;
-const TCP_CLOSE_WAIT: u32 = 8;
-const TCP_LAST_ACK: u32 = 9;
-const TCP_LISTEN: u32 = 10;
-const TCP_CLOSING: u32 = 11;
-const TCP_NEW_SYN_RECV: u32 = 12;
+/// `TCP_*`, as wide as a tracepoint's arguments: of a part of one the compiler would cut off the rest, each time that it is looked at.
+const TCP_ESTABLISHED: u64 = 1;
+const TCP_SYN_SENT: u64 = 2;
+const TCP_SYN_RECV: u64 = 3;
+const TCP_FIN_WAIT1: u64 = 4;
+const TCP_FIN_WAIT2: u64 = 5;
+const TCP_TIME_WAIT: u64 = 6;
+const TCP_CLOSE: u64 = 7;
+const TCP_CLOSE_WAIT: u64 = 8;
+const TCP_LAST_ACK: u64 = 9;
+const TCP_LISTEN: u64 = 10;
+const TCP_CLOSING: u64 = 11;
+const TCP_NEW_SYN_RECV: u64 = 12;
 const SHUTDOWN_MASK: u8 = 3;
 /// Id of a hierarchy's root: what a socket has whose maker's cgroup is not known, on a v1 node every one.
 const ROOT_CGROUP: u64 = 1;
@@ -53,7 +54,7 @@ struct Owner {
 #[inline(always)]
 pub(crate) fn state_set<P: SocketPlace>(ctx: &Call<P, impl Spread>) -> Outcome {
     let sock = ctx.place(0);
-    let new_state: u32 = ctx.arg(2);
+    let new_state: u64 = ctx.arg(2);
     // Nothing is open yet, or nothing any more. Or the peer has sent its FIN, of which the next change tells as well: it is one
     // from CLOSE_WAIT, or from CLOSING where this side had sent its own.
     if matches!(
@@ -62,7 +63,7 @@ pub(crate) fn state_set<P: SocketPlace>(ctx: &Call<P, impl Spread>) -> Outcome {
     ) {
         return Outcome::Skipped(Reason::Noise);
     }
-    let old_state: u32 = ctx.arg(1);
+    let old_state: u64 = ctx.arg(1);
     // since FIN_WAIT2 this side knows that all it wrote has arrived; a RST of its own has an event of its own
     if old_state == TCP_FIN_WAIT2 && new_state == TCP_CLOSE && sock.read::<u32>(field!(sock_err)) == 0 {
         return Outcome::Skipped(Reason::Noise);
@@ -72,6 +73,10 @@ pub(crate) fn state_set<P: SocketPlace>(ctx: &Call<P, impl Spread>) -> Outcome {
         if !tcp.is_null() {
             maps::port_opened(netns_of(tcp), port_of(tcp), local_address(tcp));
         }
+    }
+    let is_of_the_stopped = is_after_close(old_state) || new_state == TCP_ESTABLISHED;
+    if is_of_the_stopped && !maps::is_any_stopping() && !is_noted(ctx, old_state, new_state) {
+        return Outcome::Skipped(Reason::NotStopping);
     }
     // whose it is comes first: nearly every socket of a node is of no traced pod, and ends here
     let sock_cgroup = cgroup_of(sock);
@@ -117,9 +122,8 @@ pub(crate) fn state_set<P: SocketPlace>(ctx: &Call<P, impl Spread>) -> Outcome {
     if sock.is_null() {
         return Outcome::Skipped(Reason::NotTcp);
     }
-    // closed before: who is running now has nothing to do with it
-    let after_close = matches!(old_state, TCP_FIN_WAIT1 | TCP_FIN_WAIT2 | TCP_CLOSING | TCP_LAST_ACK);
-    if after_close && stopping {
+    // who is running now has nothing to do with it
+    if is_after_close(old_state) && stopping {
         return emit_after_close(ctx, sock, owner, old_state, new_state);
     }
     let current_cgroup = current_cgroup(ctx.current());
@@ -166,14 +170,28 @@ pub(crate) fn state_set<P: SocketPlace>(ctx: &Call<P, impl Spread>) -> Outcome {
     })
 }
 
+/// Whether its side had closed it before.
+#[inline(always)]
+fn is_after_close(old_state: u64) -> bool {
+    matches!(old_state, TCP_FIN_WAIT1 | TCP_FIN_WAIT2 | TCP_CLOSING | TCP_LAST_ACK)
+}
+
+/// Whether a change that means something for a pod that is being stopped alone does so after all: what goes on while a process dies may be that
+/// one's, and what the kubelet opens is kept.
+#[inline(always)]
+fn is_noted<P: SocketPlace>(ctx: &Call<P, impl Spread>, old_state: u64, new_state: u64) -> bool {
+    let current = Task(ctx.current());
+    current.flags() & PF_EXITING != 0 || may_be_a_call(old_state, new_state) && is_kubelet(current)
+}
+
 /// What the peer does with what a closed connection had written.
 #[inline(always)]
 fn emit_after_close<P: SocketPlace>(
     ctx: &Call<P, impl Spread>,
     sock: P,
     owner: Owner,
-    old_state: u32,
-    new_state: u32,
+    old_state: u64,
+    new_state: u64,
 ) -> Outcome {
     emit::<SocketAfterClose>(ctx, owner.cgroup, Room::LeftTo(owner.pod), Urgency::Soon, |record| {
         record.address = sock.pointer();
@@ -181,8 +199,8 @@ fn emit_after_close<P: SocketPlace>(
         let is_known = has_counters() && sock.read::<u8>(field!(tcp_is_mptcp)) == 0;
         record.unacked = if is_known { unacked(sock) } else { u32::MAX };
         record.error = sock.read(field!(sock_err));
-        record.old_state = old_state;
-        record.new_state = new_state;
+        record.old_state = old_state as u32;
+        record.new_state = new_state as u32;
     })
 }
 
@@ -201,10 +219,10 @@ fn netns_of(sock: impl Place) -> u32 {
 /// An httpGet hook is a connection of the kubelet's before the stop signal, when no socket is reported yet: the last
 /// one is kept, and user space asks for it at the stop signal.
 #[inline(always)]
-fn note_kubelet<P: SocketPlace>(sock: P, owner: Owner, current: Task<P>, old_state: u32, new_state: u32) {
+fn note_kubelet<P: SocketPlace>(sock: P, owner: Owner, current: Task<P>, old_state: u64, new_state: u64) {
     match (old_state, new_state) {
-        (TCP_SYN_RECV, TCP_ESTABLISHED) => {
-            if !current.untrusted().leader().is_called(b"kubelet\0") {
+        _ if may_be_a_call(old_state, new_state) => {
+            if !is_kubelet(current) {
                 return;
             }
             let sock = sock.as_tcp();
@@ -225,11 +243,22 @@ fn note_kubelet<P: SocketPlace>(sock: P, owner: Owner, current: Task<P>, old_sta
     }
 }
 
+/// Whether a connection has come in.
+#[inline(always)]
+fn may_be_a_call(old_state: u64, new_state: u64) -> bool {
+    old_state == TCP_SYN_RECV && new_state == TCP_ESTABLISHED
+}
+
+#[inline(always)]
+fn is_kubelet<P: SocketPlace>(current: Task<P>) -> bool {
+    current.untrusted().leader().is_called(b"kubelet\0")
+}
+
 /// Whether only a task that holds the socket can be running: it listens, sends a FIN, or closes. `close()`
 /// sets `sk_shutdown` to 3 before it changes the state, and the socket's lock keeps what the peer does out
 /// of the way meanwhile; a RST from the peer or a timeout changes the state first.
 #[inline(always)]
-fn is_owners_doing(sock: impl Place, old_state: u32, new_state: u32) -> bool {
+fn is_owners_doing(sock: impl Place, old_state: u64, new_state: u64) -> bool {
     match (old_state, new_state) {
         (TCP_CLOSE, TCP_LISTEN) | (TCP_LISTEN, _) => true,
         (TCP_ESTABLISHED | TCP_CLOSE_WAIT, TCP_FIN_WAIT1 | TCP_LAST_ACK) => true,
@@ -250,7 +279,7 @@ pub(crate) fn reset_sent(ctx: &Call) -> Outcome {
     if sock.is_null() {
         return refused(ctx, ctx.arg(1));
     }
-    let state = u32::from(sock.read::<u8>(field!(sock_state)));
+    let state = u64::from(sock.read::<u8>(field!(sock_state)));
     let owner = match state {
         // a handshake that came to nothing
         TCP_NEW_SYN_RECV => None,
@@ -267,7 +296,7 @@ pub(crate) fn reset_sent(ctx: &Call) -> Outcome {
         record.address = sock.pointer();
         record.pod = owner.pod;
         record.reason = reason;
-        record.state = state;
+        record.state = state as u32;
         record.family = sock.read(field!(sock_family));
         record.local_port = sock.read(field!(sock_num));
         record.peer_port = u16::from_be(sock.read(field!(sock_dport)));

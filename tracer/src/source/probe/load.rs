@@ -14,7 +14,7 @@ use crate::source::sockets;
 use aya::{Ebpf, EbpfLoader, Endianness};
 use std::os::fd::AsFd;
 use std::thread::{self, JoinHandle};
-use tracer_ebpf::filter::{CGROUP_SLOTS, CgroupSlot, POD_SLOTS, PodSlot};
+use tracer_ebpf::filter::{CGROUP_SLOTS, CgroupSlot, NodeSlot, POD_SLOTS, PodSlot};
 use tracer_ebpf::{Settings, nests};
 
 /// The kernel side, built for `bpfel-unknown-none` (see `build.rs`).
@@ -230,7 +230,11 @@ fn reading(name: &str, first: Option<&str>) -> &'static str {
 fn take_maps(ebpf: &mut Ebpf) -> Result<Maps, ProbeError> {
     Ok(Maps {
         targets: Targets::new(take(ebpf, "TARGETS")?, presence::<CgroupSlot>(ebpf, "CGROUP_FILTER", CGROUP_SLOTS)?),
-        stopping: Stopping::new(take(ebpf, "STOPPING")?, presence::<PodSlot>(ebpf, "POD_FILTER", POD_SLOTS)?),
+        stopping: Stopping::new(
+            take(ebpf, "STOPPING")?,
+            presence::<PodSlot>(ebpf, "POD_FILTER", POD_SLOTS)?,
+            presence::<NodeSlot>(ebpf, "NODE_FILTER", 1)?,
+        ),
         netns: take(ebpf, "NETNS")?,
         kubelet_calls: take(ebpf, "KUBELET_CALLS")?,
         generated: take(ebpf, "GENERATED")?,

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
-/// One of the maps `CGROUP_FILTER` and `POD_FILTER`.
+/// One of the maps `CGROUP_FILTER`, `POD_FILTER` and `NODE_FILTER`.
 pub(super) struct Presence {
     words: Mapping,
     /// Stays open: whoever looks into this process's maps finds it (bpftool, a test).
@@ -15,7 +15,7 @@ pub(super) struct Presence {
 }
 
 impl Presence {
-    /// Of a map that has so many bytes: whole pages.
+    /// Of a map that has so many bytes, which the kernel rounds up to pages.
     pub(super) fn new(map: MapData, bytes: usize) -> io::Result<Self> {
         let words = Mapping::new(map.fd().as_fd(), 0, bytes, ProtFlags::READ | ProtFlags::WRITE)?;
         Ok(Self { words, _map: map })

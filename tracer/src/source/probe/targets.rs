@@ -55,15 +55,16 @@ impl Targets {
     }
 }
 
-/// The maps `STOPPING`, pod → when it was last seen to be stopped, and `POD_FILTER`.
+/// The maps `STOPPING`, pod → when it was last seen to be stopped, `POD_FILTER` and `NODE_FILTER`.
 pub(super) struct Stopping {
     since: HashMap<MapData, u64, u64>,
     presence: Presence,
+    any: Presence,
 }
 
 impl Stopping {
-    pub(super) fn new(since: HashMap<MapData, u64, u64>, presence: Presence) -> Self {
-        Self { since, presence }
+    pub(super) fn new(since: HashMap<MapData, u64, u64>, presence: Presence, any: Presence) -> Self {
+        Self { since, presence, any }
     }
 
     /// Those of before a time (boot clock, ns).
@@ -82,6 +83,7 @@ impl Stopping {
     fn remove(&mut self, pod: u64) -> Result<(), MapError> {
         if remove(&mut self.since, &pod)? {
             self.presence.less(filter::stopping_word(pod));
+            self.any.less(filter::ANY_STOPPING_WORD);
         }
         Ok(())
     }
