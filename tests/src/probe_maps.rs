@@ -20,6 +20,8 @@ pub struct ProbeMaps {
     stopping: HashMap<MapData, u64, u64>,
     /// As `PodSlot` has them.
     pod_filter: Array<MapData, [u32; 2]>,
+    /// As `NodeSlot` has them.
+    node_filter: Array<MapData, [u32; 2]>,
 }
 
 /// How many there are, and how many are counted.
@@ -40,6 +42,8 @@ pub struct Seen {
     traced_counted: BTreeMap<u32, u32>,
     stopping_by_slot: BTreeMap<u32, u32>,
     stopping_counted: BTreeMap<u32, u32>,
+    /// Of all slots together.
+    stopping_on_node: usize,
 }
 
 impl ProbeMaps {
@@ -50,6 +54,7 @@ impl ProbeMaps {
             cgroup_filter: Map::Array(held(process, "CGROUP_FILTER")?).try_into()?,
             stopping: Map::HashMap(held(process, "STOPPING")?).try_into()?,
             pod_filter: Map::Array(held(process, "POD_FILTER")?).try_into()?,
+            node_filter: Map::Array(held(process, "NODE_FILTER")?).try_into()?,
         })
     }
 
@@ -86,6 +91,7 @@ impl ProbeMaps {
             traced_counted: counts(&self.cgroup_filter)?,
             stopping_by_slot: by(stopping.into_iter(), filter::pod),
             stopping_counted: counts(&self.pod_filter)?,
+            stopping_on_node: usize::try_from(self.node_filter.get(&0, 0)?[0])?,
         })
     }
 }
@@ -107,6 +113,7 @@ impl Seen {
     fn agrees(&self) -> bool {
         self.traced_by_slot == self.traced_counted
             && self.stopping_by_slot == self.stopping_counted
+            && self.stopping == self.stopping_on_node
             && self.mistaken.is_empty()
     }
 
@@ -125,6 +132,11 @@ impl Seen {
         facts.holds(
             self.stopping_by_slot == self.stopping_counted,
             &format!("{when} every pod that is being stopped is counted once"),
+            &format!("{self:?}"),
+        );
+        facts.holds(
+            self.stopping == self.stopping_on_node,
+            &format!("{when} every pod that is being stopped is counted once for the node"),
             &format!("{self:?}"),
         );
     }

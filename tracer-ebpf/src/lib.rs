@@ -12,7 +12,7 @@ mod tracepoints;
 mod values;
 
 pub use sockets::{Socket, SocketAfterClose, SocketRefused, SocketReset, SocketState, socket_flag};
-pub use tracepoints::{TRACEPOINTS, nests, slot};
+pub use tracepoints::{CPUS, TRACEPOINTS, nests, slot};
 pub use values::{KubeletCall, Share, Target};
 
 /// Length of a task's `comm` in the kernel (`TASK_COMM_LEN`), the last byte being NUL.
@@ -409,8 +409,8 @@ pub struct Settings {
     /// The number of a controller of that hierarchy (`enum cgroup_subsys_id`), by which a task's cgroup in it is found; of
     /// no meaning for v2.
     pub subsys: u32,
-    /// Bytes of a task's stack, where that tells what a process does from what an interrupt does that breaks in on it: a
-    /// hook's two programs then know exactly what is the same event to both. 0 where it cannot be told so.
+    /// Bytes of a task's stack, where that tells what a process does from what an interrupt does that breaks in on it, and no CPU has a number
+    /// of [`CPUS`] or more: a hook's two programs then know exactly what is the same event to both. 0 where it cannot be told so.
     pub stack_bytes: u32,
     /// The number that `bpf_rdonly_cast` has in the kernel's types (6.2 and later); 0 if there is none.
     pub rdonly_cast: u32,

@@ -6,7 +6,7 @@ use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{LruHashMap, PerCpuArray};
-use tracer_ebpf::TRACEPOINTS;
+use tracer_ebpf::{CPUS, TRACEPOINTS, nests};
 
 /// Events that a first program has seen to, where a second one follows it and levels do not tell; see [`Call`](crate::call::Call).
 #[map]
@@ -19,27 +19,34 @@ static BEGUN: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(BEGUN_SLOTS,
 /// Several, so that what breaks in on an event does not take its place.
 const BEGUN_SLOTS: u32 = 64;
 
-/// What first programs have begun with last, by CPU and by the hook's [`slot`](tracer_ebpf::slot), where a process and what breaks in on it are told
-/// apart. A variable and no map: its place is known when the program is loaded, and nobody need look it up.
-static mut BEGUN_LAST: [BegunOnCpu; CPUS] = [BegunOnCpu([[0; 2]; HOOKS]); CPUS];
-
-/// How many CPUs there may be.
-const CPUS: usize = 1024;
-const HOOKS: usize = 4;
+/// What first programs have begun with last, by CPU and by [`place_of`] the hook, where a process and what breaks in on it are told apart. A
+/// variable and no map: where it is the loader writes into the instructions, and nobody need look it up. (No `Atomic`: this target has none.)
+static mut BEGUN_LAST: [BegunOnCpu; CPUS as usize] = [BegunOnCpu([[0; 2]; HOOKS]); CPUS as usize];
 
 /// A cache line of its own.
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
 struct BegunOnCpu([[u64; 2]; HOOKS]);
 
-#[inline(always)]
-fn begun_last(slot: u32) -> *mut [u64; 2] {
-    // SAFETY: takes nothing
-    let cpu = unsafe { bpf_get_smp_processor_id() } as usize & (CPUS - 1);
-    let slot = slot as usize & (HOOKS - 1);
-    // SAFETY: within the array
-    unsafe { (&raw mut BEGUN_LAST).cast::<[u64; 2]>().add(cpu * HOOKS + slot) }
+/// At least as many as the hooks that [`nests`] names.
+const HOOKS: usize = 4;
+
+/// A hook's place among those that [`nests`] names.
+const fn place_of(slot: u32) -> usize {
+    slot as usize % HOOKS
 }
+
+// each of them has a place of its own
+const _: () = {
+    let (mut taken, mut slot) = ([false; HOOKS], 0);
+    while slot < TRACEPOINTS.len() {
+        if nests(TRACEPOINTS[slot]) {
+            assert!(!taken[place_of(slot as u32)]);
+            taken[place_of(slot as u32)] = true;
+        }
+        slot += 1;
+    }
+};
 
 /// Events for which a second program ran and the first one did not, by [`slot`](tracer_ebpf::slot).
 #[map]
@@ -64,10 +71,19 @@ pub(crate) fn take_begun(spread: u64, event: [u64; 2]) -> bool {
     }
 }
 
+/// The hook's of this CPU.
+#[inline(always)]
+fn begun_last(slot: u32) -> *mut [u64; 2] {
+    // SAFETY: takes nothing
+    let cpu = unsafe { bpf_get_smp_processor_id() } & (CPUS - 1);
+    // SAFETY: within the variable
+    unsafe { (&raw mut BEGUN_LAST).cast::<[u64; 2]>().add(cpu as usize * HOOKS + place_of(slot)) }
+}
+
 /// A first program has begun with this event.
 #[inline(always)]
 pub(crate) fn begin_at(slot: u32, event: [u64; 2]) {
-    // SAFETY: the slot of this CPU
+    // SAFETY: this CPU's own, alive as long as the program
     unsafe { set(begun_last(slot), event) }
 }
 
@@ -80,7 +96,7 @@ pub(crate) fn take_begun_at(slot: u32, event: [u64; 2]) -> bool {
 /// Whether it is this event that was begun with; that is forgotten then, for the same may come again.
 #[inline(always)]
 fn take_if_same(begun: *mut [u64; 2], event: [u64; 2]) -> bool {
-    // SAFETY: two words of a map's value, which the verifier makes sure of, alive as long as the program
+    // SAFETY: two words of a map's value or of a variable, which the verifier makes sure of, alive as long as the program
     let [who, what] = unsafe { begun.read_volatile() };
     let has = who == event[0] && what == event[1];
     if has {
@@ -94,7 +110,7 @@ fn take_if_same(begun: *mut [u64; 2], event: [u64; 2]) -> bool {
 ///
 /// # Safety
 ///
-/// `begun` must be two words of a map's value.
+/// `begun` must be two words of a map's value or of a variable.
 #[inline(always)]
 unsafe fn set(begun: *mut [u64; 2], [who, what]: [u64; 2]) {
     let words = begun.cast::<u64>();

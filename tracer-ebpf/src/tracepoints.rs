@@ -40,3 +40,6 @@ const fn is_same(a: &[u8], b: &[u8]) -> bool {
 pub const fn nests(tracepoint: &str) -> bool {
     matches!(tracepoint.as_bytes(), b"inet_sock_set_state" | b"tcp_send_reset" | b"kfree_skb")
 }
+
+/// How many CPUs the probes keep what a hook's first program has begun with for, in a variable of their own.
+pub const CPUS: u32 = 1024;

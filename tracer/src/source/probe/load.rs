@@ -12,6 +12,7 @@ use crate::input::Sees;
 use crate::source::cgroupfs::Hierarchy;
 use crate::source::sockets;
 use aya::{Ebpf, EbpfLoader, Endianness};
+use std::fs;
 use std::os::fd::AsFd;
 use std::thread::{self, JoinHandle};
 use tracer_ebpf::filter::{CGROUP_SLOTS, CgroupSlot, NodeSlot, POD_SLOTS, PodSlot};
@@ -28,6 +29,8 @@ const LOG_NOTHING: u8 = 0;
 const PAGE: u32 = 64 << 10;
 const SMALLEST_RING: u32 = PAGE;
 const LARGEST_RING: u32 = 1 << 30;
+
+const POSSIBLE_CPUS: &str = "/sys/devices/system/cpu/possible";
 
 /// What a socket's own cgroup tells on v2 alone.
 const V1_LIMIT: &str = "not seen: which container a connection belongs to, and connections in the node's own network namespace (with cgroup v1 a socket has no cgroup)";
@@ -61,10 +64,10 @@ const HOOKS: [Hook; 13] = [
 /// Loads and attaches everything.
 pub(super) fn load(options: &ProbeOptions) -> Result<Probes, ProbeError> {
     let loader = Loader::begin();
-    let types = std::fs::read(VMLINUX).map_err(ProbeError::NoBtf)?;
+    let types = fs::read(VMLINUX).map_err(ProbeError::NoBtf)?;
     let btf = Btf::parse(&types)?;
     let ring_bytes = ring_size(options.ring_bytes);
-    let settings = offsets::settings(&btf, options.hierarchy, options.follow_new_pods, ring_bytes / 8)?;
+    let settings = offsets::settings(&btf, options.hierarchy, options.follow_new_pods, ring_bytes / 8, last_cpu())?;
     let offsets = offsets::resolve(&btf)?;
     let mut limits = offsets.limits;
     if matches!(options.hierarchy, Hierarchy::V1 { .. }) {
@@ -266,6 +269,16 @@ fn take<M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
     map.try_into().map_err(|error| ProbeError::from_system(format!("use map {name}"), &error))
 }
 
+/// The highest number that a CPU may have.
+fn last_cpu() -> Option<u32> {
+    last_of(&fs::read_to_string(POSSIBLE_CPUS).ok()?)
+}
+
+/// Of ranges, as the kernel prints them.
+fn last_of(ranges: &str) -> Option<u32> {
+    ranges.trim().rsplit([',', '-']).next()?.parse().ok()
+}
+
 /// A power of two of pages, as the kernel wants it.
 fn ring_size(wanted: u32) -> u32 {
     wanted.clamp(SMALLEST_RING, LARGEST_RING).next_power_of_two()
@@ -277,6 +290,16 @@ mod tests {
     use super::*;
     use object::{Object, ObjectSection};
     use std::collections::BTreeSet;
+
+    #[test]
+    fn knows_the_last_cpu() {
+        let cases =
+            [("0\n", Some(0)), ("0-1\n", Some(1)), ("0-3,8-1023\n", Some(1023)), ("0,2\n", Some(2)), ("\n", None)];
+        for (ranges, last) in cases {
+            assert_eq!(last_of(ranges), last, "{ranges:?}");
+        }
+        assert!(last_cpu().is_some(), "this machine has CPUs");
+    }
 
     #[test]
     fn rounds_the_ring_up() {

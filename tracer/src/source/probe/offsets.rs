@@ -6,7 +6,7 @@
 use super::ProbeError;
 use super::btf::Btf;
 use crate::source::cgroupfs::Hierarchy;
-use tracer_ebpf::{ABSENT, OFFSET_SOURCES, Settings};
+use tracer_ebpf::{ABSENT, CPUS, OFFSET_SOURCES, Settings};
 
 /// Fields that may be missing, by the beginning of their names, and what is not known without them.
 /// Every other field is needed.
@@ -145,6 +145,7 @@ pub(super) fn settings(
     hierarchy: Hierarchy,
     follow_new_pods: bool,
     wakeup_bytes: u32,
+    last_cpu: Option<u32>,
 ) -> Result<Settings, ProbeError> {
     let (hierarchy_id, subsys) = match hierarchy {
         Hierarchy::V2 => (0, 0),
@@ -169,7 +170,7 @@ pub(super) fn settings(
         preemptible: u32::from(btf.has_typedef(PREEMPTIBLE)),
         hierarchy_id,
         subsys,
-        stack_bytes: stack_bytes(btf),
+        stack_bytes: if last_cpu.is_some_and(|last| last < CPUS) { stack_bytes(btf) } else { 0 },
         rdonly_cast: btf.function("bpf_rdonly_cast").unwrap_or(0),
         task_type: btf.structure("task_struct").unwrap_or(0),
         siginfo_type: btf.structure("kernel_siginfo").unwrap_or(0),
@@ -207,7 +208,11 @@ mod tests {
         let resolved = resolve(&btf).expect("offsets");
         assert_eq!(resolved.limits, Vec::<String>::new());
         assert!(resolved.words.iter().all(|word| *word < 1 << 16), "{:?}", resolved.words);
-        let settings = settings(&btf, Hierarchy::V2, true, 1 << 20).expect("settings");
+        let settings = settings(&btf, Hierarchy::V2, true, 1 << 20, Some(1)).expect("settings");
+        for last_cpu in [Some(CPUS), None] {
+            let further = super::settings(&btf, Hierarchy::V2, true, 1 << 20, last_cpu).expect("settings");
+            assert_eq!(further.stack_bytes, 0, "what is kept for each CPU has room for so many: {last_cpu:?}");
+        }
         // of these two every kernel has a type
         assert!(settings.task_type != 0 && settings.siginfo_type != 0, "{settings:?}");
     }
