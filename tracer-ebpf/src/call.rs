@@ -103,6 +103,14 @@ impl<P: Place, S: Spread> Call<P, S> {
         self.ctx.arg(index)
     }
 
+    /// A number among them, read once more: what was found out of it before the verifier does not know any more then, and so it goes through
+    /// what follows once and not for each way to get there.
+    #[inline(always)]
+    pub(crate) fn arg_anew(&self, index: usize) -> u64 {
+        // SAFETY: the arguments are words, as many as the hook's programs ask for
+        unsafe { self.ctx.as_ptr().cast::<u64>().add(index).read_volatile() }
+    }
+
     /// Who is running.
     #[inline(always)]
     pub(crate) fn current(&self) -> P {
