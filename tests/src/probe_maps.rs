@@ -96,7 +96,7 @@ impl ProbeMaps {
     }
 }
 
-/// How many are counted in each slot, by its first word; without zeroes.
+/// How many are counted in each slot, which its first word says; without zeroes.
 fn counts<const WORDS: usize>(slots: &Array<MapData, [u32; WORDS]>) -> anyhow::Result<BTreeMap<u32, u32>>
 where
     [u32; WORDS]: aya::Pod,

@@ -133,7 +133,8 @@ impl<P: Place, S: Spread> Call<P, S> {
     /// Whether the first program, as nearly always, has run for this a moment ago: then all is done. If not it was passed over,
     /// which is counted. (Where it is no longer known, the marks decide what is written.)
     ///
-    /// Nothing comes between the two in an interrupt, so what was begun with last is this. Into a process an interrupt may have broken, which
+    /// Nothing of the same hook comes between the two in an interrupt, so what was begun with last is this. (Softirqs do not break in on each other, and a
+    /// hard interrupt has to leave the packets that it frees to them: `dev_kfree_skb_irq`.) Into a process an interrupt may have broken, which
     /// begins with something else; but a process's first program is never passed over, for nothing goes on below it.
     #[inline(always)]
     pub(crate) fn has_just_been_seen(&self) -> bool {

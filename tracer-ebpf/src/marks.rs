@@ -8,7 +8,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{LruHashMap, PerCpuArray};
 use tracer_ebpf::{CPUS, TRACEPOINTS, nests};
 
-/// Events that a first program has seen to, where a second one follows it and levels do not tell; see [`Call`](crate::call::Call).
+/// Events that a first program has seen to, where a second one follows it and what was begun with last does not tell; see [`Call`](crate::call::Call).
 #[map]
 static MARKS: LruHashMap<[u64; 3], u32> = LruHashMap::with_max_entries(4096, 0);
 
@@ -23,8 +23,8 @@ const BEGUN_SLOTS: u32 = 64;
 /// variable and no map: where it is the loader writes into the instructions, and nobody need look it up. (No `Atomic`: this target has none.)
 static mut BEGUN_LAST: [BegunOnCpu; CPUS as usize] = [BegunOnCpu([[0; 2]; HOOKS]); CPUS as usize];
 
-/// A cache line of its own.
-#[repr(C, align(64))]
+/// As long as a cache line. (Where the first one begins the kernel decides.)
+#[repr(C)]
 #[derive(Clone, Copy)]
 struct BegunOnCpu([[u64; 2]; HOOKS]);
 

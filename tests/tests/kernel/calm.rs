@@ -7,7 +7,8 @@ use gracetrace_tests::facts::Facts;
 use gracetrace_tests::probe_maps::ProbeMaps;
 use gracetrace_tests::recording;
 use rustix::process::{Pid, Signal, kill_process};
-use std::net::{SocketAddr, TcpStream};
+use std::io::Read;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 const CHURN: usize = 2_000;
@@ -55,6 +56,42 @@ pub(crate) fn under_churn(machine: &Machine) -> anyhow::Result<Vec<String>> {
         let found = socket_records(from, to);
         facts.holds(found == 0, &format!("{CHURN} connections {when}, no socket record"), &format!("{found}"));
     }
+    facts.verdict()
+}
+
+/// A worker that ends by itself, with a connection open, in a pod that goes on and on a node where none is being stopped: what becomes of
+/// its connection is told, also what follows its close while it dies. (Its peer has sent its FIN before, so that over loopback it
+/// acknowledges the worker's in the same breath.)
+pub(crate) fn but_for_who_dies(machine: &Machine) -> anyhow::Result<Vec<String>> {
+    let outside = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let peer = outside.local_addr()?.to_string();
+    let victim = ["--worker", "--connect", &peer, "", "complete", "1500", ";", "graceful"];
+    let mut running = Running::start(machine, "healthy-worker-ends", &["--grace-period", "3s"], &victim)?;
+    let (mut accepted, _) = outside.accept()?;
+    accepted.shutdown(Shutdown::Write)?;
+    accepted.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let read = accepted.read(&mut [0])?;
+    let maps = ProbeMaps::of(running.tracer.pid())?;
+    let stopping = maps.look()?.stopping;
+    running.stop()?;
+    let log = running.log.clone();
+    let over = running.finish()?;
+    drop(accepted);
+    let mut facts = Facts::of(over.finished.report()?);
+    facts.holds(read == 0, "its peer saw the end of the connection", &format!("{read} bytes"));
+    facts.holds(stopping == 0, "no pod was being stopped then", &format!("{stopping}"));
+    facts.is("/outcome", "Graceful");
+    facts.complete();
+    let records = recording::inputs(&log)?;
+    let changes: Vec<_> = records
+        .iter()
+        .map(|input| &input["what"])
+        .filter(|what| what["kind"] == "SocketState" && what["socket"]["peer"] == peer.as_str())
+        .map(|what| (what["old"].as_str(), what["new"].as_str(), what["current"]["exiting"].as_bool()))
+        .collect();
+    let expected =
+        [("CloseWait", "LastAck"), ("LastAck", "Close")].map(|(old, new)| (Some(old), Some(new), Some(true)));
+    facts.holds(changes == expected, "what the dying worker's connection did is told", &format!("{changes:?}"));
     facts.verdict()
 }
 

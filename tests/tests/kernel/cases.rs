@@ -29,6 +29,7 @@ pub(crate) fn all() -> Vec<Scenario<Machine>> {
     let mut all = vec![
         Scenario { name: "start-up", play: startup::is_quick },
         Scenario { name: "healthy-churn", play: calm::under_churn },
+        Scenario { name: "healthy-worker-ends", play: calm::but_for_who_dies },
         Scenario { name: "stop-after", play: startup::stops_after },
         Scenario { name: "plain-loads", play: startup::plain_loads },
     ];

@@ -1,15 +1,20 @@
 //! Behaviours without a server: those that end by themselves.
 
 use crate::options::Options;
+use crate::outbound;
 use crate::stamps::Stamps;
 use std::io::Write;
 use std::time::Duration;
 
-/// Waits, then ends.
-pub(crate) fn after(delay: Duration, stamps: &Stamps, end: impl FnOnce()) {
-    stamps.now("ready", "");
+/// Connects, waits, then ends. Its connections the kernel closes.
+pub(crate) fn after(delay: Duration, options: &Options, end: impl FnOnce()) {
+    let _outbound = outbound::open(&options.connect, &options.stamps);
+    options.stamps.now("ready", "");
+    if options.announce {
+        drop(writeln!(std::io::stdout(), "ready"));
+    }
     std::thread::sleep(delay);
-    stamps.now("exit", "");
+    options.stamps.now("exit", "");
     end();
 }
 

@@ -86,14 +86,14 @@ fn main() {
             server(Some(libc::SIGTERM), OnStop::Eat(mib));
         }
         "ignores" => server(None, OnStop::Hang),
-        "segv" => brief::after(ms(number_arg()), &options.stamps, || sys::segv()),
-        "abort" => brief::after(ms(number_arg()), &options.stamps, || std::process::abort()),
+        "segv" => brief::after(ms(number_arg()), &options, || sys::segv()),
+        "abort" => brief::after(ms(number_arg()), &options, || std::process::abort()),
         "complete" => {
             let (after, code) = (ms(number_arg()), args.next().map_or(0, |code| number(Some(code), "an exit code")));
             let code = i32::try_from(code).unwrap_or(1);
-            brief::after(after, &options.stamps, || std::process::exit(code));
+            brief::after(after, &options, || std::process::exit(code));
         }
-        "sleep" => brief::after(ms(number_arg()), &options.stamps, || std::process::exit(0)),
+        "sleep" => brief::after(ms(number_arg()), &options, || std::process::exit(0)),
         "eat-memory" => brief::eat_memory(usize::try_from(number_arg()).unwrap_or(usize::MAX), &options),
         "knock" => {
             let addr = options::want(args.next(), "knock ADDR COUNT MS");

@@ -16,7 +16,7 @@ pub(super) struct Mapping {
 unsafe impl Send for Mapping {}
 
 impl Mapping {
-    /// `length` bytes of a map, from `offset` on: whole pages.
+    /// `length` bytes of a map, from `offset` on, a multiple of the page. The kernel maps whole pages; what is behind is not looked at.
     pub(super) fn new(fd: BorrowedFd<'_>, offset: usize, length: usize, protection: ProtFlags) -> io::Result<Self> {
         // SAFETY: at an address of the kernel's choice, so it is in nobody's way
         let start = unsafe { mmap(std::ptr::null_mut(), length, protection, MapFlags::SHARED, fd, offset as u64) }?;

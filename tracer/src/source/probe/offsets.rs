@@ -209,9 +209,10 @@ mod tests {
         assert_eq!(resolved.limits, Vec::<String>::new());
         assert!(resolved.words.iter().all(|word| *word < 1 << 16), "{:?}", resolved.words);
         let settings = settings(&btf, Hierarchy::V2, true, 1 << 20, Some(1)).expect("settings");
-        for last_cpu in [Some(CPUS), None] {
+        let of_stack = stack_bytes(&btf);
+        for (last_cpu, told) in [(Some(CPUS - 1), of_stack), (Some(CPUS), 0), (None, 0)] {
             let further = super::settings(&btf, Hierarchy::V2, true, 1 << 20, last_cpu).expect("settings");
-            assert_eq!(further.stack_bytes, 0, "what is kept for each CPU has room for so many: {last_cpu:?}");
+            assert_eq!(further.stack_bytes, told, "what is kept for each CPU has room for so many: {last_cpu:?}");
         }
         // of these two every kernel has a type
         assert!(settings.task_type != 0 && settings.siginfo_type != 0, "{settings:?}");
