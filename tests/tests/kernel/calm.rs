@@ -1,6 +1,7 @@
 //! A healthy process is left in peace: no socket record under churn, neither before any signal nor after one
 //! from outside that turned out to be no stop signal.
 
+use anyhow::Context;
 use gracetrace_tests::clock::{boot_ns, scaled, wait_until};
 use gracetrace_tests::command::{Machine, Running};
 use gracetrace_tests::facts::Facts;
@@ -97,8 +98,8 @@ pub(crate) fn but_for_who_dies(machine: &Machine) -> anyhow::Result<Vec<String>>
 
 /// Connections that come and go.
 fn churn(server: SocketAddr) -> anyhow::Result<()> {
-    for _ in 0..CHURN {
-        drop(TcpStream::connect(server)?);
+    for number in 1..=CHURN {
+        drop(TcpStream::connect(server).with_context(|| format!("connection {number} of {CHURN} to the victim"))?);
     }
     Ok(())
 }
