@@ -52,16 +52,19 @@ const REST_BITS: u32 = u64::BITS - TAKEN_OUT_BITS - DISTANCE_BITS;
 
 /// Index of a cgroup's slot in `CGROUP_FILTER`.
 #[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "the last digits are what is wanted")]
 pub const fn cgroup(cgroup: u64) -> u32 {
-    cgroup as u32 & (CGROUP_SLOTS - 1)
+    of_slot(cgroup, CGROUP_SLOTS)
 }
 
 /// Index of a pod's slot in `POD_FILTER`.
 #[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "the last digits are what is wanted")]
 pub const fn pod(pod: u64) -> u32 {
-    pod as u32 & (POD_SLOTS - 1)
+    of_slot(pod, POD_SLOTS)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the last digits are what is wanted")]
+const fn of_slot(id: u64, slots: u32) -> u32 {
+    id as u32 & (slots - 1)
 }
 
 /// Index of [`CgroupSlot::targets`] of a cgroup's slot, of all words of 32 bits.

@@ -20,7 +20,7 @@ static BEGUN: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(BEGUN_SLOTS,
 const BEGUN_SLOTS: u32 = 64;
 
 /// What first programs have begun with last, by CPU and by [`place_of`] the hook, where a process and what breaks in on it are told apart. A
-/// variable and no map: where it is the loader writes into the instructions, and nobody need look it up. (No `Atomic`: this target has none.)
+/// variable and no map: where it is stands in the instructions, and nobody need look it up.
 static mut BEGUN_LAST: [BegunOnCpu; CPUS as usize] = [BegunOnCpu([[0; 2]; HOOKS]); CPUS as usize];
 
 /// As long as a cache line. (Where the first one begins the kernel decides.)

@@ -13,7 +13,7 @@ use crate::share::Room;
 use tracer_ebpf::{KubeletCall, PF_EXITING, Socket, SocketAfterClose, SocketReset, SocketState, socket_flag};
 
 const AF_INET6: u16 = 10;
-/// `TCP_*`, as wide as a tracepoint's arguments: of a part of one the compiler would cut off the rest, each time that it is looked at.
+// as wide as a tracepoint's arguments: of a part of one the compiler would cut off the rest, each time that it is looked at
 const TCP_ESTABLISHED: u64 = 1;
 const TCP_SYN_SENT: u64 = 2;
 const TCP_SYN_RECV: u64 = 3;
