@@ -19,7 +19,7 @@ pub struct ProbeMaps {
     cgroup_filter: Array<MapData, [u32; 4]>,
     stopping: HashMap<MapData, u64, u64>,
     /// As `PodSlot` has them.
-    pod_filter: Array<MapData, [u32; 2]>,
+    pod_filter: Array<MapData, [u32; 4]>,
     /// As `NodeSlot` has them.
     node_filter: Array<MapData, [u32; 2]>,
 }
@@ -33,10 +33,12 @@ pub struct Seen {
     pub pods: usize,
     /// Of whom it is known without a look-up whose they are.
     pub known: usize,
-    /// Of whom something else is known there than where they are looked up.
+    /// Cgroups and pods of whom something else is known there than where they are looked up.
     mistaken: Vec<u64>,
     /// Pods that are being stopped.
     pub stopping: usize,
+    /// Of whom that is known without a look-up.
+    pub known_to_stop: usize,
     /// By slot; zeroes left out.
     traced_by_slot: BTreeMap<u32, u32>,
     traced_counted: BTreeMap<u32, u32>,
@@ -80,30 +82,44 @@ impl ProbeMaps {
             let word = u64::from(high) << 32 | u64::from(low);
             known.extend(filter::pod_in(word, *cgroup, taken_out).map(|pod| (*cgroup, pod)));
         }
+        let (mut known_to_stop, mut mistaken_to_stop) = (0, Vec::new());
+        for slot in 0..self.pod_filter.len() {
+            let [now, _, low, high] = self.pod_filter.get(&slot, 0)?;
+            let word = u64::from(high) << 32 | u64::from(low);
+            // whom it may say that of: it has these last digits
+            let says = |pod: &&u64| filter::pod(**pod) == slot && filter::is_stopped(word, **pod, now);
+            known_to_stop += stopping.iter().filter(says).count();
+            mistaken_to_stop
+                .extend(targets.values().filter(says).filter(|pod| filter::stops(now) > 0 && !stopping.contains(pod)));
+        }
         let mistaken = known.iter().filter(|(cgroup, pod)| targets.get(cgroup) != Some(pod)).map(|(cgroup, _)| *cgroup);
         Ok(Seen {
             traced: targets.len(),
             pods: targets.values().collect::<BTreeSet<_>>().len(),
             known: known.len(),
-            mistaken: mistaken.collect(),
+            known_to_stop,
+            mistaken: mistaken.chain(mistaken_to_stop).collect(),
             stopping: stopping.len(),
             traced_by_slot: by(targets.into_keys(), filter::cgroup),
-            traced_counted: counts(&self.cgroup_filter)?,
+            traced_counted: counts(&self.cgroup_filter, |count| count)?,
             stopping_by_slot: by(stopping.into_iter(), filter::pod),
-            stopping_counted: counts(&self.pod_filter)?,
+            stopping_counted: counts(&self.pod_filter, filter::stops)?,
             stopping_on_node: usize::try_from(self.node_filter.get(&0, 0)?[0])?,
         })
     }
 }
 
 /// How many are counted in each slot, which its first word says; without zeroes.
-fn counts<const WORDS: usize>(slots: &Array<MapData, [u32; WORDS]>) -> anyhow::Result<BTreeMap<u32, u32>>
+fn counts<const WORDS: usize>(
+    slots: &Array<MapData, [u32; WORDS]>,
+    of: impl Fn(u32) -> u32,
+) -> anyhow::Result<BTreeMap<u32, u32>>
 where
     [u32; WORDS]: aya::Pod,
 {
     let mut counted = BTreeMap::new();
     for slot in 0..slots.len() {
-        let count = slots.get(&slot, 0)?[0];
+        let count = of(slots.get(&slot, 0)?[0]);
         counted.extend((count != 0).then_some((slot, count)));
     }
     Ok(counted)

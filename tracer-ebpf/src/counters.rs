@@ -4,7 +4,7 @@
 use crate::kernel::jiffies;
 use crate::known::{Field, field};
 use crate::maps;
-use crate::place::Place;
+use crate::place::{Place, SocketPlace};
 use tracer_ebpf::{Socket, learnt, socket_flag};
 
 /// What a connection's counters say.
@@ -83,4 +83,17 @@ pub(crate) fn has_counters() -> bool {
 #[inline(always)]
 pub(crate) fn unacked(sock: impl Place) -> u32 {
     sock.read::<u32>(field!(tcp_write_seq)).wrapping_sub(sock.read(field!(tcp_snd_una)))
+}
+
+/// Whether this side has sent nothing but its FIN, and the peer has acknowledged that: nothing can be lost on the way, as its close has told
+/// already. So it is where somebody only looks whether a port is open.
+#[inline(always)]
+pub(crate) fn never_wrote(sock: impl SocketPlace) -> bool {
+    let tcp = sock.as_tcp();
+    !tcp.is_null()
+        && has_counters()
+        && tcp.read::<u64>(field!(tcp_bytes_sent)) == 0
+        && unacked(tcp) == 0
+        && tcp.read::<u32>(field!(sock_err)) == 0
+        && tcp.read::<u8>(field!(tcp_is_mptcp)) == 0
 }

@@ -27,10 +27,12 @@ pub struct CgroupSlot {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct PodSlot {
-    /// How many are in `STOPPING`, counted in the same way.
+    /// How many are in `STOPPING`, counted in the same way, and before that how often one was taken out of there: see [`stops`].
     pub stopping: u32,
     /// How many are in `KUBELET_CALLS`, or were overwritten there.
     pub called: u32,
+    /// A pod that a probe has found in `STOPPING`, as [`stopped`] says it. Only probes write it.
+    pub stopped: u64,
 }
 
 /// The one slot of `NODE_FILTER`.
@@ -111,6 +113,34 @@ pub const fn pod_in(word: u64, cgroup: u64, taken_out: u32) -> Option<u64> {
     } else {
         None
     }
+}
+
+/// What one more in `STOPPING` adds to [`PodSlot::stopping`] …
+pub const STOPPED: u32 = 1;
+/// … and one that was taken out: one less, and one more in the half before. (There are never as many in there as a half could not count.)
+pub const LET_BE: u32 = (1 << STOPS_BITS) - STOPPED;
+
+/// Binary digits of [`PodSlot::stopping`] that tell how many there are.
+const STOPS_BITS: u32 = u32::BITS / 2;
+
+/// How many are in `STOPPING`, by [`PodSlot::stopping`].
+#[must_use]
+pub const fn stops(stopping: u32) -> u32 {
+    stopping & (STOPPED << STOPS_BITS).wrapping_sub(1)
+}
+
+/// The word that says that a pod was found in `STOPPING`, for as long as nobody of its slot was taken out since `stopping` was read; 0, which says
+/// nothing, where that does not fit.
+#[must_use]
+pub const fn stopped(pod: u64, stopping: u32) -> u64 {
+    let rest = pod >> POD_SLOTS.trailing_zeros();
+    if rest >> (u64::BITS - STOPS_BITS) == 0 { rest << STOPS_BITS | (stopping >> STOPS_BITS) as u64 } else { 0 }
+}
+
+/// Whether a word says so of this pod.
+#[must_use]
+pub const fn is_stopped(word: u64, pod: u64, stopping: u32) -> bool {
+    word != 0 && word == stopped(pod, stopping)
 }
 
 const fn head(cgroup: u64, taken_out: u32) -> u64 {

@@ -4,7 +4,7 @@ use crate::presence::{Count, OfCgroup, OfPod, all_stopping, put};
 use aya_ebpf::bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
-use tracer_ebpf::{KubeletCall, Share, Target, kind, learnt};
+use tracer_ebpf::{KubeletCall, Share, Target, filter, kind, learnt};
 
 /// Records for user space; the loader sets the size.
 #[map]
@@ -138,7 +138,21 @@ pub(crate) fn untrack(cgroup: u64, pod: u64) {
 /// Whether the pod is being stopped.
 #[inline(always)]
 pub(crate) fn is_stopping(pod: u64) -> bool {
-    OfPod::new(pod).is_some_and(|known| known.stopping().is_any()) && STOPPING.get_ptr(&pod).is_some()
+    let Some(known) = OfPod::new(pod) else {
+        return false;
+    };
+    let stopping = known.stopping();
+    if filter::stops(stopping) == 0 {
+        return false;
+    }
+    if known.is_known_to_stop(stopping) {
+        return true;
+    }
+    let is_there = STOPPING.get_ptr(&pod).is_some();
+    if is_there {
+        known.know_to_stop(stopping);
+    }
+    is_there
 }
 
 /// Whether any pod of the node is.
@@ -170,7 +184,7 @@ pub(crate) fn stop(pod: u64, now_ns: u64) {
     if let Some(known) = OfPod::new(pod)
         && let Some(all) = all_stopping()
     {
-        put([known.stopping(), all], |flag| STOPPING.insert(&pod, &now_ns, u64::from(flag)).is_ok());
+        put([known.stops(), all], |flag| STOPPING.insert(&pod, &now_ns, u64::from(flag)).is_ok());
     }
 }
 
@@ -181,7 +195,7 @@ pub(crate) fn resume(pod: u64) {
         && let Some(known) = OfPod::new(pod)
         && let Some(all) = all_stopping()
     {
-        known.stopping().gone();
+        known.let_be();
         all.gone();
     }
 }

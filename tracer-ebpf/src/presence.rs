@@ -116,26 +116,58 @@ impl OfCgroup {
 
 /// What is known of a pod by its last digits.
 #[derive(Clone, Copy)]
-pub(crate) struct OfPod(*mut PodSlot);
+pub(crate) struct OfPod {
+    pod: u64,
+    slot: *mut PodSlot,
+}
 
 impl OfPod {
     /// Of a pod, as of a cgroup.
     #[inline(always)]
     pub(crate) fn new(pod: u64) -> Option<Self> {
-        POD_FILTER.get_ptr_mut(filter::pod(pod)).map(Self)
+        POD_FILTER.get_ptr_mut(filter::pod(pod)).map(|slot| Self { pod, slot })
     }
 
-    /// Those in `STOPPING`.
+    /// Those in `STOPPING`: to be counted, for what it counts is told by [`stopping`](Self::stopping).
     #[inline(always)]
-    pub(crate) fn stopping(self) -> Count {
+    pub(crate) fn stops(self) -> Count {
         // SAFETY: a place in a map's value, which the verifier makes sure of
-        Count(unsafe { &raw mut (*self.0).stopping })
+        Count(unsafe { &raw mut (*self.slot).stopping })
+    }
+
+    /// How many are there, and how often one was taken out. Asked before a look-up there, it tells how long what was found holds.
+    #[inline(always)]
+    pub(crate) fn stopping(self) -> u32 {
+        // SAFETY: an aligned word of a map's value, which the verifier makes sure of, and which lives as long as the program
+        unsafe { (&raw const (*self.slot).stopping).read_volatile() }
+    }
+
+    /// Whether it is known to be there, without a look-up: nearly every one that has been looked up once.
+    #[inline(always)]
+    pub(crate) fn is_known_to_stop(self, stopping: u32) -> bool {
+        // SAFETY: as above
+        let word = unsafe { (&raw const (*self.slot).stopped).read_volatile() };
+        filter::is_stopped(word, self.pod, stopping)
+    }
+
+    /// It was found there.
+    #[inline(always)]
+    pub(crate) fn know_to_stop(self, stopping: u32) {
+        let word = filter::stopped(self.pod, stopping);
+        // SAFETY: as above; at once, whoever else may write here meanwhile
+        unsafe { (&raw mut (*self.slot).stopped).write_volatile(word) }
+    }
+
+    /// It was taken out of there.
+    #[inline(always)]
+    pub(crate) fn let_be(self) {
+        add_to_short(self.stops().0, filter::LET_BE);
     }
 
     /// Those in `KUBELET_CALLS`.
     #[inline(always)]
     pub(crate) fn called(self) -> Count {
         // SAFETY: as above
-        Count(unsafe { &raw mut (*self.0).called })
+        Count(unsafe { &raw mut (*self.slot).called })
     }
 }

@@ -1,7 +1,7 @@
 //! TCP sockets of pods that are being stopped, and of dying processes.
 
 use crate::call::{Call, Spread};
-use crate::counters::{fill_counters, has_counters, no_counters, opener, unacked};
+use crate::counters::{fill_counters, has_counters, never_wrote, no_counters, opener, unacked};
 use crate::emit::{Outcome, Reason, Urgency, emit};
 use crate::kernel::{Cgroup, Task, boot_ns, current_cgroup, is_v1, netns_inum};
 use crate::known::{field, setting};
@@ -112,7 +112,7 @@ pub(crate) fn state_set<P: SocketPlace>(ctx: &Call<P, impl Spread>) -> Outcome {
     if is_after_close(old_state) && stopping {
         return emit_after_close(ctx, sock, owner, old_state, new_state);
     }
-    let current_cgroup = current_cgroup(ctx.current());
+    let current_cgroup = current_cgroup(current.0);
     // nearly always it is the socket's own container, which needs no look-up
     let current_in_pod = owner.cgroup != 0 && current_cgroup == owner.cgroup || maps::is_of(current_cgroup, owner.pod);
     let dying = leaving && current_in_pod;
@@ -175,6 +175,9 @@ fn tells_nothing<P: SocketPlace>(ctx: &Call<P, impl Spread>) -> Option<Reason> {
     // since FIN_WAIT2 this side knows that all it wrote has arrived; a RST of its own has an event of its own
     let is_end = old_state == TCP_FIN_WAIT2 && new_state == TCP_CLOSE;
     if is_end && ctx.place(0).read::<u32>(field!(sock_err)) == 0 {
+        return Some(Reason::Noise);
+    }
+    if is_after_close(old_state) && never_wrote(ctx.place(0)) {
         return Some(Reason::Noise);
     }
     None

@@ -24,10 +24,14 @@ pub(crate) fn under_churn(machine: &Machine) -> anyhow::Result<Vec<String>> {
     // record's is taken when the pod has been marked already.
     std::thread::sleep(scaled(Duration::from_millis(100)));
     let pid = i32::try_from(running.init).ok().and_then(Pid::from_raw).ok_or_else(|| anyhow::anyhow!("no pid"))?;
-    kill_process(pid, Signal::WINCH)?;
-    // gracetrace looks within a second at which signals were none
     let maps = ProbeMaps::of(running.tracer.pid())?;
-    wait_until("that it is not being stopped after all", Duration::from_secs(10), || {
+    let called = running.tracer.while_still(|| {
+        kill_process(pid, Signal::WINCH)?;
+        drop(TcpStream::connect(server).context("one more connection to the victim")?);
+        maps.look()
+    })?;
+    // gracetrace looks within a second at which signals were none
+    let let_be = wait_until("that it is not being stopped after all", Duration::from_secs(10), || {
         maps.look().ok().filter(|seen| seen.stopping == 0)
     })?;
     let calm_since = boot_ns();
@@ -39,6 +43,11 @@ pub(crate) fn under_churn(machine: &Machine) -> anyhow::Result<Vec<String>> {
     let mut facts = Facts::of(over.finished.report()?);
     facts.is("/outcome", "Graceful");
     facts.is("/containers/0/stop/signal", "SIGTERM");
+    let seen = format!("{called:?}");
+    facts.holds(called.stopping == 1, "it may be being stopped after a signal from outside", &seen);
+    facts.holds(called.known_to_stop == 1, "from its first connection on that is known without a look-up", &seen);
+    called.adds_up(&mut facts, "after the signal");
+    let_be.adds_up(&mut facts, "once it is let be");
     facts.complete();
     let records = recording::inputs(&log)?;
     let socket_records = |from: u64, to: u64| {
@@ -60,39 +69,51 @@ pub(crate) fn under_churn(machine: &Machine) -> anyhow::Result<Vec<String>> {
     facts.verdict()
 }
 
-/// A worker that ends by itself, with a connection open, in a pod that goes on and on a node where none is being stopped: what becomes of
-/// its connection is told, also what follows its close while it dies. (Its peer has sent its FIN before, so that over loopback it
-/// acknowledges the worker's in the same breath.)
+/// A worker that ends by itself, with two connections open, in a pod that goes on and on a node where none is being stopped: what becomes of
+/// them is told, also what follows the close of the one on which it wrote something, while it dies. (Their peer has sent its FIN before, so
+/// that over loopback it acknowledges the worker's in the same breath.)
 pub(crate) fn but_for_who_dies(machine: &Machine) -> anyhow::Result<Vec<String>> {
     let outside = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let peer = outside.local_addr()?.to_string();
-    let victim = ["--worker", "--connect", &peer, "", "complete", "1500", ";", "graceful"];
+    let victim =
+        ["--worker", "--connect", &peer, "", "--connect", &peer, "something", "complete", "1500", ";", "graceful"];
     let mut running = Running::start(machine, "healthy-worker-ends", &["--grace-period", "3s"], &victim)?;
-    let (mut accepted, _) = outside.accept()?;
-    accepted.shutdown(Shutdown::Write)?;
-    accepted.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let read = accepted.read(&mut [0])?;
+    let mut accepted = Vec::new();
+    for _ in 0..2 {
+        let (stream, worker) = outside.accept()?;
+        stream.shutdown(Shutdown::Write)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        accepted.push((stream, worker.to_string()));
+    }
+    let mut read = Vec::new();
+    for (stream, _) in &mut accepted {
+        read.push(stream.read_to_end(&mut Vec::new())?);
+    }
     let maps = ProbeMaps::of(running.tracer.pid())?;
     let stopping = maps.look()?.stopping;
     running.stop()?;
     let log = running.log.clone();
     let over = running.finish()?;
-    drop(accepted);
     let mut facts = Facts::of(over.finished.report()?);
-    facts.holds(read == 0, "its peer saw the end of the connection", &format!("{read} bytes"));
+    facts.holds(read == [0, "something\n".len()], "its peer saw the end of both connections", &format!("{read:?}"));
     facts.holds(stopping == 0, "no pod was being stopped then", &format!("{stopping}"));
     facts.is("/outcome", "Graceful");
     facts.complete();
     let records = recording::inputs(&log)?;
-    let changes: Vec<_> = records
-        .iter()
-        .map(|input| &input["what"])
-        .filter(|what| what["kind"] == "SocketState" && what["socket"]["peer"] == peer.as_str())
-        .map(|what| (what["old"].as_str(), what["new"].as_str(), what["current"]["exiting"].as_bool()))
-        .collect();
+    let changes = |local: &str| -> Vec<_> {
+        let of_it = |what: &&serde_json::Value| what["kind"] == "SocketState" && what["socket"]["local"] == local;
+        let all = records.iter().map(|input| &input["what"]).filter(of_it);
+        all.map(|what| (what["old"].as_str(), what["new"].as_str(), what["current"]["exiting"].as_bool())).collect()
+    };
     let expected =
         [("CloseWait", "LastAck"), ("LastAck", "Close")].map(|(old, new)| (Some(old), Some(new), Some(true)));
-    facts.holds(changes == expected, "what the dying worker's connection did is told", &format!("{changes:?}"));
+    for ((_, local), (wrote, expected)) in
+        accepted.iter().zip([("nothing, and its close says all", &expected[..1]), ("something", &expected[..])])
+    {
+        let changes = changes(local);
+        let fact = format!("of the dying worker's connection on which it wrote {wrote}");
+        facts.holds(changes == expected, &fact, &format!("{changes:?}"));
+    }
     facts.verdict()
 }
 

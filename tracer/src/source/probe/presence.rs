@@ -23,7 +23,12 @@ impl Presence {
 
     /// Counts one more in a word, whoever else counts there at the same time.
     pub(super) fn more(&self, index: usize) {
-        self.words.short(index).fetch_add(1, Ordering::SeqCst);
+        self.add(index, 1);
+    }
+
+    /// Adds to a word in the same way; a sum goes round.
+    pub(super) fn add(&self, index: usize, count: u32) {
+        self.words.short(index).fetch_add(count, Ordering::SeqCst);
     }
 
     /// Counts one less there, in a sum that goes round.
@@ -35,7 +40,7 @@ impl Presence {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tracer_ebpf::filter::{self, pod_in, traced};
+    use tracer_ebpf::filter::{self, LET_BE, STOPPED, is_stopped, pod_in, stopped, stops, traced};
 
     /// Ids as they are given out, and any others.
     fn ids() -> impl Strategy<Value = u64> {
@@ -57,6 +62,20 @@ mod tests {
             let other = cgroup.wrapping_add(slots_on.wrapping_mul(filter::CGROUP_SLOTS.into()));
             prop_assert_eq!(filter::cgroup(cgroup), filter::cgroup(other), "it has the same slot");
             prop_assert_eq!(pod_in(traced(cgroup, pod, taken_out), other, taken_out), None);
+        }
+
+        #[test]
+        fn who_is_stopped_is_known_until_one_is_let_be(pod in ids(), slots_on in 1..u64::MAX >> 12, before in 0..9_u32, ends in 1..65_536_u32) {
+            let now = (0..before).fold(2 * STOPPED, |stopping, _| stopping.wrapping_add(LET_BE).wrapping_add(STOPPED));
+            prop_assert_eq!(stops(now), 2, "as many came as went");
+            let word = stopped(pod, now);
+            let fits = pod >> 60 == 0 && (pod >> 12 != 0 || before != 0);
+            prop_assert_eq!(is_stopped(word, pod, now), fits);
+            prop_assert!(is_stopped(word, pod, now.wrapping_add(STOPPED)) == fits, "one more says nothing of it");
+            let other = pod.wrapping_add(slots_on.wrapping_mul(filter::POD_SLOTS.into()));
+            prop_assert_eq!(filter::pod(pod), filter::pod(other), "it has the same slot");
+            prop_assert!(!is_stopped(word, other, now));
+            prop_assert!(!is_stopped(word, pod, now.wrapping_add(ends << 16)), "of before somebody was let be");
         }
 
         #[test]

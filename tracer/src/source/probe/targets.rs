@@ -82,7 +82,7 @@ impl Stopping {
 
     fn remove(&mut self, pod: u64) -> Result<(), MapError> {
         if remove(&mut self.since, &pod)? {
-            self.presence.less(filter::stopping_word(pod));
+            self.presence.add(filter::stopping_word(pod), filter::LET_BE);
             self.any.less(filter::ANY_STOPPING_WORD);
         }
         Ok(())
