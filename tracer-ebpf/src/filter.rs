@@ -133,7 +133,8 @@ pub const fn stops(stopping: u32) -> u32 {
 /// nothing, where that does not fit.
 #[must_use]
 pub const fn stopped(pod: u64, stopping: u32) -> u64 {
-    let rest = pod >> POD_SLOTS.trailing_zeros();
+    // one more than what the slot does not tell of the id, so that the word of a small one is not 0
+    let rest = (pod >> POD_SLOTS.trailing_zeros()) + 1;
     if rest >> (u64::BITS - STOPS_BITS) == 0 { rest << STOPS_BITS | (stopping >> STOPS_BITS) as u64 } else { 0 }
 }
 

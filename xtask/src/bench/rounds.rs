@@ -8,7 +8,7 @@ use super::programs::{self, Program};
 use super::stats::{Store, median};
 use super::{Binaries, OF_LOOPS, OF_NGINX, Slices, interrupted};
 use anyhow::{Context, Result, bail};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
@@ -151,12 +151,19 @@ fn slot(
     stats: bool,
     foreign: &mut Vec<String>,
 ) -> Result<(Times, Times)> {
+    // who has stayed once is not waited for again: the run is void, and is to end
+    let attempts = if foreign.is_empty() { ATTEMPTS } else { 1 };
+    let patience = if foreign.is_empty() { ALONE } else { Duration::ZERO };
     let mut attempt = 1;
     loop {
-        let before = alone(setting)?;
+        let before = alone(setting, patience)?;
         let (times, runs, beside) = once(setting, load, column, stats)?;
         let others = [before, beside].concat();
-        if others.is_empty() || attempt == ATTEMPTS {
+        if others.is_empty() || attempt == attempts {
+            if !others.is_empty() && foreign.is_empty() {
+                let names: BTreeSet<&String> = others.iter().collect();
+                eprintln!("\n    others trace here and do not end, so this run will be void: {names:?}");
+            }
             foreign.extend(others);
             return Ok((times, runs));
         }
@@ -164,9 +171,9 @@ fn slot(
     }
 }
 
-/// Waits for nobody else to trace; gives who will not go.
-fn alone(setting: &Setting<'_>) -> Result<Vec<String>> {
-    let end = Instant::now() + ALONE;
+/// Waits for nobody else to trace, for so long; gives who will not go.
+fn alone(setting: &Setting<'_>, patience: Duration) -> Result<Vec<String>> {
+    let end = Instant::now() + patience;
     loop {
         interrupted()?;
         let loaded = programs::loaded(&setting.binaries.gauge)?;
