@@ -79,23 +79,23 @@ impl ProbeMaps {
         let mut known = BTreeMap::new();
         for cgroup in targets.keys() {
             let [_, taken_out, low, high] = self.cgroup_filter.get(&filter::cgroup(*cgroup), 0)?;
-            let word = u64::from(high) << 32 | u64::from(low);
-            known.extend(filter::pod_in(word, *cgroup, taken_out).map(|pod| (*cgroup, pod)));
+            known.extend(filter::pod_in(long(low, high), *cgroup, taken_out).map(|pod| (*cgroup, pod)));
         }
+        let pods: BTreeSet<u64> = targets.values().copied().collect();
         let (mut known_to_stop, mut mistaken_to_stop) = (0, Vec::new());
-        for slot in 0..self.pod_filter.len() {
-            let [now, _, low, high] = self.pod_filter.get(&slot, 0)?;
-            let word = u64::from(high) << 32 | u64::from(low);
-            // whom it may say that of: it has these last digits
-            let says = |pod: &&u64| filter::pod(**pod) == slot && filter::is_stopped(word, **pod, now);
-            known_to_stop += stopping.iter().filter(says).count();
-            mistaken_to_stop
-                .extend(targets.values().filter(says).filter(|pod| filter::stops(now) > 0 && !stopping.contains(pod)));
+        for pod in pods.iter().chain(&stopping).collect::<BTreeSet<_>>() {
+            let [now, _, low, high] = self.pod_filter.get(&filter::pod(*pod), 0)?;
+            let says = filter::stops(now) > 0 && filter::is_stopped(long(low, high), *pod, now);
+            match (says, stopping.contains(pod)) {
+                (true, true) => known_to_stop += 1,
+                (true, false) => mistaken_to_stop.push(*pod),
+                (false, _) => {}
+            }
         }
         let mistaken = known.iter().filter(|(cgroup, pod)| targets.get(cgroup) != Some(pod)).map(|(cgroup, _)| *cgroup);
         Ok(Seen {
             traced: targets.len(),
-            pods: targets.values().collect::<BTreeSet<_>>().len(),
+            pods: pods.len(),
             known: known.len(),
             known_to_stop,
             mistaken: mistaken.chain(mistaken_to_stop).collect(),
@@ -107,6 +107,11 @@ impl ProbeMaps {
             stopping_on_node: usize::try_from(self.node_filter.get(&0, 0)?[0])?,
         })
     }
+}
+
+/// A word of 64 bits in the halves that an array of shorter ones has.
+fn long(low: u32, high: u32) -> u64 {
+    u64::from(high) << u32::BITS | u64::from(low)
 }
 
 /// How many are counted in each slot, which its first word says; without zeroes.

@@ -126,7 +126,7 @@ const STOPS_BITS: u32 = u32::BITS / 2;
 /// How many are in `STOPPING`, by [`PodSlot::stopping`].
 #[must_use]
 pub const fn stops(stopping: u32) -> u32 {
-    stopping & (STOPPED << STOPS_BITS).wrapping_sub(1)
+    stopping & ((1 << STOPS_BITS) - 1)
 }
 
 /// The word that says that a pod was found in `STOPPING`, for as long as nobody of its slot was taken out since `stopping` was read; 0, which says
