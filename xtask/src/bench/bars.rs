@@ -28,6 +28,8 @@ struct Part {
     limit: Limit,
     /// Where the value is, as far as the rounds tell, if it is the median of several.
     range: Option<[f64; 2]>,
+    /// What the same would be of programs that do nothing, and where that is.
+    floor: Option<(f64, Option<[f64; 2]>)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,6 +61,12 @@ impl Bar {
         }
     }
 
+    /// Whether it is missed, and each figure that is beyond its limit has a floor that is so by itself.
+    pub(super) fn is_out_of_reach(&self) -> bool {
+        let mut missed = self.parts.iter().filter(|part| part.is_missed()).peekable();
+        missed.peek().is_some() && missed.all(Part::is_out_of_reach)
+    }
+
     /// Each figure with its limit; the ones beyond it are marked, and those that these rounds cannot tell from it.
     pub(super) fn evidence(&self) -> String {
         let told = self.parts.iter().map(Part::told);
@@ -85,7 +93,20 @@ impl Bar {
     }
 
     fn with(mut self, what: &str, value: Option<f64>, limit: Limit, range: Option<[f64; 2]>) -> Self {
-        self.parts.push(Part { what: what.to_owned(), value, limit, range });
+        self.parts.push(Part { what: what.to_owned(), value, limit, range, floor: None });
+        self
+    }
+
+    /// What the figure just before would be of programs that do nothing, on the same hooks and as many.
+    fn over_floor(self, ratios: Vec<f64>) -> Self {
+        let range = range_of_median(ratios.clone());
+        self.over(median(ratios), range)
+    }
+
+    fn over(mut self, floor: Option<f64>, range: Option<[f64; 2]>) -> Self {
+        if let Some(part) = self.parts.last_mut() {
+            part.floor = floor.map(|floor| (floor, range));
+        }
         self
     }
 
@@ -108,8 +129,18 @@ impl Bar {
 }
 
 impl Part {
+    fn is_missed(&self) -> bool {
+        self.value.is_some_and(|value| !self.limit.holds(value))
+    }
+
+    /// Programs that do nothing miss it as well, wherever in its range their median is.
+    fn is_out_of_reach(&self) -> bool {
+        let Some((floor, range)) = self.floor else { return false };
+        range.unwrap_or([floor; 2]).iter().all(|end| !self.limit.holds(*end))
+    }
+
     fn told(&self) -> String {
-        let Self { what, value, limit, range } = self;
+        let Self { what, value, limit, range, floor } = self;
         let Some(value) = value else { return format!("{what} not measured") };
         let limited = match limit {
             Limit::Most(most) => format!("{value:.3} (≤ {most}"),
@@ -119,8 +150,13 @@ impl Part {
         // a median of few rounds on a machine that is not quiet may lie on either side by chance
         let chance = range.filter(|range| range.iter().any(|end| limit.holds(*end) != limit.holds(*value)));
         let chance = chance.map(|[low, high]| format!("; {low:.2}–{high:.2}, so not told from it"));
-        let mark = if limit.holds(*value) { "" } else { " ✗" };
-        format!("{what} {limited}{}){mark}", chance.unwrap_or_default())
+        let floor = floor.map(|(floor, range)| {
+            let range = range.map(|[low, high]| format!(", {low:.2}–{high:.2}")).unwrap_or_default();
+            let beyond = if self.is_out_of_reach() { ": beyond it by itself" } else { "" };
+            format!("; floor {floor:.3}{range}{beyond}")
+        });
+        let mark = if self.is_missed() { " ✗" } else { "" };
+        format!("{what} {limited}{}{}){mark}", chance.unwrap_or_default(), floor.unwrap_or_default())
     }
 }
 
@@ -149,7 +185,6 @@ pub(super) fn judge(store: &Store) -> Vec<Bar> {
     let own = |what: &str| store.median("gracetrace", what);
     let worst = |what: &str, hundredths| percentile(store.values("gracetrace", what).to_vec(), hundredths);
     let every = |what: &str| store.values("gracetrace", what);
-    let floor = |loop_: &str| store.ratio("floor", "bare", loop_);
     // of several storms the worst one counts
     let sums = every("storm written").iter().zip(every("storm dropped")).map(|(written, dropped)| written + dropped);
     let least_sum = sums.min_by(f64::total_cmp).map(|sum| sum / number(STORM));
@@ -160,24 +195,26 @@ pub(super) fn judge(store: &Store) -> Vec<Bar> {
             .most_of("signal", run("terminating", "peers", "signal_generate"), 0.80),
         bar("P2", "untracked: against bpftrace count() on the same hooks, the whole loop")
             .most_of("kill", store.ratios("untracked", "bt-count", "kill"), 1.0)
+            .over_floor(store.ratios("floor", "bt-count", "kill"))
             .most_of("connect", store.ratios("untracked", "bt-count", "connect"), 1.0)
-            .beside("floor, kill", store.ratio("floor", "bt-count", "kill"))
-            .beside("floor, connect", store.ratio("floor", "bt-count", "connect")),
+            .over_floor(store.ratios("floor", "bt-count", "connect")),
         bar("P3", "kill loop, tracked, against the three peers together")
             .most_of("healthy", store.ratios("healthy", "peers", "kill"), 0.60)
             .most_of("terminating", store.ratios("terminating", "peers", "kill"), 0.60),
         bar("P4", "connect/close loop over bare")
             .most_of("healthy", store.ratios("healthy", "bare", "connect"), 1.03)
+            .over_floor(store.ratios("floor", "bare", "connect"))
             .most_of("terminating", store.ratios("terminating", "bare", "connect"), 1.15)
-            .beside("floor", floor("connect")),
+            .over_floor(store.ratios("floor", "bare", "connect")),
         bar(
             "P5",
             if server == "nginx" { "HTTP churn throughput, nginx" } else { "HTTP churn throughput, a small server" },
         )
         .least_of("healthy of bare", throughput("healthy", "bare"), 0.97)
+        .over_floor(throughput("floor", "bare"))
         .least_of("terminating of bare", throughput("terminating", "bare"), 0.85)
-        .least_of("terminating of peers", throughput("terminating", "peers"), 1.3)
-        .beside("floor of bare", store.ratio("bare", "floor", server)),
+        .over_floor(throughput("floor", "bare"))
+        .least_of("terminating of peers", throughput("terminating", "peers"), 1.3),
         bar("P6", "fork+exit and exec over bare")
             .most_of("fork, untracked", store.ratios("untracked", "bare", "fork"), 1.05)
             .most_of("exec, untracked", store.ratios("untracked", "bare", "exec"), 1.05)
@@ -201,7 +238,7 @@ pub(super) fn judge(store: &Store) -> Vec<Bar> {
             .least("M inputs/s, 10 pods", own("engine M inputs/s, 10 pods"), 1.0)
             .least("1,000 pods", own("engine M inputs/s, 1000 pods"), 1.0)
             .most("cost per input, 1,000 pods over 10", own("engine cost 1000/10"), 1.25)
-            .beside("floor", own("floor cost 1000/10"))
+            .over(own("floor cost 1000/10"), None)
             .beside("page faults, 1,000 pods", own("engine page faults, 1000 pods"))
             .beside("M inputs/s, 1,000 pods, with no memory yet", own("fresh M inputs/s, 1000 pods")),
         bar("P12", "500 pods killed at once with 40 connections each: every report complete, every connection counted")
@@ -279,5 +316,30 @@ mod tests {
         let evidence = bars.iter().find(|bar| bar.name == "P4").map(super::Bar::evidence);
         let expected = "healthy 1.050 (≤ 1.03; 1.00–1.08, so not told from it) ✗; terminating 1.220 (≤ 1.15) ✗";
         assert_eq!(evidence.as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn says_what_no_tracer_can_hold_here() {
+        let judged = |floor: [f64; 5], terminating: f64| {
+            let mut store = Store::default();
+            for floor in floor {
+                store.add("bare", "connect", 100.0);
+                store.add("floor", "connect", floor);
+                store.add("healthy", "connect", 108.0);
+                store.add("terminating", "connect", terminating);
+            }
+            judge(&store).into_iter().find(|bar| bar.name == "P4").map(|bar| (bar.is_out_of_reach(), bar.evidence()))
+        };
+        let healthy = "healthy 1.080 (≤ 1.03; floor 1.050, 1.04–1.06: beyond it by itself) ✗";
+        let beyond = [104.0, 105.0, 105.0, 105.0, 106.0];
+        let held = "terminating 1.120 (≤ 1.15; floor 1.050, 1.04–1.06)";
+        assert_eq!(judged(beyond, 112.0), Some((true, format!("{healthy}; {held}"))));
+        // one figure that could be better is enough
+        let missed = "terminating 1.200 (≤ 1.15; floor 1.050, 1.04–1.06) ✗";
+        assert_eq!(judged(beyond, 120.0), Some((false, format!("{healthy}; {missed}"))));
+        // a floor that the rounds do not tell from the bar proves nothing
+        assert_eq!(judged([102.0, 105.0, 105.0, 105.0, 106.0], 112.0).map(|(out, _)| out), Some(false));
+        // nor does one within it
+        assert_eq!(judged([100.0; 5], 112.0).map(|(out, _)| out), Some(false));
     }
 }

@@ -200,7 +200,10 @@ fn whole(binaries: &Binaries, plan: &Plan, json: Option<&Path>) -> Result<()> {
     if !void.is_empty() {
         bail!("this run is void and the bars above say nothing: {}", void.join("; "));
     }
-    let missed: Vec<&str> = bars.iter().filter(|bar| bar.verdict() == Verdict::Missed).map(|bar| bar.name).collect();
+    let missed = bars.iter().filter(|bar| bar.verdict() == Verdict::Missed);
+    let missed: Vec<String> = missed
+        .map(|bar| bar.name.to_owned() + if bar.is_out_of_reach() { " (its floor misses it as well)" } else { "" })
+        .collect();
     if !missed.is_empty() {
         bail!("missed: {}", missed.join(", "));
     }

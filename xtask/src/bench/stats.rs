@@ -50,10 +50,6 @@ impl Store {
         let beside = Some(self.values(who, &format!("{what}{BESIDE}"))).filter(|beside| !beside.is_empty())?;
         Some(self.values(who, what).iter().zip(beside).map(|(own, bare)| own / bare).collect())
     }
-
-    pub(super) fn ratio(&self, who: &str, to: &str, what: &str) -> Option<f64> {
-        median(self.ratios(who, to, what))
-    }
 }
 
 /// The one in the middle, or between the two there.
@@ -115,8 +111,8 @@ mod tests {
             store.add("bare", "kill", bare);
             store.add("traced", "kill", traced);
         }
-        assert_eq!(store.ratio("traced", "bare", "kill"), Some(1.2));
-        assert_eq!(store.ratio("traced", "bare", "fork"), None);
+        assert_eq!(median(store.ratios("traced", "bare", "kill")), Some(1.2));
+        assert_eq!(median(store.ratios("traced", "bare", "fork")), None);
     }
 
     #[test]
@@ -128,9 +124,9 @@ mod tests {
             store.add_beside("cheap", "kill", 11.0, 10.0);
             store.add_beside("dear", "kill", 33.0, 20.0);
         }
-        assert_eq!(store.ratio("cheap", "bare", "kill"), Some(1.1));
-        assert_eq!(store.ratio("dear", "bare", "kill"), Some(1.65));
-        let between = store.ratio("dear", "cheap", "kill");
+        assert_eq!(median(store.ratios("cheap", "bare", "kill")), Some(1.1));
+        assert_eq!(median(store.ratios("dear", "bare", "kill")), Some(1.65));
+        let between = median(store.ratios("dear", "cheap", "kill"));
         assert!(between.is_some_and(|ratio| (ratio - 1.5).abs() < 1e-9), "{between:?}");
     }
 }
