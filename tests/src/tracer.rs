@@ -1,6 +1,6 @@
 //! gracetrace, started as a person starts it: the binary, its streams and its exit code.
 
-use crate::clock::{boot_ns, wait_until};
+use crate::clock::{boot_ns, scaled, wait_until};
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use std::io::Read;
@@ -21,6 +21,9 @@ pub fn binary() -> anyhow::Result<PathBuf> {
     );
     Ok(path)
 }
+
+/// How long it may take to end once it is told to, on a machine as fast as usual.
+const AT_THE_END: Duration = Duration::from_secs(2);
 
 /// A gracetrace that is running.
 #[derive(Debug)]
@@ -143,6 +146,15 @@ impl Tracer {
         let at = boot_ns();
         kill_process(Pid::from_child(&self.child), Signal::TERM)?;
         Ok(at)
+    }
+
+    /// Tells a gracetrace that follows pods to end, and waits for that: it may take two seconds, whatever it still has to read and to tell.
+    pub fn end(self) -> anyhow::Result<Finished> {
+        let told = self.terminate()?;
+        let finished = self.finish()?;
+        let took = Duration::from_nanos(boot_ns().saturating_sub(told));
+        anyhow::ensure!(took <= scaled(AT_THE_END), "gracetrace took {took:?} to end after SIGTERM");
+        Ok(finished)
     }
 
     /// Does something while it stands still and only its probes run: what they write stays as it is, for however long that takes.

@@ -172,6 +172,14 @@ fn the_schema_is_one() {
     assert!(!validator.is_valid(&serde_json::json!({"kind": "ShutdownReport"})), "it refuses what is no report");
 }
 
+/// `run` may have no grace period at all, and its variable is that of the other commands as well.
+#[test]
+fn what_one_command_may_be_told_by_a_variable_stops_no_other() {
+    let told = Command::new(binary().expect("gracetrace")).arg("schema").env("GRACETRACE_GRACE_PERIOD", "0s").output();
+    let told = told.expect("it runs");
+    assert_eq!(told.status.code(), Some(0), "{}", String::from_utf8_lossy(&told.stderr));
+}
+
 #[test]
 fn a_closed_pipe_is_no_error() {
     for args in [&["schema"][..], &["--help"], &["doctor"]] {

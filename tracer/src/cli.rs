@@ -21,7 +21,7 @@ pub use values::duration_text;
 /// until it has ended. Reports go to stdout, everything else to stderr.
 ///
 /// Exit codes: 0 reported; 1 could not trace (one line on stderr says why); 2 usage; 3 --fail-on matched;
-/// 124 --timeout passed.
+/// 124 --timeout passed, and no termination had begun.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "gracetrace", version, max_term_width = 110)]
 pub struct Cli {
@@ -80,7 +80,8 @@ pub struct TraceArgs {
     #[arg(long, env = "GRACETRACE_TIMEOUT", value_name = "DURATION", value_parser = values::duration)]
     pub timeout: Option<Duration>,
     /// Grace period of pods whose own cannot be read, like 30s
-    #[arg(long, env = "GRACETRACE_GRACE_PERIOD", value_name = "DURATION", value_parser = values::duration)]
+    #[arg(long, env = "GRACETRACE_GRACE_PERIOD", value_name = "DURATION")]
+    #[arg(value_parser = values::duration_or_zero)]
     pub grace_period: Option<Duration>,
     /// The container runtime's socket, instead of the usual places, like `unix:///run/containerd/containerd.sock`
     #[arg(long, env = "GRACETRACE_RUNTIME_ENDPOINT", value_name = "ENDPOINT")]

@@ -167,7 +167,7 @@ pub enum TriggerKind {
 /// How an ending went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum Outcome {
-    /// Every app container ended by itself after its stop signal, inside the grace period, with status 0 or 128+signal.
+    /// Every app container ended by itself after its stop signal, inside the grace period, with status 0 or 128+signal, or by the signal that its handler raised again.
     Graceful,
     /// The default action of the stop signal ended it: nothing could be drained.
     Terminated,
@@ -252,7 +252,7 @@ pub enum HookEvidence {
     Arguments,
     /// The pod declares it; the kubelet acts outside the pod, so times are worked out from the stop signal, or not known.
     Declaration,
-    /// Nobody tells whether there is one: it is what a runtime ran until just before the stop signal. An estimate.
+    /// What a runtime ran, or the kubelet asked for, until just before the stop signal; whether the pod declares a hook is not known, or it is an HTTP one. An estimate.
     Timing,
 }
 
@@ -491,7 +491,7 @@ pub enum Severity {
 pub struct Completeness {
     /// Nothing was missed.
     pub complete: bool,
-    /// Records the kernel side had to drop while this pod was ending (of any pod: which one's is not known).
+    /// Records the kernel side had to drop while this pod was ending: its own beyond its share of the ring buffer, and those that may be anybody's.
     pub events_lost: u64,
     /// The ending was seen from its beginning.
     pub start_seen: bool,

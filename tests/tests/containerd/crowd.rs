@@ -52,8 +52,7 @@ pub(crate) fn restart_in_place(node: &Node) -> anyhow::Result<Vec<String>> {
     node.kubelet.stop(&pod)?;
     client::seen_by_all(of_side)?;
     tracer.wait_for_reports(3)?;
-    tracer.terminate()?;
-    let finished = tracer.finish()?;
+    let finished = tracer.end()?;
     node.kubelet.remove(&pod)?;
     let reports = finished.reports()?;
     anyhow::ensure!(reports.len() == 3, "there are {} reports:\n{}", reports.len(), finished.stdout);
@@ -137,8 +136,7 @@ pub(crate) fn fifty(node: &Node) -> anyhow::Result<Vec<String>> {
         client::seen_by_all(client)?;
     }
     tracer.wait_for("reports of pods", |stdout| stdout.matches(OF_A_POD).count() >= MANY)?;
-    tracer.terminate()?;
-    let finished = tracer.finish()?;
+    let finished = tracer.end()?;
     for pod in &pods {
         node.kubelet.remove(pod)?;
     }

@@ -25,8 +25,7 @@ pub(crate) fn under_churn(node: &Node) -> anyhow::Result<Vec<String>> {
         each.sum::<anyhow::Result<usize>>()
     })?;
     anyhow::ensure!(count == THREADS * EACH, "only {count} clients were served");
-    tracer.terminate()?;
-    let finished = tracer.finish()?;
+    let finished = tracer.end()?;
     node.kubelet.stop(&pod)?;
     node.kubelet.remove(&pod)?;
     anyhow::ensure!(finished.code == 0, "exit {}: {}", finished.code, finished.stderr);

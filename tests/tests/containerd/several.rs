@@ -72,8 +72,7 @@ pub(crate) fn daemon(node: &Node) -> anyhow::Result<Vec<String>> {
     })
     .map_err(|_| anyhow::anyhow!("the kubelet panicked"))??;
     tracer.wait_for_reports(2)?;
-    tracer.terminate()?;
-    let reports = tracer.finish()?.reports()?;
+    let reports = tracer.end()?.reports()?;
     node.kubelet.remove(&before)?;
     node.kubelet.remove(&after)?;
     anyhow::ensure!(reports.len() == 2, "there are {} reports", reports.len());

@@ -19,7 +19,7 @@ pub(crate) fn under_churn(machine: &Machine) -> anyhow::Result<Vec<String>> {
     let victim = ["--listen", "127.0.0.1:0", "graceful"];
     let mut running = Running::start(machine, "healthy-churn", &["--grace-period", "3s"], &victim)?;
     let server = running.server([127, 0, 0, 1].into());
-    churn(server)?;
+    churn(server, running.init)?;
     // The server is done with the last of them as well. What it did while the signal was on its way could have the earlier time: a
     // record's is taken when the pod has been marked already.
     std::thread::sleep(scaled(Duration::from_millis(100)));
@@ -35,7 +35,7 @@ pub(crate) fn under_churn(machine: &Machine) -> anyhow::Result<Vec<String>> {
         maps.look().ok().filter(|seen| seen.stopping == 0)
     })?;
     let calm_since = boot_ns();
-    churn(server)?;
+    churn(server, running.init)?;
     let before_stop = boot_ns();
     running.stop()?;
     let log = running.log.clone();
@@ -118,9 +118,14 @@ pub(crate) fn but_for_who_dies(machine: &Machine) -> anyhow::Result<Vec<String>>
 }
 
 /// Connections that come and go.
-fn churn(server: SocketAddr) -> anyhow::Result<()> {
+fn churn(server: SocketAddr, victim: u32) -> anyhow::Result<()> {
     for number in 1..=CHURN {
-        drop(TcpStream::connect(server).with_context(|| format!("connection {number} of {CHURN} to the victim"))?);
+        drop(TcpStream::connect(server).with_context(|| {
+            let name_and_state = std::fs::read_to_string(format!("/proc/{victim}/stat"));
+            let name_and_state =
+                name_and_state.map_or_else(|error| error.to_string(), |stat| stat.chars().take(40).collect());
+            format!("connection {number} of {CHURN} to the victim, of which /proc says {name_and_state:?}")
+        })?);
     }
     Ok(())
 }

@@ -66,8 +66,7 @@ impl Scene {
 
     /// Ends tracing; each of these kinds was written, and read, so many times.
     fn end(self, kinds: &[(&str, u64)]) -> anyhow::Result<Facts> {
-        self.tracer.terminate()?;
-        let finished = self.tracer.finish()?;
+        let finished = self.tracer.end()?;
         drop(self.container);
         let mut facts = Facts::of(Value::Null);
         facts.holds(finished.code == 0, "gracetrace ends", &finished.stderr);

@@ -79,7 +79,6 @@ pub(crate) fn is_counted(_machine: &Machine) -> anyhow::Result<Vec<String>> {
         maps.look().ok().filter(|seen| seen.traced + 2 == before.traced && seen.stopping == before.stopping)
     })?;
     gone.adds_up(&mut facts, "when all are gone");
-    tracer.terminate()?;
-    tracer.finish()?;
+    tracer.end()?;
     facts.verdict()
 }

@@ -72,8 +72,7 @@ pub(crate) fn beside_a_quiet_pod(machine: &Machine) -> anyhow::Result<Vec<String
     };
     tracer.wait_for("the reports of the three pods", is_told)?;
     stages.reach(Stage::Reported);
-    tracer.terminate()?;
-    let finished = tracer.finish()?;
+    let finished = tracer.end()?;
     client::seen_by_all(clients)?;
     quiet.end()?;
     stormy.into_iter().try_for_each(Container::end)?;

@@ -56,7 +56,7 @@ pub struct Snapshot {
 pub struct ConnectionCounts {
     /// Established when the stop signal was sent (without one: when the process ended).
     pub open_at_stop: Option<u64>,
-    /// Closed by the process while it lived, or by the peer first.
+    /// Closed by the process while it lived, or by the peer first where nothing was owed to it.
     pub closed_gracefully: u64,
     /// Closed by the kernel because the process exited by itself.
     pub closed_at_exit: u64,
@@ -78,7 +78,7 @@ pub struct ConnectionCounts {
     pub in_flight: u64,
     /// Of those dropped or closed at exit, those of which it is not known whether work was in flight.
     pub in_flight_unknown: u64,
-    /// Closed by the living process with a request unread or unanswered (an estimate where no bytes were left unread).
+    /// Closed by the living process with a request unread or unanswered, or with an answer that did not get through (an estimate where no bytes were left unread).
     pub closed_unanswered: u64,
     /// Of all these, opened by the pod itself.
     pub outbound: u64,
@@ -259,7 +259,7 @@ pub enum Work {
     RequestUnread,
     /// Data came in last and nothing went out since: an estimate.
     RequestUnanswered,
-    /// Bytes were written and not acknowledged: an estimate, the peer may still have got them.
+    /// Bytes were written and not acknowledged: an estimate, the peer may still have got them; a fact where `drained` is false.
     ResponseUnsent,
     /// Nothing.
     Idle,

@@ -188,7 +188,7 @@ async fn runtimes(page: &mut Page, endpoint: Option<&str>) -> bool {
         page.line(
             Mark::Lost,
             "names",
-            "from /var/log/pods where it is there, else only ids; --runtime-endpoint names another socket",
+            "from a runtime's config.json and /var/log/pods where they are there, else only ids; --runtime-endpoint names another socket",
         );
     }
     answers

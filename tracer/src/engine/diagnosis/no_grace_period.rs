@@ -6,7 +6,7 @@ use crate::report::{KillCause, MetadataSource, Report, Severity, TimelineEvent};
 pub(super) const RULE: Rule = Rule {
     id: "no-grace-period",
     severity: Severity::Warning,
-    fires: "The grace period was at most 1 s, or SIGKILL came without a stop signal before it.",
+    fires: "The grace period was at most 1 s, or the runtime sent SIGKILL without a stop signal before it.",
     means: "That is no time to finish anything. It comes from `kubectl delete --force` or `--grace-period=0`, \
             or from `terminationGracePeriodSeconds` in the pod.",
     advice: "Delete without `--force` and `--grace-period=0`, and give the pod what a drain needs; the \
