@@ -126,7 +126,7 @@ pub(crate) fn untrack(cgroup: u64, pod: u64) {
         known.targets().gone();
     }
     if cgroup == pod {
-        resume(pod);
+        no_more(pod);
         if KUBELET_CALLS.remove(&pod).is_ok()
             && let Some(known) = OfPod::new(pod)
         {
@@ -171,14 +171,7 @@ pub(crate) fn share_of(pod: u64) -> Option<&'static mut Share> {
     SHARES.get_ptr_mut(&pod).map(|share| unsafe { &mut *share })
 }
 
-/// Since when (boot clock), if it is.
-#[inline(always)]
-pub(crate) fn stopping_since(pod: u64) -> Option<u64> {
-    copied!(STOPPING, &pod)
-}
-
-/// The pod is being stopped. The last time counts: it tells user space that nothing has come since, and
-/// a container that is started again while another ends from one that was started before.
+/// The pod is being stopped. The last time counts: it tells user space that nothing has come since.
 #[inline(always)]
 pub(crate) fn stop(pod: u64, now_ns: u64) {
     if let Some(known) = OfPod::new(pod)
@@ -188,9 +181,9 @@ pub(crate) fn stop(pod: u64, now_ns: u64) {
     }
 }
 
-/// The pod goes on: one of its containers was started again.
+/// It is not any more: it has gone. (Whether a pod goes on user space finds out, which knows what else of it is ending.)
 #[inline(always)]
-pub(crate) fn resume(pod: u64) {
+fn no_more(pod: u64) {
     if STOPPING.remove(&pod).is_ok()
         && let Some(known) = OfPod::new(pod)
         && let Some(all) = all_stopping()
@@ -229,6 +222,8 @@ pub(crate) struct ClosedPort {
     pub(crate) pod: u64,
     /// The listener's cgroup, 0 if unknown.
     pub(crate) cgroup: u64,
+    /// When it closed (boot clock).
+    pub(crate) at_ns: u64,
 }
 
 /// A listener of a traced pod has closed.
@@ -243,25 +238,25 @@ pub(crate) fn port_opened(netns: u32, port: u16, address: Address) {
     let _ = CLOSED_PORTS.remove(&door(netns, port, address));
 }
 
-/// Whose listener closed there last, on this address or on any: nobody listens, or there would be a socket.
+/// Whose listener closed there last, on this address or on any, of the pods that are being stopped: nobody listens, or there would be a
+/// socket. (In a namespace that pods share, one that was stopped before may have had the very address.)
 #[inline(always)]
 pub(crate) fn closed_port(netns: u32, port: u16, address: Address) -> Option<ClosedPort> {
     let [space, high, low] = door(netns, port, address);
-    if let Some(whose) = closed_at(&[space, high, low]) {
-        return Some(whose);
+    let is_v4 = high == 0 && low as u32 == V4_MARK;
+    // for IPv4 on any address of it, or of both; twice the same where there is but one
+    let any_v4 = if is_v4 { u64::from(V4_MARK) } else { 0 };
+    let mut last = None;
+    for door in [[space, high, low], [space, 0, any_v4], [space, 0, 0]] {
+        let is_later = |whose: &ClosedPort| last.is_none_or(|last: ClosedPort| last.at_ns < whose.at_ns);
+        last = closed_at(&door).filter(|whose| is_later(whose) && is_stopping(whose.pod)).or(last);
     }
-    if high == 0
-        && low as u32 == V4_MARK
-        && let Some(whose) = closed_at(&[space, 0, u64::from(V4_MARK)])
-    {
-        return Some(whose);
-    }
-    closed_at(&[space, 0, 0])
+    last
 }
 
 #[inline(always)]
 fn closed_at(door: &Door) -> Option<ClosedPort> {
-    // SAFETY: two aligned words; an entry that is replaced meanwhile may mix the pods of two listeners of
+    // SAFETY: aligned words; an entry that is replaced meanwhile may mix the pods of two listeners of
     // one door, of which the later one is gone from here a moment afterwards
     unsafe { CLOSED_PORTS.get(door) }.copied()
 }

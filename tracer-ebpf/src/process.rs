@@ -44,11 +44,7 @@ pub(crate) fn executed<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
     let from_outside = parent_cgroup != cgroup && !maps::is_of(parent_cgroup, pod);
     let netns = task.netns();
     maps::own_netns(netns, pod);
-    // a container that was started after the pod began to stop: the pod goes on (a restart)
     let is_containers_first = from_outside && task.ns_tid() == 1;
-    if is_containers_first && maps::stopping_since(pod).is_some_and(|since| since < task.start_ns()) {
-        maps::resume(pod);
-    }
     // what a runtime starts (a container, a hook) is none of the pod's making, and with a container's first program the report about the
     // one before it is due
     let room = if from_outside { Room::All } else { Room::LeftTo(pod) };
@@ -91,7 +87,8 @@ pub(crate) fn exited<P: Place>(ctx: &Call<P, impl Spread>) -> Outcome {
         return Outcome::Skipped(Reason::NotLast);
     }
     let is_init = leader.ns_tid() == 1;
-    if is_init {
+    // a command of `gracetrace run` is in the cgroup that is traced itself, and need not be PID 1 of anything
+    if is_init || cgroup == pod && !maps::is_of(leader.parent().cgroup(), pod) {
         maps::stop(pod, boot_ns());
     }
     let (room, urgency) = if is_init { (Room::All, Urgency::Now) } else { (Room::LeftTo(pod), Urgency::Soon) };

@@ -68,11 +68,8 @@ pub(crate) fn refused(ctx: &Call, skb: u64) -> Outcome {
         maps::mapped(read(ip, IPV4_DEST))
     };
     let Some(whose) = maps::closed_port(netns, port, address) else {
-        return Outcome::Skipped(Reason::NotTraced);
-    };
-    if !maps::is_stopping(whose.pod) {
         return Outcome::Skipped(Reason::NotStopping);
-    }
+    };
     emit::<SocketRefused>(ctx, whose.cgroup, Room::LeftTo(whose.pod), Urgency::Soon, |record| {
         record.pod = whose.pod;
         record.family = family;

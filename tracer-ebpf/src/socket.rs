@@ -92,7 +92,7 @@ pub(crate) fn state_set<P: SocketPlace>(ctx: &Call<P, impl Spread>) -> Outcome {
     if old_state == TCP_LISTEN {
         let tcp = sock.as_tcp();
         if !tcp.is_null() {
-            let whose = maps::ClosedPort { pod: owner.pod, cgroup: owner.cgroup };
+            let whose = maps::ClosedPort { pod: owner.pod, cgroup: owner.cgroup, at_ns: boot_ns() };
             maps::port_closed(netns_of(tcp), port_of(tcp), local_address(tcp), whose);
         }
     }

@@ -135,6 +135,13 @@ pub enum Input {
         /// The pod's cgroup.
         pod: CgroupId,
     },
+    /// From here on the kernel side tells nothing of a pod's connections: it is not being stopped after all, or what ended in it is over.
+    LetBe {
+        /// When.
+        at: BootNs,
+        /// The pod's cgroup.
+        pod: CgroupId,
+    },
     /// The sockets of a pod as they were a moment after its stop signal.
     Sockets(Sockets),
     /// `gracetrace run` is about to send the stop signal.

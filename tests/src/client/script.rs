@@ -18,6 +18,10 @@ pub enum Line {
     Half(u64),
     /// The server is to close after that many milliseconds, without an answer.
     Leave(u64),
+    /// The server is to write that many bytes and end its half of the connection, and not to read again.
+    Last(u64),
+    /// The whole server is to exit after that many milliseconds.
+    Exit(u64),
 }
 
 /// One thing that a client does.
@@ -96,6 +100,8 @@ impl Line {
             Self::Deaf => "deaf\n".to_owned(),
             Self::Half(bytes) => format!("half {bytes}\n"),
             Self::Leave(ms) => format!("leave {ms}\n"),
+            Self::Last(bytes) => format!("last {bytes}\n"),
+            Self::Exit(ms) => format!("exit {ms}\n"),
         }
     }
 }

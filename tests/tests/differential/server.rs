@@ -90,7 +90,7 @@ impl Server {
             Line::Request(_) => Mode::Working,
             Line::Never => Mode::Never,
             // until the client sees the end, which must come
-            Line::Ignore | Line::Leave(_) => Mode::Ignoring,
+            Line::Ignore | Line::Leave(_) | Line::Last(_) | Line::Exit(_) => Mode::Ignoring,
             Line::Deaf => Mode::Deaf,
             Line::Half(_) => Mode::Writing,
         };

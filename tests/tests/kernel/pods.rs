@@ -28,7 +28,12 @@ pub(crate) struct Container {
 
 impl Container {
     pub(crate) fn start(pod: &Path, command: impl Iterator<Item = String>) -> anyhow::Result<Self> {
-        let cgroup = pod.join("c".repeat(64));
+        Self::start_as(pod, 'c', command)
+    }
+
+    /// One of several in a pod, by a hexadecimal digit of its own.
+    pub(crate) fn start_as(pod: &Path, digit: char, command: impl Iterator<Item = String>) -> anyhow::Result<Self> {
+        let cgroup = pod.join(digit.to_string().repeat(64));
         std::fs::create_dir(&cgroup)?;
         let procs = cgroup.join("cgroup.procs");
         let mut parent = Command::new("unshare");

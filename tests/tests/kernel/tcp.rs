@@ -1,7 +1,7 @@
 //! The kernel tier's cases about connections: every way in which one can end, and every kind of socket.
 
 use crate::cases::{all_drained, case};
-use crate::check::{Case, Given, Played, check};
+use crate::check::{Case, Given, Played, StopToExit, check};
 use gracetrace_tests::client::Reading::{AfterTheEnd, Always, Never, NeverThenReset};
 use gracetrace_tests::client::Step::{AwaitEnd, Bytes, HalfClose, Receive, Reset, Say, Wait};
 use gracetrace_tests::client::Use::{self, Asks, AsksInVain, Does, Nothing, Served, ServedOverMptcp, Unread};
@@ -215,6 +215,32 @@ fn half_sent() -> Vec<Scenario<Machine>> {
                 Ok(())
             },
         }, Case::killed()),
+        // nobody stops it, and it is not PID 1 of anything: what its client gets all the same is known
+        case!("read-after-it-left", {
+            clients: &[Does(&[Say(Line::Half(1 << 20)), Say(Line::Exit(1_300))], &[], AfterTheEnd)], stopped: false, outcome: "Completed",
+            trigger: Some("ContainerExit"), stop: None, processes: (1, 0, 0), stop_to_exit: StopToExit::Null,
+            connections: Counts { open_at_stop: 1, closed_at_exit: 1, ..Counts::default() },
+            also: |facts, played| {
+                let read = &played.seen[0];
+                facts.holds(read.received == 1 << 20 && read.end == End::Eof, "all of it was read", &format!("{read:?}"));
+                facts.detail_is(read.local, "drained", true);
+                facts.detail_is(read.local, "work", "Idle");
+                Ok(())
+            },
+        }),
+        // an answer and the end of this half; what comes in then is not read, so that the kernel cuts both off when the process goes
+        case!("half-closed-and-cut", {
+            clients: &[Does(&[REQUEST, Receive], &[Say(Line::Last(1 << 20)), Wait(300), Bytes(9)], Never)],
+            findings: &["grace-period-exceeded", "requests-in-flight-at-exit"],
+            connections: Counts { open_at_stop: 1, closed_gracefully: 1, reset: 1, closed_unanswered: 1, ..Counts::default() },
+            also: |facts, played| {
+                let cut = &played.seen[0];
+                facts.detail_is(cut.local, "manner", "Fin");
+                facts.detail_is(cut.local, "drained", false);
+                facts.detail_is(cut.local, "work", "ResponseUnsent");
+                Ok(())
+            },
+        }, Case::killed()),
     ]
 }
 
@@ -241,6 +267,16 @@ fn kinds_of_sockets() -> Vec<Scenario<Machine>> {
         case!("inherited-listener", {
             given: Given::Listener, victim: &["--listen", "fd:{inherited}", "overrun"], clients: &[Served, AsksInVain],
             connections: Counts { open_at_stop: 2, dropped_by_kill: 2, in_flight: 1, ..Counts::default() },
+        }, Case::killed()),
+        // whose such a socket is is known only while the command does something with it: what the peer got afterwards is not
+        case!("inherited-and-read-after-the-end", {
+            given: Given::Listener, victim: &["--listen", "fd:{inherited}", "overrun"], clients: &[Does(HALF, &[], AfterTheEnd)],
+            connections: Counts { open_at_stop: 1, dropped_by_kill: 1, ..Counts::default() },
+            also: |facts, played| {
+                facts.detail_is(played.seen[0].local, "drained", serde_json::Value::Null);
+                facts.detail_is(played.seen[0].local, "work", "Unknown");
+                Ok(())
+            },
         }, Case::killed()),
     ]
 }

@@ -127,9 +127,10 @@ impl AfterClose {
             (TcpState::FinWait1, TcpState::FinWait2) => Some(Fate { drained: Some(true), reset: false }),
             (TcpState::FinWait1 | TcpState::FinWait2 | TcpState::Closing | TcpState::LastAck, TcpState::Close) => {
                 let was_acked = self.old == TcpState::FinWait2;
-                // our FIN counts as one byte
+                // our FIN counts as one byte. Without an error as well something may be left: what the peer sends to a half that is closed
+                // is answered by a RST, and so is what is unread when the rest closes; memory may run short
                 let is_acked = self.unacked.map(|unacked| unacked <= 1);
-                let drained = if was_acked || self.error == 0 { Some(true) } else { is_acked };
+                let drained = if was_acked { Some(true) } else { is_acked.or((self.error == 0).then_some(true)) };
                 Some(Fate { drained, reset: matches!(self.error, ECONNRESET | EPIPE) })
             }
             _ => None,

@@ -57,6 +57,7 @@ pub(super) struct Snapshot {
 pub(super) struct Found {
     pub container: Option<CgroupId>,
     at_least_ms: Option<u64>,
+    handed_in: bool,
 }
 
 /// Attempts to connect to a closed port, close together.
@@ -176,13 +177,14 @@ impl Connections {
         snapshot.more = sockets.more;
         snapshot.problem = sockets.problem.clone().or(snapshot.problem.take());
         for socket in &sockets.found {
-            let FoundSocket { cgroup, state, local, peer, at_least_ms, is_orphan: _, handed_in: _ } = socket;
+            let FoundSocket { cgroup, state, local, peer, at_least_ms, is_orphan: _, handed_in } = socket;
             if *state == TcpState::Listen {
                 snapshot.listeners += 1;
                 self.listening.insert(local.port());
             } else if snapshot.found.len() < MAX_OPEN {
                 let container = cgroup.and_then(&place);
-                snapshot.found.insert((*local, *peer), Found { container, at_least_ms: *at_least_ms });
+                let found = Found { container, at_least_ms: *at_least_ms, handed_in: *handed_in };
+                snapshot.found.insert((*local, *peer), found);
             }
         }
     }
@@ -205,7 +207,8 @@ impl Connections {
             let found = snapshot.found.iter().filter(|(ends, _)| !closed.contains(*ends));
             open.extend(found.map(|(ends, found)| {
                 let opened = Opened::Before(found.at_least_ms);
-                (*ends, Ended::open(*ends, found.container, opened, Direction::Unknown, false))
+                let open = Ended::open(*ends, found.container, opened, Direction::Unknown, false);
+                (*ends, Ended { handed_in: found.handed_in, ..open })
             }));
         }
         for seen in self.open.values() {
@@ -239,8 +242,14 @@ impl Connections {
         self.snapshot.as_ref().is_some_and(|snapshot| snapshot.problem.is_none() && !snapshot.more)
     }
 
-    /// Forgets what ended so far: it belongs to an ending that is over or to none.
-    pub(super) fn forget_ended(&mut self) {
+    /// Forgets those that are open: what becomes of them is not told any more.
+    pub(super) fn forget_open(&mut self) {
+        self.open.clear();
+    }
+
+    /// Forgets all that came so far: it belongs to an ending that is over or to none.
+    pub(super) fn forget(&mut self) {
+        self.forget_open();
         self.ended.clear();
         self.refused.clear();
         self.snapshot = None;
@@ -268,7 +277,8 @@ impl Connections {
 
     fn closed(&mut self, at: BootNs, container: Option<CgroupId>, change: &Change<'_>) {
         let socket = change.socket;
-        let open = self.open.remove(&socket.address);
+        // an address is given out again: of one whose close was not told nothing is known here
+        let open = self.open.remove(&socket.address).filter(|open| open.ends == (socket.local, socket.peer));
         let closing = change.closing();
         let ended = Ended {
             address: socket.address,
@@ -288,6 +298,7 @@ impl Connections {
             held: socket.has_file,
             mptcp: socket.mptcp,
             by_kubelet: open.is_some_and(|open| open.by_kubelet),
+            handed_in: socket.by_current,
             counters: socket.counters,
         };
         if self.ended.len() == MAX_ENDED {
@@ -295,7 +306,7 @@ impl Connections {
             self.uncounted += 1;
             return;
         }
-        self.pending += usize::from(ended.drained.is_none() && ended.counters.is_some());
+        self.pending += usize::from(ended.is_pending());
         self.ended.push(ended);
     }
 
@@ -325,7 +336,7 @@ impl Connections {
         let address = change.address;
         let Some(fate) = change.fate().filter(|_| !self.open.contains_key(&address)) else { return };
         if let Some(ended) = self.ended.find(address).and_then(|index| self.ended.get_mut(index)) {
-            let was_pending = ended.drained.is_none() && ended.counters.is_some();
+            let was_pending = ended.is_pending();
             ended.drained = ended.drained.or(fate.drained);
             self.pending = self.pending.saturating_sub(usize::from(was_pending && ended.drained.is_some()));
             ended.reset |= fate.reset;

@@ -41,7 +41,16 @@ pub(super) struct Ended {
     pub mptcp: bool,
     /// The kubelet opened it: it was running when the handshake was completed.
     pub by_kubelet: bool,
+    /// Made outside the pod and handed in: the kernel side knows whose it is only while the pod itself does something with it.
+    pub handed_in: bool,
     pub counters: Option<SocketCounters>,
+}
+
+impl Ended {
+    /// It is still to be told whether the peer gets what was written.
+    pub(super) fn is_pending(&self) -> bool {
+        self.drained.is_none() && self.counters.is_some() && !self.handed_in
+    }
 }
 
 /// When a connection was established.
@@ -150,6 +159,7 @@ impl Ended {
             held: true,
             mptcp,
             by_kubelet: false,
+            handed_in: false,
             counters: None,
         }
     }

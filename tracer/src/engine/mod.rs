@@ -22,7 +22,9 @@ mod container;
 mod containers;
 mod diagnosis;
 mod ended;
+mod exits;
 mod facts;
+mod goes_on;
 mod hook;
 mod last_word;
 mod losses;
@@ -150,6 +152,11 @@ impl Engine {
                 self.pods.get_mut(pod).into_iter().for_each(|pod| pod.gone(*at));
                 self.look_again(*pod);
             }
+            Input::LetBe { at, pod } => {
+                self.advance(*at);
+                self.pods.get_mut(pod).into_iter().for_each(|pod| pod.let_be());
+                self.look_again(*pod);
+            }
             Input::StopRequested { at, reason } => {
                 self.advance(*at);
                 for pod in self.pods.values_mut() {
@@ -194,9 +201,9 @@ impl Engine {
         (to_init && is_new).then_some(place.pod)
     }
 
-    /// Whether an end has begun in this pod.
-    pub fn is_ending(&self, pod: CgroupId) -> bool {
-        self.pods.get(&pod).is_some_and(|pod| pod.containers.values().any(|container| container.ending.is_some()))
+    /// Whether an end has begun in this pod, as of now, that is not told yet.
+    pub fn is_ending(&self, pod: CgroupId, now: BootNs) -> bool {
+        self.pods.get(&pod).is_some_and(|pod| pod.is_watched(now))
     }
 
     /// A finished report, if there is one. What time alone has finished is put together here, one after the other: of a crowd

@@ -6,40 +6,39 @@ use super::close::{AfterClose, Change};
 use super::connections::{Caller, Connections, Effect};
 use super::container::{Container, Sent};
 use super::containers::Containers;
+use super::exits::Exits;
 use super::facts::Facts;
 use super::runtime_names::is_kubelet;
 use super::signals;
 use crate::input::{
     Argv, BootNs, CgroupId, ContainerRole, KubeletCall, PreStop, Session, Sockets, TcpState, WaitStatus, What,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 /// Late closes may come this long after the end.
 pub(super) const SETTLE_MS: u64 = 50;
 /// So long the report waits for what was written to get through, or not.
-const DRAIN_MS: u64 = 1_000;
+pub(super) const DRAIN_MS: u64 = 1_000;
 /// How long a container may outlive the sandbox before the report no longer waits for it.
 const STRAGGLER_MS: u64 = 2_000;
 /// Closes of listeners remembered until the look at the pod's sockets has come.
 const KEPT_LISTENER_CLOSES: usize = 256;
-/// Wait statuses remembered to tell why a socket was closed.
-const MAX_EXITS: usize = 65_536;
 
 /// A pod. In the order as written: what each connection that comes and goes asks for is first, close together in memory.
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub(super) struct Pod {
-    /// The end of a container has begun, once.
-    ends: bool,
+    /// The end of a container has begun, and is not told yet.
+    pub(super) ends: bool,
     pub containers: Containers,
     pub connections: Connections,
     pub cgroup: CgroupId,
     /// Its uid; none for a command of `gracetrace run`.
     pub uid: Option<String>,
     pub qos_class: Option<&'static str>,
-    /// Wait statuses of its processes that have ended, by tgid.
-    exits: BTreeMap<u32, WaitStatus>,
+    /// How its processes ended.
+    exits: Exits,
     /// Listeners that closed: when, whose, where.
     listener_closes: VecDeque<(BootNs, CgroupId, SocketAddr)>,
     /// `gracetrace run` asked for the stop.
@@ -78,7 +77,7 @@ impl Pod {
             qos_class: None,
             containers: Containers::default(),
             connections: Connections::default(),
-            exits: BTreeMap::new(),
+            exits: Exits::default(),
             listener_closes: VecDeque::new(),
             stop_requested: None,
             kubelet_call: None,
@@ -124,9 +123,7 @@ impl Pod {
                 }
             }
             What::ProcessExited { process, status, netns: _ } => {
-                if self.exits.len() < MAX_EXITS {
-                    self.exits.insert(process.tgid, *status);
-                }
+                self.exits.insert(process.tgid, *status, self.ends);
                 if container.is_init(process) {
                     container.begin(context.at);
                 }
@@ -141,9 +138,15 @@ impl Pod {
             | What::CgroupEmptied { .. }
             | What::CgroupRemoved { .. } => {}
         }
-        self.ends |= container.ending.is_some();
+        let ends = container.ending.is_some() && !self.reported.contains(&container.cgroup);
         // a program tells what a container is
-        matches!(what, What::ProcessExecuted { .. }) || (container.ending, container.exit) != before
+        let may_be_due = matches!(what, What::ProcessExecuted { .. }) || (container.ending, container.exit) != before;
+        if ends && !self.ends {
+            self.ends = true;
+            // what opened and closed before is no part of this end
+            self.connections.forget();
+        }
+        may_be_due
     }
 
     /// Takes a change of one of its sockets; `container` is the one whose cgroup the socket has. `caller_in_pod`: who
@@ -160,7 +163,7 @@ impl Pod {
                 }
                 // connections that end while nothing is being stopped are nobody's loss
                 if !self.ends {
-                    self.connections.forget_ended();
+                    self.connections.forget();
                 }
             }
             What::SocketAfterClose { address, unacked, error, old, new, .. } => {
@@ -224,7 +227,7 @@ impl Pod {
 
     /// How a process of it ended.
     pub(super) fn exit_of(&self, tgid: u32) -> Option<WaitStatus> {
-        self.exits.get(&tgid).copied()
+        self.exits.of(tgid)
     }
 
     /// A cgroup of it has no process left.
@@ -305,11 +308,6 @@ impl Pod {
         let ended = open.filter_map(|container| Some((container, container.exit?.0)));
         let apps = ended.filter(|(container, _)| self.role(container, facts) != Some(ContainerRole::Sandbox));
         apps.filter_map(due).collect()
-    }
-
-    /// A container has had its own report.
-    pub(super) fn reported(&mut self, container: CgroupId) {
-        self.reported.push(container);
     }
 
     /// Whether the end of the whole pod has begun: every container that lived has been asked to stop or has ended.

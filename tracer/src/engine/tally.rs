@@ -44,7 +44,7 @@ impl Picture<'_> {
                 closing.end(|tgid| self.pod.exit_of(tgid), gone.map(|(_, status)| status), was_done)
             }
             // of one that closed unseen nothing is known
-            None if self.losses.is_empty() => (ConnectionEnd::StillOpen, ClosedBy::Unknown, None),
+            None if self.losses.is_empty() && !ended.handed_in => (ConnectionEnd::StillOpen, ClosedBy::Unknown, None),
             None => (ConnectionEnd::Unknown, ClosedBy::Unknown, None),
         };
         let opened_after_stop = self.stopped_at().is_some_and(|stop| match ended.opened {
@@ -63,14 +63,16 @@ impl Picture<'_> {
             internal: all_ends.binary_search(&(ended.peer, ended.local)).is_ok(),
             owner,
             direction,
-            work: work::lost(&ended, end, direction, ended.at.is_some_and(|closed| self.would_know_of(closed))),
+            work: work::lost(&ended, end, direction, self.would_know_of(&ended)),
             ended,
         }
     }
 
-    /// Whether what became of what was written is known, if anything did, where a connection was closed then.
-    fn would_know_of(&self, closed: BootNs) -> bool {
-        self.pod.has_waited_since(closed) && !self.losses.may_hide_a_socket_since(closed)
+    /// Whether it is known what became of what had been written to it, if anything did.
+    fn would_know_of(&self, ended: &Ended) -> bool {
+        let is_told = self.pod.was_followed() && !ended.handed_in;
+        let waited = |closed| self.pod.has_waited_since(closed) && !self.losses.may_hide_a_socket_since(closed);
+        is_told && ended.at.is_some_and(waited)
     }
 
     pub(super) fn connections(&self) -> Connections {

@@ -98,6 +98,7 @@ mod tests {
             held: true,
             mptcp: false,
             by_kubelet: false,
+            handed_in: false,
             counters: Some(counters),
         }
     }

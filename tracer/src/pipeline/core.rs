@@ -46,8 +46,8 @@ impl Core {
     }
 
     /// Whether an end has begun in this pod.
-    pub(super) fn is_ending(&self, pod: CgroupId) -> bool {
-        self.engine.is_ending(pod)
+    pub(super) fn is_ending(&self, pod: CgroupId, now: BootNs) -> bool {
+        self.engine.is_ending(pod, now)
     }
 
     /// When the engine wants a tick.

@@ -342,8 +342,11 @@ impl Pipeline {
         self.search_for_pods();
         // by then the engine has seen the signal, and knows what it was
         let judged = BootNs(self.arrived.0.saturating_sub(JUDGED_NS));
-        self.probes.calm(judged, |pod| self.core.is_ending(pod));
+        let let_be = self.probes.calm(judged, |pod| self.core.is_ending(pod, judged));
         let (at, wall_offset_ns) = (clock::boot_now(), clock::wall_offset_ns());
+        for pod in let_be {
+            self.put_in_place(at, Input::LetBe { at, pod });
+        }
         let (told_at, told) = self.clock_told;
         if at.0.saturating_sub(told_at.0) >= CLOCK_EVERY_NS || wall_offset_ns.abs_diff(told) > CLOCK_MOVED_NS {
             self.clock_told = (at, wall_offset_ns);

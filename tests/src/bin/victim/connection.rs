@@ -7,6 +7,8 @@
 //! deaf           `answer`, then like ignore
 //! half BYTES     that many bytes of an answer without an end; then the next line
 //! leave MS       closes after MS milliseconds, without an answer and without reading
+//! last BYTES     that many bytes of an answer and the end of this half (`shutdown`); then like ignore
+//! exit MS        the whole program exits with 0 after MS milliseconds
 //! ```
 //!
 //! Lines are read byte by byte: what follows a line stays in the kernel until it is wanted.
@@ -111,6 +113,18 @@ impl Inner {
                     }
                 }
                 ("leave", Ok(ms)) => return std::thread::sleep(Duration::from_millis(ms)),
+                ("last", Ok(bytes)) => {
+                    if write(stream, usize::try_from(bytes).unwrap_or(usize::MAX)).is_ok()
+                        && stream.shutdown(Shutdown::Write).is_ok()
+                    {
+                        self.until_drained();
+                    }
+                    return;
+                }
+                ("exit", Ok(ms)) => {
+                    std::thread::sleep(Duration::from_millis(ms));
+                    std::process::exit(0);
+                }
                 _ => return,
             }
         }

@@ -151,7 +151,7 @@ impl Probes {
         for netns in targets::keys_of(&self.maps.netns, pod.0).map_err(failed)? {
             targets::remove(&mut self.maps.netns, &netns).map_err(failed)?;
         }
-        self.maps.stopping.let_be(pod.0);
+        self.maps.stopping.let_be(pod.0, u64::MAX);
         Ok(())
     }
 
@@ -168,13 +168,13 @@ impl Probes {
         })
     }
 
-    /// Lets the sockets of pods be whose last signal, if it came before `until`, was no stop signal: those of which
-    /// `is_ending` says no. (A signal that comes between the look and the removal is lost to the sockets;
-    /// that takes microseconds.)
-    pub fn calm(&mut self, until: BootNs, is_ending: impl Fn(CgroupId) -> bool) {
-        for pod in self.maps.stopping.before(until.0).into_iter().filter(|pod| !is_ending(CgroupId(*pod))) {
-            self.maps.stopping.let_be(pod);
-        }
+    /// Lets the sockets of pods be whose last signal, if it came before `until`, was no stop signal, or whose end is over: those of which
+    /// `is_ending` says no. Which they are. (A signal that comes between the last look and the removal is lost to the sockets;
+    /// that takes a microsecond, unless this thread is preempted there.)
+    pub fn calm(&mut self, until: BootNs, is_ending: impl Fn(CgroupId) -> bool) -> Vec<CgroupId> {
+        let before = self.maps.stopping.before(until.0);
+        let over = before.into_iter().filter(|pod| !is_ending(CgroupId(*pod)));
+        over.filter(|pod| self.maps.stopping.let_be(*pod, until.0)).map(CgroupId).collect()
     }
 
     /// What was dropped since the last call: what was refused to a pod beyond its share of the ring, and what nobody can

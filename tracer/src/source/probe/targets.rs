@@ -73,11 +73,15 @@ impl Stopping {
         old.map(|(pod, _)| pod).collect()
     }
 
-    /// Takes a pod out, if it is there. One that stays is found again the next time that it is asked who is there.
-    pub(super) fn let_be(&mut self, pod: u64) {
-        if let Err(error) = self.remove(pod) {
+    /// Takes a pod out, if it is still there as of before a time; whether it was. One that stays is found again the next time that it is asked
+    /// who is there.
+    pub(super) fn let_be(&mut self, pod: u64, until_ns: u64) -> bool {
+        let is_old = self.since.get(&pod, 0).is_ok_and(|since| since < until_ns);
+        let removed = if is_old { self.remove(pod) } else { Ok(()) };
+        if let Err(error) = &removed {
             tracing::warn!("cannot let the sockets of the pod of cgroup {pod} be, which is tried again: {error}");
         }
+        is_old && removed.is_ok()
     }
 
     fn remove(&mut self, pod: u64) -> Result<(), MapError> {
