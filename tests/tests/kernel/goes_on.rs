@@ -21,8 +21,8 @@ const PODS: &str = "gracetrace-tests-goes-on";
 const UID: &str = "7a6e0031-57f3-4222-8333-444455556666";
 const BEFORE: &str = "7a6e0032-57f3-4222-8333-444455556666";
 const LATE: u64 = 5;
-/// Ends by itself, like an init container.
-const ENDS: [&str; 2] = ["sleep", "0.3"];
+/// Ends by itself, like an init container. (By its path: a shell that is busybox would become it without exec.)
+const ENDS: [&str; 2] = ["/bin/sleep", "0.3"];
 /// Open until it is told to close, long before anything is stopped.
 const EARLY: Use = Use::Does(&[Say(Line::Request(25)), Receive], &[Close], Reading::Always);
 
