@@ -25,6 +25,8 @@ const LATE: u64 = 5;
 const ENDS: [&str; 2] = ["/bin/sleep", "0.3"];
 /// Open until it is told to close, long before anything is stopped.
 const EARLY: Use = Use::Does(&[Say(Line::Request(25)), Receive], &[Close], Reading::Always);
+/// Answered once, and then in the middle of a request.
+const ASKS: Use = Use::Does(&[Say(Line::Request(25)), Receive, Say(Line::Request(900))], &[], Reading::Always);
 
 /// The pod, and where its servers write down what they do.
 struct Scene<'a> {
@@ -71,7 +73,9 @@ pub(crate) fn is_let_be(machine: &Machine) -> anyhow::Result<Vec<String>> {
     is_over(&maps, "after a signal that meant nothing")?;
 
     let stages = Stages::default();
-    let asking = client::open_all(server, [Use::Asks(900), Use::Asks(900)], &stages)?;
+    let asking = client::open_all(server, [ASKS, ASKS], &stages)?;
+    // each has been accepted and answered once: now its second request is read
+    std::thread::sleep(Duration::from_millis(50));
     kill_process(pid(drains.init)?, Signal::TERM)?;
     let (comes, _) = scene.server('e')?;
     drains.end()?;
