@@ -118,7 +118,7 @@ pub(crate) struct VmSelection {
     /// Only show which kernels (or nodes) there are
     #[arg(long)]
     pub(crate) list: bool,
-    /// The most that one may take: 15 for a kernel and 40 for a node, unless this says otherwise
+    /// The most that one may take: 25 for a kernel and 40 for a node, unless this says otherwise
     #[arg(long)]
     pub(crate) minutes: Option<u64>,
     /// How many random schedules the differential tier plays; none with 0

@@ -55,7 +55,7 @@ pub(super) fn kernel(kernel: &Kernel, cgroups: Cgroups, stage: &Stage, selection
     let initramfs = place.join("initramfs");
     let contents = Contents { kernel, programs: &stage.programs, jobs: &jobs(selection, cgroups), cgroups };
     initramfs::write(&initramfs, &contents, SLOW)?;
-    let limit = Duration::from_secs(selection.minutes.unwrap_or(15) * 60);
+    let limit = Duration::from_secs(selection.minutes.unwrap_or(25) * 60);
     let guest = Guest { kernel: &kernel.image, initramfs: &initramfs, disks: &[], parameters: "", limit };
     let mut played = stage.play(&guest, &place, &label, name, kernel.version.clone())?;
     played.results.know_impossible(&IMPOSSIBLE, cgroups == Cgroups::V1);
