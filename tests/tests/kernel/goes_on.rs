@@ -50,14 +50,20 @@ impl Scene<'_> {
     }
 }
 
+/// A gracetrace that follows every pod, and its event log.
+fn tracing(machine: &Machine, hierarchy: &str, log: &str) -> anyhow::Result<(Tracer, PathBuf)> {
+    let log = machine.file(log);
+    let flags = ["-v", "-o", "jsonl", "--cgroup-hierarchy", hierarchy, "--record"].map(str::to_owned);
+    let mut tracer = Tracer::start(flags.into_iter().chain([log.display().to_string()]))?;
+    tracer.wait_for_line("tracing every pod")?;
+    Ok((tracer, log))
+}
+
 pub(crate) fn is_let_be(machine: &Machine) -> anyhow::Result<Vec<String>> {
     let (hierarchy, root) = pods::place(PODS)?;
     let scene = Scene { machine, pod: root.join(format!("pod{UID}")) };
     std::fs::create_dir(&scene.pod)?;
-    let log = machine.file("goes-on.jsonl");
-    let flags = ["-v", "-o", "jsonl", "--cgroup-hierarchy", &hierarchy, "--record"].map(str::to_owned);
-    let mut tracer = Tracer::start(flags.into_iter().chain([log.display().to_string()]))?;
-    tracer.wait_for_line("tracing every pod")?;
+    let (tracer, log) = tracing(machine, &hierarchy, "goes-on.jsonl")?;
     let maps = ProbeMaps::of(tracer.pid())?;
 
     let (drains, server) = scene.server('a')?;
@@ -97,14 +103,10 @@ pub(crate) fn is_let_be(machine: &Machine) -> anyhow::Result<Vec<String>> {
 /// later one, and told of it.
 pub(crate) fn has_the_port_of_another(machine: &Machine) -> anyhow::Result<Vec<String>> {
     let (hierarchy, root) = pods::place(PODS)?;
-    let log = machine.file("same-port.jsonl");
-    let flags = ["-v", "-o", "jsonl", "--cgroup-hierarchy", &hierarchy, "--record"].map(str::to_owned);
-    let mut tracer = Tracer::start(flags.into_iter().chain([log.display().to_string()]))?;
-    tracer.wait_for_line("tracing every pod")?;
-    let pod = |uid: &str| Scene { machine, pod: root.join(format!("pod{uid}")) };
+    let (tracer, log) = tracing(machine, &hierarchy, "same-port.jsonl")?;
     let is_told = |uid: &'static str| move |stdout: &str| stdout.lines().any(|line| line.contains(uid));
 
-    let before = pod(BEFORE);
+    let before = Scene { machine, pod: root.join(format!("pod{BEFORE}")) };
     std::fs::create_dir(&before.pod)?;
     let (first, server) = before.server('f')?;
     kill_process(pid(first.init)?, Signal::TERM)?;

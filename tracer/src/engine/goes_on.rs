@@ -1,4 +1,5 @@
-//! Whether a pod goes on after something in it ended, and what that means for its connections.
+//! Whether a pod goes on after something in it ended, and what that means for its connections: asked by the pipeline, which then takes the
+//! pod's mark away in the kernel and tells the engine so (`Input::LetBe`). When a report is due is `pod`'s to say.
 
 use super::CONTAINER_REPORT_MS;
 use super::container::Container;
