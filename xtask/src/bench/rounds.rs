@@ -28,8 +28,8 @@ pub(super) const REPEATED: &str = "turns made again";
 /// What no tracer is called for.
 const CONTROL: &str = "control";
 /// Within this, the times of what no tracer is called for say that the machine has kept its pace. (A processor whose other half is
-/// somebody else's runs a fifth faster while that one rests: for seconds, and then for seconds not. And how long it takes a host to wake
-/// a CPU that waits for another one, which nginx and its client do all the time, only such a load itself can tell.)
+/// somebody else's runs a fifth faster while that one rests: for seconds, and then for seconds not. What disturbs caches and switches between
+/// programs, of which a request of nginx's has much and the control nothing, only such a load itself can tell.)
 const PACE: f64 = 1.05;
 /// How often a turn is made at the most.
 const TURNS: u32 = 3;
@@ -265,26 +265,12 @@ impl Load {
     }
 }
 
-/// The client of the load's server, on another CPU.
+/// The client of the load's server, on the server's CPU: a request takes what its work takes, and not what the host takes to wake another CPU.
 fn http(setting: &Setting<'_>, lines: &str, slices: Slices) -> Result<String> {
     let (port, count, millis) = (port(lines)?, slices.count.to_string(), (slices.count * slices.millis).to_string());
     let results = setting.folder.join("http");
     let path = results.display().to_string();
-    let words = [
-        "http",
-        "--port",
-        port,
-        "--results",
-        &path,
-        "--cpu",
-        "1",
-        "--server-cpu",
-        "0",
-        "--millis",
-        &millis,
-        "--slices",
-        &count,
-    ];
+    let words = ["http", "--port", port, "--results", &path, "--cpu", "0", "--millis", &millis, "--slices", &count];
     let mut client = columns::untraced(setting.binaries, &setting.binaries.load, &words);
     if !client.status().context("can't start the load's client")?.success() {
         bail!("the load's client failed");

@@ -19,8 +19,6 @@ struct Options {
     /// In so many slices, each with a line of its own.
     slices: u32,
     cpu: usize,
-    /// Where the server runs that is asked.
-    server_cpu: usize,
     port: u16,
     count: u64,
     /// Begin only when SIGTERM has come.
@@ -39,8 +37,8 @@ fn main() -> anyhow::Result<()> {
     match what.as_str() {
         "suite" => suite(&options),
         "http" => {
-            let cpus = [options.cpu, options.server_cpu];
-            write(&options, &http::requests(options.port, slice(&options), options.slices, cpus)?)
+            sys::pin(options.cpu)?;
+            write(&options, &http::requests(options.port, slice(&options), options.slices)?)
         }
         "quit" => http::quit(options.port),
         "storm" => {
@@ -57,24 +55,14 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn options(mut words: impl Iterator<Item = String>) -> anyhow::Result<Options> {
-    let mut options = Options {
-        results: None,
-        millis: 100,
-        slices: 1,
-        cpu: 0,
-        server_cpu: 0,
-        port: 0,
-        count: 0,
-        after_term: false,
-        paced: false,
-    };
+    let mut options =
+        Options { results: None, millis: 100, slices: 1, cpu: 0, port: 0, count: 0, after_term: false, paced: false };
     while let Some(word) = words.next() {
         let mut value = || words.next().with_context(|| format!("{word} needs a value"));
         match word.as_str() {
             "--results" => options.results = Some(value()?.into()),
             "--millis" => options.millis = value()?.parse()?,
             "--slices" => options.slices = value()?.parse()?,
-            "--server-cpu" => options.server_cpu = value()?.parse()?,
             "--cpu" => options.cpu = value()?.parse()?,
             "--port" => options.port = value()?.parse()?,
             "--count" => options.count = value()?.parse()?,
