@@ -30,8 +30,9 @@ impl Argv {
 
     /// Whether a process with these arguments is the declared command, started as such or through
     /// the interpreter of its `#!` line (which puts itself, and perhaps one argument, in front and
-    /// replaces the first argument by the script's path).
-    pub fn runs(&self, declared: &Self) -> bool {
+    /// replaces the first argument by the script's path). Where the script is all that is declared, its path or name is what tells: `comm`
+    /// is a script's own name.
+    pub fn runs(&self, declared: &Self, comm: &str) -> bool {
         if declared.digests.is_empty() {
             return false;
         }
@@ -42,6 +43,10 @@ impl Argv {
             };
             let wanted = &declared.digests[replaced..];
             let enough = self.digests.len() > skip;
+            if skip > 0 && wanted.is_empty() {
+                let names = [self.digests.get(skip).copied(), Some(digest(comm.as_bytes()))];
+                return own.is_empty() && enough && names.contains(&declared.digests.first().copied());
+            }
             if self.truncated { enough && !own.is_empty() && wanted.starts_with(own) } else { enough && own == wanted }
         })
     }
@@ -58,19 +63,33 @@ mod tests {
     #[test]
     fn recognises_the_declared_command() {
         let declared = Argv::from_arguments(["sh", "-c", "sleep 5"]);
-        assert!(kernel(b"sh\0-c\0sleep 5\0").runs(&declared));
-        assert!(!kernel(b"sh\0-c\0sleep 6\0").runs(&declared));
-        assert!(!kernel(b"sh\0").runs(&declared));
-        assert!(!kernel(b"").runs(&declared));
-        assert!(!kernel(b"sh\0-c\0sleep 5\0").runs(&Argv::from_arguments::<&str>([])));
+        assert!(kernel(b"sh\0-c\0sleep 5\0").runs(&declared, "sh"));
+        assert!(!kernel(b"sh\0-c\0sleep 6\0").runs(&declared, "sh"));
+        assert!(!kernel(b"sh\0").runs(&declared, "sh"));
+        assert!(!kernel(b"").runs(&declared, "sh"));
+        assert!(!kernel(b"sh\0-c\0sleep 5\0").runs(&Argv::from_arguments::<&str>([]), "sh"));
     }
 
     #[test]
     fn recognises_a_script_behind_its_interpreter() {
         let declared = Argv::from_arguments(["drain.sh", "now"]);
-        assert!(kernel(b"/bin/sh\0/usr/bin/drain.sh\0now\0").runs(&declared));
-        assert!(kernel(b"/bin/sh\0-e\0/usr/bin/drain.sh\0now\0").runs(&declared));
-        assert!(!kernel(b"/bin/sh\0-e\0/usr/bin/drain.sh\0later\0").runs(&declared));
+        assert!(kernel(b"/bin/sh\0/usr/bin/drain.sh\0now\0").runs(&declared, "sh"));
+        assert!(kernel(b"/bin/sh\0-e\0/usr/bin/drain.sh\0now\0").runs(&declared, "sh"));
+        assert!(!kernel(b"/bin/sh\0-e\0/usr/bin/drain.sh\0later\0").runs(&declared, "sh"));
+    }
+
+    #[test]
+    fn recognises_a_script_that_is_all_there_is() {
+        let declared = Argv::from_arguments(["/wait-shutdown"]);
+        assert!(kernel(b"/wait-shutdown\0").runs(&declared, "wait-shutdown"));
+        assert!(kernel(b"/bin/sh\0/wait-shutdown\0").runs(&declared, "wait-shutdown"));
+        assert!(kernel(b"/bin/sh\0-e\0/wait-shutdown\0").runs(&declared, "wait-shutdown"));
+        // probes
+        assert!(!kernel(b"cat\0/tmp/ok\0").runs(&declared, "cat"));
+        assert!(!kernel(b"sh\0-c\0test -f /tmp/ok\0").runs(&declared, "sh"));
+        let by_name = Argv::from_arguments(["drain.sh"]);
+        assert!(kernel(b"/bin/sh\0/usr/bin/drain.sh\0").runs(&by_name, "drain.sh"));
+        assert!(!kernel(b"cat\0/tmp/ok\0").runs(&by_name, "cat"));
     }
 
     #[test]
@@ -78,6 +97,6 @@ mod tests {
         let declared = Argv::from_arguments(["sh", "-c", &"x".repeat(400)]);
         let mut bytes = b"sh\0-c\0".to_vec();
         bytes.extend(std::iter::repeat_n(b'x', 250));
-        assert!(Argv::from_kernel(&bytes, true).runs(&declared));
+        assert!(Argv::from_kernel(&bytes, true).runs(&declared, "sh"));
     }
 }

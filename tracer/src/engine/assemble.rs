@@ -5,7 +5,6 @@ use super::container::{Container, Sent};
 use super::hook::{self, Hook};
 use super::losses::{self, LossesOf};
 use super::picture::{Picture, Sources, round};
-use super::runtime_names::is_runtime;
 use super::signals::by_process;
 use super::{diagnosis, timeline, verdict};
 use crate::input::{Actor, ContainerRole, Disposition, FactSource, SignalResult, TraceScope, WaitStatus};
@@ -26,21 +25,24 @@ pub(super) fn report(sources: &Sources<'_>) -> Option<Report> {
 
 impl Picture<'_> {
     fn report(&self) -> Report {
-        let apps = || self.containers.iter().filter(|container| self.is_app(container));
+        let ending = self.ending();
+        let apps = || ending.iter().filter(|container| self.is_app(container));
         let outcome = verdict::worst(apps().map(|container| {
             let grace = verdict::grace(self.pod, container, self.facts, self.session);
             let blind = verdict::may_have_been_stopped_before(container, grace, self.session);
             verdict::outcome(container, blind)
         }));
-        let last_exit = apps().filter_map(|container| container.exit).map(|(at, _)| at).max();
+        // not known while one's is not
+        let exits: Option<Vec<_>> = apps().map(|container| container.exit.map(|(at, _)| at)).collect();
+        let last_exit = exits.and_then(|exits| exits.into_iter().max());
         let grace = apps().find_map(|container| verdict::grace(self.pod, container, self.facts, self.session));
         let stop_to_exit = self.stopped_at().zip(last_exit).map(|(stop, exit)| exit.ms_since(stop));
         let timeline = timeline::entries(self);
         let duration_ms = timeline.iter().map(|entry| entry.at_ms).fold(0.0, f64::max);
         // a kill by the kernel or by a stranger uses nothing up
-        let timed = |kill: &Sent| by_process(kill.code) && (is_runtime(&kill.sender) || self.is_tracers(kill));
-        let asked = self.containers.iter().any(|c| c.stop.is_some() || c.kill.as_ref().is_some_and(timed));
-        let used = last_exit.zip(grace).filter(|(_, grace)| asked && grace.ms > 0.0);
+        let timed = |kill: &Sent| by_process(kill.code) && (kill.is_runtimes() || self.is_tracers(kill));
+        let asked = ending.iter().any(|c| c.stop.is_some() || c.kill.as_ref().is_some_and(timed));
+        let used = last_exit.zip(grace).filter(|(_, grace)| asked && !self.began_unseen() && grace.ms > 0.0);
         Report {
             api_version: API_VERSION.to_owned(),
             kind: KIND.to_owned(),
@@ -48,7 +50,7 @@ impl Picture<'_> {
             start_time: self.start_time(),
             duration_ms,
             pod: self.pod(grace),
-            trigger: verdict::trigger(self.pod, &self.containers, self.session, outcome),
+            trigger: verdict::trigger(self.pod, &ending, self.facts, self.session, outcome),
             outcome,
             stop_to_exit_ms: stop_to_exit.map(round),
             grace_period_used_ratio: used.map(|(exit, grace)| round(exit.ms_since(self.start) / grace.ms)),
@@ -58,6 +60,14 @@ impl Picture<'_> {
             findings: Vec::new(),
             completeness: self.completeness(outcome),
         }
+    }
+
+    /// Whether one was killed whose stop signal may have come before tracing began.
+    fn began_unseen(&self) -> bool {
+        self.ending().iter().any(|container| {
+            let grace = verdict::grace(self.pod, container, self.facts, self.session);
+            container.kill.is_some() && verdict::may_have_been_stopped_before(container, grace, self.session)
+        })
     }
 
     /// Whether `gracetrace run` sent it.
@@ -196,7 +206,7 @@ impl Picture<'_> {
         let running = self.containers.iter().any(|container| container.exit.is_none());
         // an end that is unknown although it was seen came from something before tracing began
         let unexplained = outcome == Outcome::Unknown && !running;
-        let start_seen = !unknown_init && !unexplained && self.start >= self.session.started_at;
+        let start_seen = !unknown_init && !unexplained && !self.began_unseen() && self.start >= self.session.started_at;
         let mut reasons: Vec<String> = Vec::new();
         if running {
             reasons.push("tracing ended before the last container did, or its end was not seen".to_owned());

@@ -3,7 +3,9 @@
 //! Collects facts in the order they come; what they amount to is said in `verdict`.
 
 use super::processes::Processes;
+use super::runtime_names::is_runtime;
 use crate::input::{Actor, Argv, BootNs, CgroupId, Disposition, Process, SignalResult, WaitStatus};
+use std::borrow::Borrow;
 use std::collections::{BTreeSet, VecDeque};
 
 /// Ended processes that a runtime had put into a healthy container, kept in case one was a preStop hook.
@@ -100,6 +102,16 @@ pub(super) struct Sent<By = Actor> {
     pub sender: By,
     /// It came from PID 1 of the target's namespace, on its way out.
     pub by_dying_init: bool,
+    /// From a process of a container, of whichever pod.
+    pub from_container: bool,
+}
+
+impl<By: Borrow<Actor>> Sent<By> {
+    /// Whether a container runtime (or the kubelet) sent it. In a container nobody is one, though each PID 1 and each `kubectl exec` there has
+    /// the runtime's shim for a parent.
+    pub(super) fn is_runtimes(&self) -> bool {
+        !self.from_container && is_runtime(self.sender.borrow())
+    }
 }
 
 impl Sent<&Actor> {
@@ -113,6 +125,7 @@ impl Sent<&Actor> {
             disposition: self.disposition,
             sender: self.sender.clone(),
             by_dying_init: self.by_dying_init,
+            from_container: self.from_container,
         }
     }
 }
@@ -344,8 +357,8 @@ pub(super) fn same(a: &Process, b: &Process) -> bool {
 /// in memory (`libcontainer/nsenter/cloned_binary.c`).
 fn is_runtime_stage(process: &Process) -> bool {
     let comm = process.comm.as_str();
-    let is_runtime = |name: &str| matches!(name, "runc" | "crun" | "youki") || name.starts_with("memfd:runc_clon");
-    comm.starts_with("runc:[") || comm == "exe" || is_runtime(comm) || process.exe.as_deref().is_some_and(is_runtime)
+    let is_its = |name: &str| matches!(name, "runc" | "crun" | "youki") || name.starts_with("memfd:runc_clon");
+    comm.starts_with("runc:[") || comm == "exe" || is_its(comm) || process.exe.as_deref().is_some_and(is_its)
 }
 
 #[cfg(test)]

@@ -3,12 +3,13 @@
 use super::container::{Container, RuntimeExec, Tracked};
 use super::facts::Facts;
 use super::pod::is_pre_stop;
-use super::runtime_names::is_runtime;
 use crate::input::{BootNs, FactSource, KubeletCall, PreStop, WaitStatus};
 use crate::report::{HookEvidence, PreStopKind};
 
 /// The kubelet sends the stop signal this soon after a hook has ended.
 const THEN_STOP_MS: f64 = 250.0;
+/// Nor does a runtime that is kept busy take longer than this to send it.
+const STOP_MS: f64 = 10_000.0;
 
 /// A hook that ran, as far as it is known.
 #[derive(Clone, Debug)]
@@ -29,7 +30,9 @@ pub(super) fn of(container: &Container, facts: &Facts, call: Option<&KubeletCall
     let declared = known.and_then(|facts| facts.pre_stop.as_ref());
     match (declared, known.map(|facts| facts.source)) {
         (Some(PreStop::Exec { .. }), _) => {
-            let is_it = |exec: &RuntimeExec| exec.argv.as_ref().is_some_and(|argv| is_pre_stop(facts, container, argv));
+            let is_it = |exec: &RuntimeExec, comm: &str| {
+                exec.argv.as_ref().is_some_and(|argv| is_pre_stop(facts, container, argv, comm))
+            };
             Some(exec_hook(last_before_stop(container, is_it)?, HookEvidence::Arguments))
         }
         (Some(PreStop::HttpGet { port }), _) => {
@@ -61,15 +64,24 @@ pub(super) fn of(container: &Container, facts: &Facts, call: Option<&KubeletCall
     }
 }
 
-fn last_before_stop(container: &Container, is_it: impl Fn(&RuntimeExec) -> bool) -> Option<(&RuntimeExec, &Tracked)> {
+fn last_before_stop(
+    container: &Container,
+    is_it: impl Fn(&RuntimeExec, &str) -> bool,
+) -> Option<(&RuntimeExec, &Tracked)> {
     let limit = [&container.stop, &container.kill].into_iter().flatten().map(|sent| sent.at).min();
     let limit = limit.or(container.exit.map(|(at, _)| at))?;
-    container.runtime_execs().into_iter().rfind(|(exec, _)| exec.at <= limit && is_it(exec))
+    // what had ended long before was somebody's who ran the same by hand
+    let is_near = |exec: &RuntimeExec| exec.exit.is_none_or(|(at, _)| at >= limit || limit.ms_since(at) < STOP_MS);
+    let is_it = |exec: &RuntimeExec, tracked: &Tracked| is_it(exec, &tracked.process.comm);
+    container
+        .runtime_execs()
+        .into_iter()
+        .rfind(|(exec, tracked)| exec.at <= limit && is_near(exec) && is_it(exec, tracked))
 }
 
 /// When the kubelet, through the runtime, sent the stop signal: only then did a hook run before.
 fn stopped_by_runtime(container: &Container) -> Option<BootNs> {
-    container.stop.as_ref().filter(|stop| is_runtime(&stop.sender)).map(|stop| stop.at)
+    container.stop.as_ref().filter(|stop| stop.is_runtimes()).map(|stop| stop.at)
 }
 
 /// The kubelet's last connection, if the stop signal followed its end, or it was open then: a probe's would have been

@@ -44,6 +44,8 @@ mod connection_tests;
 #[cfg(test)]
 mod finish_tests;
 #[cfg(test)]
+mod judgement_tests;
+#[cfg(test)]
 mod loss_tests;
 #[cfg(test)]
 mod pod_tests;
@@ -276,11 +278,13 @@ impl Engine {
         let Some(place) = event.cgroup.and_then(|id| self.places.get(id)) else {
             return false;
         };
-        let inside = actor.and_then(|id| self.places.get(id)).is_some_and(|of| of.pod == place.pod);
+        let of = actor.and_then(|id| self.places.get(id));
+        let inside = of.is_some_and(|of| of.pod == place.pod);
+        let from_container = of.is_some_and(|of| of.container.is_some());
         let (Some(container), Some(pod)) = (place.container, self.pods.get_mut(&place.pod)) else {
             return false;
         };
-        let context = Context { at: event.at, container, session: &self.session, facts: &self.facts };
+        let context = Context { at: event.at, container, from_container, session: &self.session, facts: &self.facts };
         pod.process_event(&context, &event.what, inside)
     }
 

@@ -62,13 +62,19 @@ impl<'a> Picture<'a> {
             Some(id) => pod.containers.get(id).into_iter().collect(),
             None => last_of_each_name(pod, facts),
         };
-        let began = |container: &&Container| verdict::began(pod, container, facts);
-        let asked = containers.iter().filter(|c| c.stop.is_some() || c.kill.is_some()).filter_map(began).min();
-        let start = asked.or_else(|| containers.iter().filter_map(began).min())?;
         let scope = if only.is_some() { Scope::Container } else { Scope::Pod };
+        let began = |container: &&&Container| verdict::began(pod, container, facts);
+        let ending = ending(&containers, pod, scope);
+        let asked = ending.iter().filter(|c| c.stop.is_some() || c.kill.is_some()).filter_map(|c| began(&c)).min();
+        let start = asked.or_else(|| ending.iter().filter_map(|c| began(&c)).min())?;
         let losses = losses.since(start);
         let connections = Vec::new();
         Some(Self { pod, facts, containers, connections, losses, start, session, wall_offset_ns, scope })
+    }
+
+    /// The containers whose end this is.
+    pub(super) fn ending(&self) -> Vec<&'a Container> {
+        ending(&self.containers, self.pod, self.scope)
     }
 
     /// What can be counted of this pod's.
@@ -111,8 +117,15 @@ impl<'a> Picture<'a> {
 
     /// The first stop signal of all.
     pub(super) fn stopped_at(&self) -> Option<BootNs> {
-        self.containers.iter().filter_map(|container| container.stop.as_ref()).map(|stop| stop.at).min()
+        self.ending().iter().filter_map(|container| container.stop.as_ref()).map(|stop| stop.at).min()
     }
+}
+
+/// The containers whose end this is: not one that ended alone before, while its pod lived on, and was reported then.
+fn ending<'a>(containers: &[&'a Container], pod: &Pod, scope: Scope) -> Vec<&'a Container> {
+    let is_told = |container: &&&Container| scope == Scope::Container || !pod.reported.contains(&container.cgroup);
+    let ending: Vec<&Container> = containers.iter().filter(is_told).copied().collect();
+    if ending.is_empty() { containers.to_vec() } else { ending }
 }
 
 /// The containers the pod ended with: of several with one name (restarted ones) the last, the sandbox left out.

@@ -65,6 +65,8 @@ pub(super) struct Cut {
 pub(super) struct Context<'a> {
     pub at: BootNs,
     pub container: CgroupId,
+    /// Who caused it is a process of a container, of whichever pod.
+    pub from_container: bool,
     pub session: &'a Session,
     pub facts: &'a Facts,
 }
@@ -104,6 +106,7 @@ impl Pod {
                     disposition: *disposition,
                     sender,
                     by_dying_init: signals::is_teardown(*code, sender),
+                    from_container: context.from_container,
                 };
                 signals::signalled(container, context, target, &sent, *group, sender_in_pod);
             }
@@ -118,7 +121,9 @@ impl Pod {
             What::ProcessExecuted { process, argv, parent: _, netns: _ } => {
                 let outside = !sender_in_pod;
                 container.executed(context.at, process, outside, argv.as_ref());
-                if outside && argv.as_ref().is_some_and(|argv| is_pre_stop(context.facts, container, argv)) {
+                if outside
+                    && argv.as_ref().is_some_and(|argv| is_pre_stop(context.facts, container, argv, &process.comm))
+                {
                     container.begin(context.at);
                 }
             }
@@ -381,10 +386,10 @@ fn add(count: &mut Option<i64>, more: i64) {
 }
 
 /// Whether these arguments are the container's preStop hook.
-pub(super) fn is_pre_stop(facts: &Facts, container: &Container, argv: &Argv) -> bool {
+pub(super) fn is_pre_stop(facts: &Facts, container: &Container, argv: &Argv, comm: &str) -> bool {
     let declared = container.id.as_deref().and_then(|id| facts.container(id)).and_then(|facts| facts.pre_stop.as_ref());
     match declared {
-        Some(PreStop::Exec { argv: declared }) => argv.runs(declared),
+        Some(PreStop::Exec { argv: declared }) => argv.runs(declared, comm),
         Some(PreStop::HttpGet { .. } | PreStop::Sleep { .. }) | None => false,
     }
 }

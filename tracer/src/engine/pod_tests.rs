@@ -54,7 +54,7 @@ impl Story {
         self.learn_hook(digit, Some(PreStop::Exec { argv: Argv::from_arguments(["sleep", "2"]) }));
     }
 
-    fn learn_hook(&mut self, digit: char, pre_stop: Option<PreStop>) {
+    pub(super) fn learn_hook(&mut self, digit: char, pre_stop: Option<PreStop>) {
         self.engine.handle(&Input::Container(ContainerFacts {
             at: BootNs(self.now),
             id: id(digit),
@@ -77,7 +77,7 @@ impl Story {
         self.exec(cgroup, tgid, 1, comm, None);
     }
 
-    fn exec(&mut self, cgroup: CgroupId, tgid: u32, ns_tgid: u32, comm: &str, argv: Option<Argv>) {
+    pub(super) fn exec(&mut self, cgroup: CgroupId, tgid: u32, ns_tgid: u32, comm: &str, argv: Option<Argv>) {
         let process = Process { ns_tgid, ..process(tgid, comm) };
         self.what(cgroup, What::ProcessExecuted { process, parent: runc(), netns: None, argv });
     }
@@ -131,11 +131,11 @@ pub(super) fn session(scope: TraceScope) -> Session {
     }
 }
 
-fn id(digit: char) -> String {
+pub(super) fn id(digit: char) -> String {
     digit.to_string().repeat(64)
 }
 
-fn path(container: Option<char>) -> String {
+pub(super) fn path(container: Option<char>) -> String {
     let pod = format!("/kubepods/burstable/pod{UID}");
     container.map_or(pod.clone(), |digit| format!("{pod}/{}", id(digit)))
 }

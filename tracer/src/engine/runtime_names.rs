@@ -10,7 +10,12 @@ const SHIM: &str = "containerd-shim";
 
 /// Whether it acts for the container runtime (or is the kubelet).
 pub(super) fn is_runtime(actor: &Actor) -> bool {
-    runtime(&actor.comm) || runtime(&actor.parent_comm) || is_kubelet(&actor.comm)
+    acts_for_runtime(&actor.comm, &actor.parent_comm)
+}
+
+/// The same, by its name and its parent's.
+pub(super) fn acts_for_runtime(comm: &str, parent_comm: &str) -> bool {
+    runtime(comm) || runtime(parent_comm) || is_kubelet(comm)
 }
 
 /// Whether it is the kubelet itself.

@@ -2,7 +2,6 @@
 
 use super::container::{Container, Forwarded, Sent, same};
 use super::pod::Context;
-use super::runtime_names;
 use crate::input::{Actor, Disposition, Process, SignalResult, TraceScope};
 use crate::signal::{SIGINT, SIGKILL, SIGQUIT, SIGTERM};
 use std::borrow::Borrow;
@@ -107,7 +106,7 @@ fn is_meant<By: Borrow<Actor>>(context: &Context<'_>, container: &Container, sen
         TraceScope::Node | TraceScope::Pod { .. } => {
             let id = container.id.as_deref();
             let declared = id.and_then(|id| context.facts.container(id)).and_then(|facts| facts.stop_signal);
-            runtime_names::is_runtime(sender) && declared.is_none_or(|declared| declared == sent.signal)
+            sent.is_runtimes() && declared.is_none_or(|declared| declared == sent.signal)
         }
     }
 }

@@ -4,9 +4,9 @@ use super::container::{Container, Sent};
 use super::facts::Facts;
 use super::hook;
 use super::pod::Pod;
-use super::runtime_names::{is_kubelet, is_runtime, is_systemd};
+use super::runtime_names::{is_kubelet, is_systemd};
 use super::signals::by_process;
-use crate::input::{BootNs, Process, Session, TraceScope, WaitStatus};
+use crate::input::{BootNs, Process, Session, TraceScope};
 use crate::report::{GracePeriodSource, KillCause, Outcome, Trigger, TriggerKind};
 use crate::signal;
 
@@ -47,7 +47,7 @@ pub(super) fn grace(pod: &Pod, container: &Container, facts: &Facts, session: &S
     told.or_else(|| {
         let (stop, kill) = (container.stop.as_ref()?, container.kill.as_ref()?);
         let elapsed = kill.at.ms_since(stop.at);
-        (is_runtime(&kill.sender) && on_a_whole_second(elapsed))
+        (kill.is_runtimes() && on_a_whole_second(elapsed))
             .then(|| Grace { ms: (elapsed / 1000.0).floor() * 1000.0, source: GracePeriodSource::Inferred })
     })
 }
@@ -66,15 +66,16 @@ pub(super) fn kill_cause(
     if !by_process(kill.code) {
         return if is_oom_killers(container, kill) { KillCause::Oom } else { KillCause::Unknown };
     }
-    if is_kubelet(&kill.sender.comm) {
+    if is_kubelet(&kill.sender.comm) && kill.is_runtimes() {
         return KillCause::Cleanup;
     }
     let ours = matches!(session.scope, TraceScope::Command { .. }) && kill.sender.tgid == session.tracer_tgid;
-    if !ours && !is_runtime(&kill.sender) {
+    if !ours && !kill.is_runtimes() {
         return if container.killed_by_cgroup { KillCause::CgroupKill } else { KillCause::External };
     }
     let Some(stop) = &container.stop else {
-        return KillCause::NoGracePeriod;
+        let blind = !ours && may_have_been_stopped_before(container, grace, session);
+        return if blind { KillCause::Unknown } else { KillCause::NoGracePeriod };
     };
     if ours {
         // gracetrace's own timer is never early: sooner, somebody has insisted
@@ -110,13 +111,16 @@ pub(super) fn oom_victims(container: &Container) -> impl Iterator<Item = &(BootN
 /// Grace period that is assumed where none is known: Kubernetes' default.
 const USUAL_GRACE_MS: f64 = 30_000.0;
 
-/// Whether a stop signal may have come, and been handled, before tracing began: the container was there already, and
-/// ended within its grace period of that moment.
+/// Whether a stop signal may have come before tracing began: the container was there already, and ended, or was killed by its runtime, within
+/// its grace period of that moment.
 pub(super) fn may_have_been_stopped_before(container: &Container, grace: Option<Grace>, session: &Session) -> bool {
-    let within = |(at, _): (BootNs, WaitStatus)| {
-        at.ms_since(session.started_at) < grace.map_or(USUAL_GRACE_MS, |grace| grace.ms)
+    let limit = grace.map_or(USUAL_GRACE_MS, |grace| grace.ms) + TIMER_SLACK_MS;
+    let at = match &container.kill {
+        Some(kill) if kill.is_runtimes() && by_process(kill.code) => Some(kill.at),
+        Some(_) => None,
+        None => container.exit.map(|(at, _)| at),
     };
-    container.adopted && container.stop.is_none() && container.kill.is_none() && container.exit.is_some_and(within)
+    container.adopted && container.stop.is_none() && at.is_some_and(|at| at.ms_since(session.started_at) < limit)
 }
 
 /// How the container ended. `blind`: a stop signal may have come before tracing began.
@@ -162,7 +166,13 @@ fn rank(outcome: Outcome) -> u8 {
 }
 
 /// What set the end off, as far as a node can know.
-pub(super) fn trigger(pod: &Pod, containers: &[&Container], session: &Session, outcome: Outcome) -> Trigger {
+pub(super) fn trigger(
+    pod: &Pod,
+    containers: &[&Container],
+    facts: &Facts,
+    session: &Session,
+    outcome: Outcome,
+) -> Trigger {
     let of = |kind, evidence: String| Trigger { kind, evidence: Some(evidence) };
     if let Some((_, reason)) = &pod.stop_requested {
         return of(TriggerKind::External, format!("gracetrace run: {reason}"));
@@ -186,7 +196,7 @@ pub(super) fn trigger(pod: &Pod, containers: &[&Container], session: &Session, o
         Some(sent) if is_systemd(&sent.sender) => {
             of(TriggerKind::NodeShutdown, format!("{} from systemd (1)", signal::name(sent.signal)))
         }
-        Some(sent) if is_runtime(&sent.sender) => of(
+        Some(sent) if sent.is_runtimes() => of(
             TriggerKind::Unknown,
             format!(
                 "{} from the container runtime; why is known to the Kubernetes API alone",
@@ -203,6 +213,11 @@ pub(super) fn trigger(pod: &Pod, containers: &[&Container], session: &Session, o
         None if outcome == Outcome::Unknown && containers.iter().any(|container| container.adopted) => {
             of(TriggerKind::Unknown, "no stop signal was seen, but it may have come before tracing began".to_owned())
         }
+        None if containers.iter().any(|container| hook::of(container, facts, pod.kubelet_call.as_ref()).is_some()) => of(
+            TriggerKind::Unknown,
+            "the main process ended during its preStop hook; why it was to stop is known to the Kubernetes API alone"
+                .to_owned(),
+        ),
         None if containers.iter().any(|container| container.exit.is_some()) => {
             of(TriggerKind::ContainerExit, "the main process ended before any stop signal".to_owned())
         }

@@ -1,7 +1,8 @@
 //! `killed-by-other`: a fatal signal came from a process that is no part of the container runtime.
 
 use super::{Fired, Rule, apps, evidence};
-use crate::report::{KillCause, Report, Severity, TimelineEvent, TriggerKind};
+use crate::engine::runtime_names::acts_for_runtime;
+use crate::report::{KillCause, Report, Sender, Severity, Stop, TimelineEvent, TriggerKind};
 
 pub(super) const RULE: Rule = Rule {
     id: "killed-by-other",
@@ -28,7 +29,9 @@ fn check(report: &Report) -> Vec<Fired> {
             | KillCause::PidNamespaceTeardown
             | KillCause::Unknown => false,
         });
-        let stop = container.stop.as_ref().filter(|_| report.trigger.kind == TriggerKind::External && !by_run(report));
+        let strangers = |stop: &&Stop| !is_runtimes(&stop.sender) && !is_node_shutdowns(&stop.sender);
+        let stop = container.stop.as_ref().filter(strangers);
+        let stop = stop.filter(|_| report.trigger.kind == TriggerKind::External && !by_run(report));
         let (signal, sender) = match (kill, stop) {
             (Some(kill), _) => ("SIGKILL", kill.sender.as_ref()),
             (None, Some(stop)) => (stop.signal.as_str(), Some(&stop.sender)),
@@ -44,6 +47,14 @@ fn check(report: &Report) -> Vec<Fired> {
         fired.push(Fired { container: container.name.clone(), summary, evidence, advice });
     }
     fired
+}
+
+fn is_runtimes(sender: &Sender) -> bool {
+    acts_for_runtime(&sender.comm, &sender.parent_comm)
+}
+
+fn is_node_shutdowns(sender: &Sender) -> bool {
+    sender.pid == 1 && sender.comm == "systemd"
 }
 
 /// `gracetrace run` plays the kubelet's part: its signals are nobody else's.

@@ -27,6 +27,11 @@ fn check(report: &Report) -> Vec<Fired> {
         if container.stop.as_ref().is_some_and(|stop| hook.end_ms.is_none_or(|end| end > stop.at_ms)) {
             continue;
         }
+        // it made the main process end, and went with its namespace
+        let with_container = container.exit.as_ref().zip(hook.end_ms).is_some_and(|(exit, end)| end >= exit.at_ms);
+        if with_container && hook.signal.as_deref() == Some("SIGKILL") {
+            continue;
+        }
         let how = match (hook.exit_code, &hook.signal) {
             (Some(code), _) if code != 0 => format!("ended with status {code}"),
             // cut down with its container: that is prestop-overran

@@ -1,12 +1,12 @@
 //! `shell-does-not-forward`: the main process is a shell; it got the stop signal, what it runs never did.
 
 use super::{Fired, Rule, apps, evidence, init};
-use crate::report::{Container, Report, Severity, TimelineEvent};
+use crate::report::{Container, Report, Severity, TimelineEntry, TimelineEvent};
 
 pub(super) const RULE: Rule = Rule {
     id: "shell-does-not-forward",
     severity: Severity::Error,
-    fires: "The main process is a shell; it got the stop signal, and what it runs never did.",
+    fires: "The main process is a shell; it got the stop signal, what it runs never did, and somebody had to be killed.",
     means: "A shell waits for the program it has started and passes no signal on. The program goes on as if \
             nothing had happened, until SIGKILL ends both: every stop takes the whole grace period and cuts \
             what is open.",
@@ -28,6 +28,9 @@ fn check(report: &Report) -> Vec<Fired> {
     let mut fired = Vec::new();
     for container in apps(report).filter(|container| is_shell(container)) {
         let Some(stop) = &container.stop else { continue };
+        if all_ended_by_themselves(report, container) {
+            continue;
+        }
         // its own forks are the same program, not what it runs
         let own = container.init_comm.as_ref();
         let missed: Vec<&String> =
@@ -55,6 +58,19 @@ fn check(report: &Report) -> Vec<Fired> {
         fired.push(Fired { container: container.name.clone(), summary, evidence, advice });
     }
     fired
+}
+
+/// Nobody was killed: what the shell runs was told to stop in another way, by another signal or a command of its own.
+fn all_ended_by_themselves(report: &Report, container: &Container) -> bool {
+    let killed = |entry: &TimelineEntry| {
+        entry.event == TimelineEvent::ProcessExited
+            && entry.container == container.name
+            && entry.signal.as_deref() == Some("SIGKILL")
+    };
+    container.exit.is_some()
+        && container.kill.is_none()
+        && container.processes.killed_by_pid_namespace == 0
+        && !report.timeline.iter().any(killed)
 }
 
 /// By the program's file; one file may be many programs (busybox), or not be known: then by its name.

@@ -29,6 +29,9 @@ fn check(report: &Report) -> Vec<Fired> {
         let init = init(report, container);
         let signal = &stop.signal;
         let summary = match stop.disposition {
+            _ if stop.discarded_ms.is_some() && stop.delivered_ms.is_none() => {
+                format!("{init} had {signal} blocked, and no handler for it when it let it in: the kernel discarded it")
+            }
             _ if stop.discarded_ms.is_some() => format!(
                 "the handler of {init} raised {signal} again to end the program: the kernel discarded that, as PID 1 is \
                  not ended by a default action"
