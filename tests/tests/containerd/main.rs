@@ -114,6 +114,7 @@ fn stranger() -> Vec<Scenario<Node>> {
         Scenario { name: "fail-on", play: caught::fail_on },
         Scenario { name: "other-pods-let-be", play: caught::others_are_let_be },
         Scenario { name: "private-cgroupns", play: namespaced::private_cgroup_namespace },
+        Scenario { name: "part-of-the-tree", play: namespaced::part_of_the_tree },
         case!("short-grace", { grace_s: 2 }),
         case!("static-pod", {
             is_static: true,

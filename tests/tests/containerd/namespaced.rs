@@ -3,9 +3,10 @@
 use crate::inside::unified;
 use crate::play::{PORT, tracer_args, who};
 use gracetrace_tests::client::{self, Stages, Use};
+use gracetrace_tests::clock::slow;
 use gracetrace_tests::counts::Counts;
 use gracetrace_tests::facts::Facts;
-use gracetrace_tests::node::{Node, PodSpec};
+use gracetrace_tests::node::{Node, OUTER, PodSpec};
 use gracetrace_tests::recording;
 use gracetrace_tests::suite::NotPossible;
 use gracetrace_tests::tracer::Tracer;
@@ -17,6 +18,13 @@ use std::time::Duration;
 const AS_IN_A_POD: &str = r#"
 echo $$ >"$1/cgroup.procs" && exec unshare --cgroup --mount sh -c '
 mount --bind "$2" "$3" && umount -l "$2" && mount -t cgroup2 none "$2" && shift 3 && exec "$@"' sh "$@"
+"#;
+
+/// `$1` is a part of the v2 tree, `$2` where that is mounted, `$3` a folder: afterwards there is nothing of the tree but the part.
+const AS_IN_A_NODE_CONTAINER: &str = r#"
+exec unshare --mount sh -c 'mount --bind "$1" "$3" && while read -r _ point kind _; do
+    [ "$kind" != cgroup2 ] || [ "$point" = "$3" ] || umount -l "$point" || exit
+done </proc/self/mounts && mount --move "$3" "$2" && shift 3 && exec "$@"' sh "$@"
 "#;
 
 /// Removes the cgroup, also after a failure.
@@ -64,5 +72,46 @@ pub(crate) fn private_cgroup_namespace(node: &Node) -> anyhow::Result<Vec<String
     facts.complete();
     let lines = facts.verdict()?;
     recording::replays(&log, &finished, "pod-private-cgroupns")?;
+    Ok(lines)
+}
+
+/// As on a node that is a container itself (kind): the kernel names cgroups from further up than the tree goes that is mounted there. The pod
+/// comes when it is being waited for, so its path is the kernel's.
+pub(crate) fn part_of_the_tree(node: &Node) -> anyhow::Result<Vec<String>> {
+    let tree = unified("/")?;
+    if !tree.join("cgroup.controllers").exists() {
+        return Err(NotPossible("no cgroup v2 of which a part could be mounted".to_owned()).into());
+    }
+    let part = tree.join("docker").join(OUTER);
+    std::fs::create_dir_all(&part)?;
+    let moved = node.scratch().join("part");
+    std::fs::create_dir_all(&moved)?;
+    let places = [&part, &tree, &moved].map(|place| place.display().to_string());
+
+    let mut spec = PodSpec::new("part-of-the-tree", 8, &[PORT[0], PORT[1], "graceful"]);
+    spec.is_nested = true;
+    let (arguments, log) = tracer_args(node, &spec, &[]);
+    let through = [["sh", "-c", AS_IN_A_NODE_CONTAINER, "sh"].map(str::to_owned).as_slice(), &places].concat();
+    let mut tracer = Tracer::start_through(&through, &arguments)?;
+    tracer.wait_for_line("waiting for pod")?;
+    let pod = node.kubelet.run(&spec)?;
+    tracer.wait_for_line(&format!("tracing {}/{}", spec.namespace, spec.name))?;
+    let clients = client::open_all(pod.server, [Use::Served, Use::Asks(400)], &Stages::all_reached())?;
+    std::thread::sleep(Duration::from_millis(100));
+    node.kubelet.stop(&pod)?;
+    let finished = tracer.finish()?;
+    let seen = client::seen_by_all(clients)?;
+    node.kubelet.remove(&pod)?;
+    let mut facts = Facts::of(finished.report()?);
+    who(&mut facts, &pod);
+    facts.is("/outcome", "Graceful");
+    facts.counts(&Counts { open_at_stop: 2, closed_gracefully: 2, ..Counts::default() }, true);
+    facts.details_are(seen.iter());
+    facts.findings(&[]);
+    facts.complete();
+    // its sockets were read, for which its cgroup must be found
+    facts.between("/connections/snapshot/atMs", 0.0, 200.0 * slow());
+    let lines = facts.verdict()?;
+    recording::replays(&log, &finished, "pod-part-of-the-tree")?;
     Ok(lines)
 }

@@ -21,13 +21,17 @@ pub(super) struct Looks {
     tree: CgroupTree,
     reader: SocketReader,
     answers: mpsc::Receiver<Input>,
+    /// The tree is the whole hierarchy: what is not in it is nowhere.
+    is_whole: bool,
     pods: BTreeMap<CgroupId, Pod>,
 }
 
 #[derive(Debug)]
 struct Pod {
-    /// Of its cgroup, below the hierarchy's root.
+    /// Of its cgroup, below what is mounted.
     path: String,
+    /// It was there, or would have been if it had not gone.
+    is_visible: bool,
     /// Its cgroups, those that are gone included; the kernel gives greater numbers to newer ones.
     cgroups: BTreeSet<CgroupId>,
     asked: Option<BootNs>,
@@ -38,7 +42,7 @@ impl Looks {
     pub(super) fn start(tree: &CgroupTree, host_netns: Option<u32>) -> std::io::Result<Self> {
         let (sender, answers) = mpsc::channel(ANSWERS);
         let reader = SocketReader::spawn(tree, host_netns, sender)?;
-        Ok(Self { tree: tree.clone(), reader, answers, pods: BTreeMap::new() })
+        Ok(Self { tree: tree.clone(), reader, answers, is_whole: tree.is_whole(), pods: BTreeMap::new() })
     }
 
     /// A cgroup of this pod is there.
@@ -59,7 +63,10 @@ impl Looks {
             }
             None => path.to_owned(),
         };
-        self.pods.insert(pod, Pod { path, cgroups: BTreeSet::from([cgroup]), asked: None });
+        let place = self.tree.place_of(&path, pod);
+        let is_visible = self.is_whole || place.is_some();
+        let path = place.unwrap_or(path);
+        self.pods.insert(pod, Pod { path, is_visible, cgroups: BTreeSet::from([cgroup]), asked: None });
     }
 
     /// A cgroup is gone; a pod's own takes the pod with it.
@@ -70,8 +77,8 @@ impl Looks {
     /// Pods whose cgroup is not there any more; each is told once.
     pub(super) fn gone(&mut self) -> Vec<CgroupId> {
         let is_there = |pod: CgroupId, known: &Pod| self.tree.id(&known.path).is_ok_and(|id| id == pod);
-        let gone: Vec<CgroupId> =
-            self.pods.iter().filter(|(pod, known)| !is_there(**pod, known)).map(|(pod, _)| *pod).collect();
+        let visible = self.pods.iter().filter(|(_, known)| known.is_visible);
+        let gone: Vec<CgroupId> = visible.filter(|(pod, known)| !is_there(**pod, known)).map(|(pod, _)| *pod).collect();
         for pod in &gone {
             self.pods.remove(pod);
         }

@@ -89,6 +89,27 @@ impl CgroupTree {
         inode(&self.folder(path)?)
     }
 
+    /// Whether what is mounted is the hierarchy's own root, and not a part of it: a container may have its own cgroup alone.
+    pub fn is_whole(&self) -> bool {
+        match self.hierarchy {
+            // the root alone has none, or is asked whom to call when a cgroup is released
+            Hierarchy::V2 => !self.root.join("cgroup.events").exists(),
+            Hierarchy::V1 { .. } => self.root.join("release_agent").exists(),
+        }
+    }
+
+    /// The path, below what is mounted, of a cgroup that the kernel names from the hierarchy's own root: where a part alone is mounted, as on
+    /// a node that is a container itself (kind, k3d), the path begins further down. None if the cgroup is not there.
+    pub fn place_of(&self, path: &str, id: CgroupId) -> Option<String> {
+        let mut rest = path.trim_start_matches('/');
+        loop {
+            if self.id(rest).is_ok_and(|found| found == id) {
+                return Some(format!("/{rest}"));
+            }
+            rest = rest.split_once('/')?.1;
+        }
+    }
+
     /// Every cgroup that belongs to a pod (the pod's own, its containers', and those nested inside), parents before children.
     pub fn pods(&self) -> Result<Vec<CgroupFound>, CgroupError> {
         let root = Place { folder: self.root.clone(), path: String::new(), depth: 0, pod: None };

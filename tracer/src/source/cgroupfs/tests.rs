@@ -161,3 +161,17 @@ fn no_path_leads_out_of_the_tree() {
     assert!(error.starts_with("read ") && error.contains("/gone: ") && !error.contains('\n'), "{error}");
     assert!(fake.tree.id("/").is_ok());
 }
+
+#[test]
+fn what_the_kernel_names_from_further_up_is_found_where_a_part_is_mounted() {
+    let fake = fake();
+    let id = fake.cgroup(POD, &[]);
+    assert!(fake.tree.is_whole());
+    assert_eq!(fake.tree.place_of(POD, id).as_deref(), Some(POD));
+    assert_eq!(fake.tree.place_of(&format!("/docker/{ID}/kubelet{POD}"), id).as_deref(), Some(POD));
+    // another one that has the path, and none
+    assert_eq!(fake.tree.place_of(POD, CgroupId(id.0 + 1_000)), None);
+    assert_eq!(fake.tree.place_of(OTHER, id), None);
+    fs::write(fake.tree.root.join("cgroup.events"), "populated 1\n").expect("a file");
+    assert!(!fake.tree.is_whole());
+}
