@@ -1,7 +1,7 @@
 //! The kernel tier's cases, as data: those of the scenario list that need no container.
 
 use crate::check::{Case, StopToExit, check};
-use crate::{calm, goes_on, hierarchies, idle, many, nesting, presence, startup, storm, tcp, timeout};
+use crate::{calm, full, goes_on, hierarchies, idle, many, nesting, presence, startup, storm, tcp, timeout};
 use gracetrace_tests::client::Use::{self, Asks, AsksInVain, Nothing, Served};
 use gracetrace_tests::command::Machine;
 use gracetrace_tests::counts::Counts;
@@ -46,6 +46,8 @@ pub(crate) fn all() -> Vec<Scenario<Machine>> {
     all.push(Scenario { name: "port-of-another", play: goes_on::has_the_port_of_another });
     all.push(Scenario { name: "ends-while-idle", play: idle::loses_nothing });
     all.push(Scenario { name: "trickle", play: idle::is_in_no_hurry });
+    all.push(Scenario { name: "disk-full", play: full::disk });
+    all.push(Scenario { name: "pipe-unread", play: full::pipe });
     all.push(Scenario { name: "timeout-during-an-end", play: timeout::tells_what_has_begun });
     all.push(Scenario { name: "storm-beside-a-quiet-pod", play: storm::beside_a_quiet_pod });
     all

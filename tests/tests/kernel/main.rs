@@ -6,6 +6,7 @@ mod calm;
 mod cases;
 mod check;
 mod connections;
+mod full;
 mod goes_on;
 mod hierarchies;
 mod idle;

@@ -10,6 +10,7 @@ use crate::sink::html::Html;
 use crate::sink::json::Json;
 use crate::sink::jsonl::JsonLines;
 use crate::sink::line::Line;
+use crate::sink::mending::Mending;
 use crate::sink::text::Text;
 use std::io::{self, IsTerminal, Stdout};
 
@@ -44,6 +45,7 @@ fn sink(format: Option<Format>, scope: &TraceScope) -> Box<dyn Sink> {
     let terminal = out.is_terminal();
     let colour = console::colour(terminal);
     let width = width(&out);
+    let out = Mending::new(out);
     match format.unwrap_or(if terminal { Format::Text } else { Format::Jsonl }) {
         Format::Json => Box::new(Json(out)),
         Format::Jsonl => Box::new(JsonLines(out)),

@@ -65,6 +65,11 @@ impl Core {
         self.output.written()
     }
 
+    /// Reports and parts of the event log that could not be written.
+    pub(super) fn unwritten(&self) -> (u64, u64) {
+        (self.output.dropped(), self.log_lost)
+    }
+
     /// Whether a report had what the output watches for.
     pub(super) fn matched(&self) -> bool {
         self.output.matched()

@@ -23,6 +23,21 @@ impl Pipeline {
         tracing::info!("passed over: {all}");
     }
 
+    /// Whether reports, or parts of the event log, could not be written; says how many on stderr.
+    pub fn has_lost(&self) -> bool {
+        let (reports, log) = self.core.unwritten();
+        if reports > 0 {
+            let what = if reports == 1 { "report" } else { "reports" };
+            tracing::error!("{reports} {what} could not be written to stdout");
+        }
+        if log > 0 {
+            tracing::error!(
+                "the event log could not be written {log} times: what is missing in it is not known to `gracetrace replay`"
+            );
+        }
+        reports + log > 0
+    }
+
     /// What the probes had no room for since the last time.
     pub(super) fn tell_losses(&mut self) -> anyhow::Result<()> {
         let untold = self.looks.as_ref().map_or(0, Looks::take_untold);

@@ -50,6 +50,11 @@ impl Output {
         self.written
     }
 
+    /// How many reports the sink did not take.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.unwrap_or(0)
+    }
+
     /// Takes a finished report.
     pub fn report(&mut self, report: &Report) -> anyhow::Result<()> {
         if !(self.wanted)(report) {

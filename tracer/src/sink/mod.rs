@@ -7,6 +7,7 @@ pub mod html;
 pub mod json;
 pub mod jsonl;
 pub mod line;
+pub mod mending;
 #[cfg(test)]
 mod sample;
 pub mod schema;

@@ -31,12 +31,16 @@ const NAMESPACE_TEARDOWN: Duration = Duration::from_secs(1);
 const REPORT: Duration = Duration::from_secs(3);
 /// … and how long the cgroup may take to become empty once the main process has gone.
 const EMPTY: Duration = Duration::from_secs(10);
+/// With the last of so many the command is cleared away …
+const SIGNALS: usize = 3;
+/// … and gracetrace is gone so long after it, whatever holds it up.
+const LAST: Duration = Duration::from_secs(3);
 /// As good as never.
 const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Runs the command, stops it, reports.
 pub(super) async fn run(args: &RunArgs, kernel_log: bool) -> anyhow::Result<Exit> {
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new(SIGNALS, LAST)?;
     let tree = CgroupTree::find(args.probes.cgroups.cgroup_hierarchy.wish()).context("cannot trace")?;
     // dropped last, when the main process has been taken leave of
     let cgroup = RunCgroup::create(&tree)?;
@@ -65,7 +69,7 @@ pub(super) async fn run(args: &RunArgs, kernel_log: bool) -> anyhow::Result<Exit
     }
     pipeline.flush();
     pipeline.tell_counts();
-    Ok(Exit::reported(&pipeline))
+    Ok(if pipeline.has_lost() { Exit::Failed } else { Exit::reported(&pipeline) })
 }
 
 fn prepare(args: &RunArgs, kernel_log: bool, tree: &CgroupTree, cgroup: &RunCgroup) -> anyhow::Result<Pipeline> {

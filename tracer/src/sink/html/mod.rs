@@ -29,23 +29,27 @@ pub struct Html<W> {
     out: W,
     /// More than one report may come.
     several: bool,
-    written: usize,
+    number: usize,
+    /// The page has its head.
+    begun: bool,
 }
 
 impl<W: Write> Html<W> {
     /// Into `out`; with `several` the page is called after all of them, not after the first.
     pub fn new(out: W, several: bool) -> Self {
-        Self { out, several, written: 0 }
+        Self { out, several, number: 0, begun: false }
     }
 }
 
 impl<W: Write + Send> Sink for Html<W> {
     fn report(&mut self, report: &Report) -> io::Result<()> {
-        self.written += 1;
-        let head = (self.written == 1).then(|| head(report, self.several));
-        let article = article(&View { report, number: self.written });
+        self.number += 1;
+        let head = (!self.begun).then(|| head(report, self.several));
+        let article = article(&View { report, number: self.number });
         let page = html! { (head.unwrap_or_default()) (article) "\n" }.into_string();
-        write_whole(&mut self.out, &printable(&page))
+        write_whole(&mut self.out, &printable(&page))?;
+        self.begun = true;
+        Ok(())
     }
 }
 
