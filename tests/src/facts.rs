@@ -1,6 +1,6 @@
 //! A report, compared fact by fact: every comparison is kept, whether it held or not.
 
-use crate::clock::slow;
+use crate::clock::{ms_between, slow};
 use crate::stalls;
 use crate::suite::Disturbed;
 use gracetrace::input::Sees;
@@ -104,6 +104,21 @@ impl Facts {
         let found = self.ms(pointer);
         let fact = format!("{low_ms:.1} ≤ {pointer} ≤ {high_ms:.1} ms");
         self.holds((low_ms..=high_ms).contains(&found), &fact, &format!("it is {found}"));
+    }
+
+    /// The last listener closed between the two moments that the victim stamped, which had the handler begin at `handled_ms` of the report.
+    pub fn listener_closed(
+        &mut self,
+        container: &str,
+        handled_ms: f64,
+        tolerance_ms: f64,
+        stamp: impl Fn(&str) -> anyhow::Result<u64>,
+    ) -> anyhow::Result<()> {
+        let [handler, closing, closed] = [stamp("handler")?, stamp("listener-closing")?, stamp("listener-closed")?];
+        let [low, high] = [closing, closed].map(|at| handled_ms + ms_between(handler, at));
+        let tolerance_ms = on_this_machine(tolerance_ms);
+        self.between(&format!("{container}/listenersClosedMs"), low - tolerance_ms, high + tolerance_ms);
+        Ok(())
     }
 
     /// These rules, and no others, have findings.

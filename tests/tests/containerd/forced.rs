@@ -40,8 +40,9 @@ pub(crate) fn overruns(node: &Node) -> anyhow::Result<Vec<String>> {
 
 /// `StopContainer` with a timeout of 0: SIGKILL without a stop signal.
 pub(crate) fn force_delete(node: &Node) -> anyhow::Result<Vec<String>> {
-    let mut ended =
-        Traced::pod(node, &PodSpec::new("force-delete", 30, &[PORT[0], PORT[1], "graceful"]))?.stop_by_force()?;
+    // a pod that was there already may have had its stop signal before tracing began
+    let spec = PodSpec::new("force-delete", 30, &[PORT[0], PORT[1], "graceful"]);
+    let mut ended = Traced::pod_to_come(node, &spec)?.stop_by_force()?;
     ended.facts.is("/outcome", "ForceKilled");
     ended.facts.is("/containers/0/stop", serde_json::Value::Null);
     ended.killed("app", "NoGracePeriod");

@@ -53,9 +53,23 @@ impl<'a> Traced<'a> {
     pub(crate) fn pod(node: &'a Node, spec: &PodSpec) -> anyhow::Result<Self> {
         let pod = node.kubelet.run(spec)?;
         let (tracer, log) = tracer_on(node, spec, &[])?;
+        Ok(Self::begin(node, pod, tracer, log))
+    }
+
+    /// The same the other way round: what happens to the pod is seen from its first moment on.
+    pub(crate) fn pod_to_come(node: &'a Node, spec: &PodSpec) -> anyhow::Result<Self> {
+        let (arguments, log) = tracer_args(node, spec, &[]);
+        let mut tracer = Tracer::start(arguments)?;
+        tracer.wait_for_line("waiting for pod")?;
+        let pod = node.kubelet.run(spec)?;
+        tracer.wait_for_line(&tracing(spec))?;
+        Ok(Self::begin(node, pod, tracer, log))
+    }
+
+    fn begin(node: &'a Node, pod: RunningPod, tracer: Tracer, log: PathBuf) -> Self {
         let stages = Stages::default();
         let release = Release(stages.clone());
-        Ok(Self { node, pod, tracer, log, stages, clients: Vec::new(), _nobody_waits: release })
+        Self { node, pod, tracer, log, stages, clients: Vec::new(), _nobody_waits: release }
     }
 
     /// Opens connections from outside and gives the pod a quarter of a second to read what they said.
@@ -137,8 +151,13 @@ impl<'a> Traced<'a> {
 pub(crate) fn tracer_on(node: &Node, spec: &PodSpec, more: &[&str]) -> anyhow::Result<(Tracer, PathBuf)> {
     let (arguments, log) = tracer_args(node, spec, more);
     let mut tracer = Tracer::start(arguments)?;
-    tracer.wait_for_line(&format!("tracing {}/{}", spec.namespace, spec.name))?;
+    tracer.wait_for_line(&tracing(spec))?;
     Ok((tracer, log))
+}
+
+/// What it says once the pod is there.
+fn tracing(spec: &PodSpec) -> String {
+    format!("tracing {}/{}", spec.namespace, spec.name)
 }
 
 /// The command line for that.

@@ -2,7 +2,7 @@
 
 use crate::play::{PORT, TOLERANCE_MS, Traced, tolerance_ms};
 use gracetrace_tests::client::{self, End, Use};
-use gracetrace_tests::clock::{ms_between, slow};
+use gracetrace_tests::clock::slow;
 use gracetrace_tests::counts::Counts;
 use gracetrace_tests::node::{Node, PodSpec, VICTIM_QUIT_IMAGE};
 use std::time::Duration;
@@ -24,9 +24,8 @@ pub(crate) fn graceful_server(node: &Node) -> anyhow::Result<Vec<String>> {
     ended.took_what_the_victim_says("app")?;
     ended.connections(&Counts { open_at_stop: 2, closed_gracefully: 2, ..Counts::default() });
     let stamps = ended.pod.stamps("app");
-    let closed = ms_between(stamps.first("handler")?.at_ns, stamps.first("listener-closed")?.at_ns);
     let stop_at = ended.facts.ms("/containers/0/stop/atMs");
-    ended.facts.near("/containers/0/listenersClosedMs", stop_at + closed, TOLERANCE_MS);
+    ended.facts.listener_closed("/containers/0", stop_at, TOLERANCE_MS, |name| Ok(stamps.first(name)?.at_ns))?;
     ended.facts.near("/containers/0/stop/deliveredMs", stop_at, TOLERANCE_MS);
     ended.facts.findings(&[]);
     for (event, times) in [

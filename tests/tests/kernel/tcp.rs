@@ -6,7 +6,6 @@ use gracetrace_tests::client::Reading::{AfterTheEnd, Always, Never, NeverThenRes
 use gracetrace_tests::client::Step::{AwaitEnd, Bytes, HalfClose, Receive, Reset, Say, Wait};
 use gracetrace_tests::client::Use::{self, Asks, AsksInVain, Does, Nothing, Served, ServedOverMptcp, Unread};
 use gracetrace_tests::client::{End, Line, count};
-use gracetrace_tests::clock::ms_between;
 use gracetrace_tests::command::Machine;
 use gracetrace_tests::counts::Counts;
 use gracetrace_tests::facts::Facts;
@@ -123,10 +122,8 @@ fn late() -> Vec<Scenario<Machine>> {
 
 /// The last listener closed when the victim says it did.
 fn listener_closed(facts: &mut Facts, stamps: &StampFile) -> anyhow::Result<()> {
-    let closed = ms_between(stamps.first("handler")?.at_ns, stamps.first("listener-closed")?.at_ns);
     let handled = facts.ms("/containers/0/stop/deliveredMs");
-    facts.near("/containers/0/listenersClosedMs", handled + closed, 5.0);
-    Ok(())
+    facts.listener_closed("/containers/0", handled, 5.0, |name| Ok(stamps.first(name)?.at_ns))
 }
 
 /// Clients that end connections themselves.

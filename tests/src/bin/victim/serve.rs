@@ -66,7 +66,8 @@ impl Server {
             door.accept(None, Some(Instant::now() + span));
             closed_at = closes.then(|| door.close());
         }
-        if let Some(closed_at) = closed_at {
+        if let Some([closing_at, closed_at]) = closed_at {
+            options.stamps.at("listener-closing", closing_at, "");
             options.stamps.at("listener-closed", closed_at, "");
         }
         self.stop(door, outbound, handled, &options.stamps);
@@ -111,10 +112,11 @@ struct Door<'a> {
 }
 
 impl Door<'_> {
-    /// Lets nobody in any more; when that was.
-    fn close(&mut self) -> u64 {
+    /// Lets nobody in any more; between which two moments that was.
+    fn close(&mut self) -> [u64; 2] {
+        let before = sys::boot_ns();
         drop(self.listener.take());
-        sys::boot_ns()
+        [before, sys::boot_ns()]
     }
 
     /// Lets connections in until the handler has run or `until` has come.
