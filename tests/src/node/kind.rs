@@ -26,7 +26,7 @@ pub struct Kind {
 }
 
 /// A container of docker's in which another cluster could run.
-pub const OUTER: &str = "4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce";
+const OUTER: &str = "4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce";
 
 const USUAL: Kind = Kind { runtime: "runc", driver: Driver::Cgroupfs };
 

@@ -13,7 +13,7 @@ mod pod;
 pub use cri::Runtime;
 pub use debian::Packages;
 pub use image::Image;
-pub use kind::{Driver, Kind, OUTER, kind};
+pub use kind::{Driver, Kind, kind};
 pub use kubelet::{Ending, Kubelet, RunningPod};
 pub use pod::{ContainerSpec, OwnHook, PodSpec};
 

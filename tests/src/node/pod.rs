@@ -90,6 +90,11 @@ impl PodSpec {
         kind().pod_cgroup(uid, self.is_nested)
     }
 
+    /// The first part of that, a name.
+    pub fn top_cgroup(&self) -> String {
+        self.cgroup("").split('/').find(|part| !part.is_empty()).unwrap_or_default().to_owned()
+    }
+
     pub(super) fn sandbox_config(&self, uid: &str, logs: &Path) -> PodSandboxConfig {
         PodSandboxConfig {
             metadata: Some(PodSandboxMetadata {

@@ -1,15 +1,15 @@
 //! gracetrace in a cgroup namespace of its own, as it is in a pod of its own.
 
 use crate::inside::unified;
-use crate::play::{PORT, tracer_args, who};
+use crate::play::{PORT, tracer_args, tracing, who};
 use gracetrace_tests::client::{self, Stages, Use};
 use gracetrace_tests::clock::slow;
 use gracetrace_tests::counts::Counts;
 use gracetrace_tests::facts::Facts;
-use gracetrace_tests::node::{Node, OUTER, PodSpec};
+use gracetrace_tests::node::{Node, PodSpec, RunningPod};
 use gracetrace_tests::recording;
 use gracetrace_tests::suite::NotPossible;
-use gracetrace_tests::tracer::Tracer;
+use gracetrace_tests::tracer::{Finished, Tracer};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -54,22 +54,10 @@ pub(crate) fn private_cgroup_namespace(node: &Node) -> anyhow::Result<Vec<String
     let (arguments, log) = tracer_args(node, &spec, &[]);
     let through = [["sh", "-c", AS_IN_A_POD, "sh"].map(str::to_owned).as_slice(), &places].concat();
     let mut tracer = Tracer::start_through(&through, &arguments)?;
-    tracer.wait_for_line(&format!("tracing {}/{}", spec.namespace, spec.name))?;
-    let clients = client::open_all(pod.server, [Use::Served, Use::Asks(400)], &Stages::all_reached())?;
-    std::thread::sleep(Duration::from_millis(100));
-    node.kubelet.stop(&pod)?;
-    let finished = tracer.finish()?;
-    let seen = client::seen_by_all(clients)?;
-    node.kubelet.remove(&pod)?;
-    let mut facts = Facts::of(finished.report()?);
-    who(&mut facts, &pod);
-    facts.is("/outcome", "Graceful");
+    tracer.wait_for_line(&tracing(&spec))?;
+    let (mut facts, finished) = ends_well(node, &pod, tracer)?;
     facts.is("/containers/0/stop/signal", "SIGTERM");
     facts.is("/containers/0/exit/code", 0);
-    facts.counts(&Counts { open_at_stop: 2, closed_gracefully: 2, ..Counts::default() }, true);
-    facts.details_are(seen.iter());
-    facts.findings(&[]);
-    facts.complete();
     let lines = facts.verdict()?;
     recording::replays(&log, &finished, "pod-private-cgroupns")?;
     Ok(lines)
@@ -82,36 +70,42 @@ pub(crate) fn part_of_the_tree(node: &Node) -> anyhow::Result<Vec<String>> {
     if !tree.join("cgroup.controllers").exists() {
         return Err(NotPossible("no cgroup v2 of which a part could be mounted".to_owned()).into());
     }
-    let part = tree.join("docker").join(OUTER);
+    let mut spec = PodSpec::new("part-of-the-tree", 8, &[PORT[0], PORT[1], "graceful"]);
+    spec.is_nested = true;
+    let part = tree.join(spec.top_cgroup());
     std::fs::create_dir_all(&part)?;
     let moved = node.scratch().join("part");
     std::fs::create_dir_all(&moved)?;
     let places = [&part, &tree, &moved].map(|place| place.display().to_string());
 
-    let mut spec = PodSpec::new("part-of-the-tree", 8, &[PORT[0], PORT[1], "graceful"]);
-    spec.is_nested = true;
     let (arguments, log) = tracer_args(node, &spec, &[]);
     let through = [["sh", "-c", AS_IN_A_NODE_CONTAINER, "sh"].map(str::to_owned).as_slice(), &places].concat();
     let mut tracer = Tracer::start_through(&through, &arguments)?;
     tracer.wait_for_line("waiting for pod")?;
     let pod = node.kubelet.run(&spec)?;
-    tracer.wait_for_line(&format!("tracing {}/{}", spec.namespace, spec.name))?;
-    let clients = client::open_all(pod.server, [Use::Served, Use::Asks(400)], &Stages::all_reached())?;
-    std::thread::sleep(Duration::from_millis(100));
-    node.kubelet.stop(&pod)?;
-    let finished = tracer.finish()?;
-    let seen = client::seen_by_all(clients)?;
-    node.kubelet.remove(&pod)?;
-    let mut facts = Facts::of(finished.report()?);
-    who(&mut facts, &pod);
-    facts.is("/outcome", "Graceful");
-    facts.counts(&Counts { open_at_stop: 2, closed_gracefully: 2, ..Counts::default() }, true);
-    facts.details_are(seen.iter());
-    facts.findings(&[]);
-    facts.complete();
+    tracer.wait_for_line(&tracing(&spec))?;
+    let (mut facts, finished) = ends_well(node, &pod, tracer)?;
     // its sockets were read, for which its cgroup must be found
     facts.between("/connections/snapshot/atMs", 0.0, 200.0 * slow());
     let lines = facts.verdict()?;
     recording::replays(&log, &finished, "pod-part-of-the-tree")?;
     Ok(lines)
+}
+
+/// The pod is stopped with two clients that it serves to their end.
+fn ends_well(node: &Node, pod: &RunningPod, tracer: Tracer) -> anyhow::Result<(Facts, Finished)> {
+    let clients = client::open_all(pod.server, [Use::Served, Use::Asks(400)], &Stages::all_reached())?;
+    std::thread::sleep(Duration::from_millis(100));
+    node.kubelet.stop(pod)?;
+    let finished = tracer.finish()?;
+    let seen = client::seen_by_all(clients)?;
+    node.kubelet.remove(pod)?;
+    let mut facts = Facts::of(finished.report()?);
+    who(&mut facts, pod);
+    facts.is("/outcome", "Graceful");
+    facts.counts(&Counts { open_at_stop: 2, closed_gracefully: 2, ..Counts::default() }, true);
+    facts.details_are(seen.iter());
+    facts.findings(&[]);
+    facts.complete();
+    Ok((facts, finished))
 }

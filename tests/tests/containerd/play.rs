@@ -156,7 +156,7 @@ pub(crate) fn tracer_on(node: &Node, spec: &PodSpec, more: &[&str]) -> anyhow::R
 }
 
 /// What it says once the pod is there.
-fn tracing(spec: &PodSpec) -> String {
+pub(crate) fn tracing(spec: &PodSpec) -> String {
     format!("tracing {}/{}", spec.namespace, spec.name)
 }
 

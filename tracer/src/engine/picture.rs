@@ -63,10 +63,10 @@ impl<'a> Picture<'a> {
             None => last_of_each_name(pod, facts),
         };
         let scope = if only.is_some() { Scope::Container } else { Scope::Pod };
-        let began = |container: &&&Container| verdict::began(pod, container, facts);
+        let began = |container: &&Container| verdict::began(pod, container, facts);
         let ending = ending(&containers, pod, scope);
-        let asked = ending.iter().filter(|c| c.stop.is_some() || c.kill.is_some()).filter_map(|c| began(&c)).min();
-        let start = asked.or_else(|| ending.iter().filter_map(|c| began(&c)).min())?;
+        let asked = ending.iter().filter(|c| c.stop.is_some() || c.kill.is_some()).filter_map(began).min();
+        let start = asked.or_else(|| ending.iter().filter_map(began).min())?;
         let losses = losses.since(start);
         let connections = Vec::new();
         Some(Self { pod, facts, containers, connections, losses, start, session, wall_offset_ns, scope })
