@@ -1,6 +1,7 @@
 //! `cargo xtask test`: the tiers in order, their output as it comes, and a table at the end.
 //!
-//! Nothing is skipped on the quiet: a tier that can't run, runs no test or ignores one has failed.
+//! Nothing is skipped on the quiet: a tier that can't run, runs no test or ignores one has failed; and what a tier leaves out because this
+//! machine lacks something for it is told below the table, with the reason.
 
 mod count;
 
@@ -160,6 +161,9 @@ fn conclude(outcomes: &[Outcome]) -> Result<()> {
         sum.passed += count.passed;
         sum.failed += failed;
     }
+    for what in outcomes.iter().flat_map(|outcome| &outcome.count.left_out) {
+        println!("    left out on this machine: {what}");
+    }
     println!("\n{} passed, {} failed", sum.passed, sum.failed);
     if sum.failed > 0 {
         bail!("tests failed");
@@ -188,11 +192,11 @@ mod tests {
 
     #[test]
     fn a_tier_without_tests_has_failed() {
-        let some = Count { passed: 3, failed: 0, ignored: 0 };
+        let some = Count { passed: 3, ..Count::default() };
         assert_eq!(verdict(&some, None, true), None);
         assert_eq!(verdict(&Count::default(), None, true).as_deref(), Some("no test ran"));
         assert_eq!(verdict(&Count::default(), None, false), None);
-        assert_eq!(verdict(&Count { ignored: 1, ..some }, None, true).as_deref(), Some("1 ignored"));
+        assert_eq!(verdict(&Count { ignored: 1, ..some.clone() }, None, true).as_deref(), Some("1 ignored"));
         assert_eq!(verdict(&some, Some("why".to_owned()), true).as_deref(), Some("why"));
     }
 }
